@@ -1,0 +1,112 @@
+"""The Execution resource: one run of a workflow."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from citadel.api.conditions import Condition
+from citadel.api.meta import Model, NameRef
+from citadel.api.reasons import Phase
+
+WEEK = 7 * 24 * 3600
+_Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+_Text = Annotated[str, StringConstraints(max_length=2048)]
+_Word = Annotated[str, StringConstraints(max_length=63)]
+
+
+class ExecutionSpec(Model):
+    """Which workflow to run, on what. Immutable but for stop and suspend."""
+
+    workflow_ref: NameRef
+    """Workflow of the same namespace; its definition is pinned when the execution starts."""
+    inputs: Annotated[dict[str, Any], Field(max_length=128)] = {}
+    """Inputs by name; taken literally, never as expressions."""
+    stop: Literal["Cancel", "Terminate"] | None = None
+    """Cancel ends running steps with a grace period, Terminate at once. May be set and escalated, never unset."""
+    suspend: bool = False
+    """While true, nothing new starts; what runs goes on."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=10 * 365 * 24 * 3600)] = WEEK
+    """How long this object is kept after its end."""
+
+
+class Progress(Model):
+    """How many steps have ended."""
+
+    done: int = Field(ge=0)
+    """Steps that have ended."""
+    total: int = Field(ge=0)
+    """Steps in all."""
+    text: Annotated[str, StringConstraints(max_length=32)]
+    """Both, for people: 3/7."""
+
+
+class StepSummary(Model):
+    """One step that deserves a look: it runs, waits or failed."""
+
+    name: _Word
+    """Name of the step."""
+    status: _Word
+    """Where it stands."""
+    reason: _Word | None = None
+    """Why."""
+    message: Annotated[str, StringConstraints(max_length=256)] | None = None
+    """Why, for people."""
+    attempt: int | None = Field(default=None, ge=1)
+    """Number of the current or last attempt."""
+
+
+class LargeValue(Model):
+    """A value too large for a status, by its digest; `citadel get --outputs` shows it."""
+
+    digest: Annotated[str, StringConstraints(max_length=80)]
+    """Digest of the canonical JSON."""
+    size: int = Field(ge=0)
+    """Bytes of the canonical JSON."""
+
+
+class Failure(Model):
+    """What made the execution fail."""
+
+    step: _Word | None = None
+    """Step that failed."""
+    attempt: int | None = Field(default=None, ge=1)
+    """Its last attempt."""
+    reason: _Word
+    """Why."""
+    message: _Text
+    """Why, for people."""
+    log_tail: Annotated[str, StringConstraints(max_length=2048)] | None = None
+    """Last lines the attempt printed."""
+
+
+class ExecutionStatus(Model):
+    """How the execution stands. The journal is the truth; this is its summary."""
+
+    observed_generation: int = Field(default=0, ge=0)
+    """Generation of the spec this status was derived from."""
+    phase: Phase | None = None
+    """Derived summary for people; programs read the conditions."""
+    reason: _Word | None = None
+    """Why it is in this phase."""
+    message: _Text | None = None
+    """Why, for people."""
+    started_at: _Time | None = None
+    """When the journal took the execution in."""
+    finished_at: _Time | None = None
+    """When it ended."""
+    duration: Annotated[str, StringConstraints(max_length=32)] | None = None
+    """From start to end."""
+    progress: Progress | None = None
+    """How many steps have ended."""
+    steps: Annotated[tuple[StepSummary, ...], Field(max_length=20, json_schema_extra={"map": "name"})] = ()
+    """Steps that run, wait or failed; at most 20."""
+    outputs: dict[str, Any] | None = None
+    """Outputs by name, when they take at most 8 kB."""
+    large_outputs: LargeValue | None = None
+    """Stands for the outputs when they take more."""
+    failure: Failure | None = None
+    """What made it fail."""
+    definition: Annotated[str, StringConstraints(max_length=80)] | None = None
+    """Digest of the pinned definition."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra={"map": "type"})] = ()
+    """Succeeded (Unknown while running) and Finished (True at any end)."""

@@ -1,0 +1,64 @@
+"""Names every part shares: API group, labels, annotations, and the base of all resource models."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic.alias_generators import to_camel
+
+GROUP = "citadel.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+#: Labels of sandbox pods are constant: each distinct set is a network identity of its own under Cilium.
+SANDBOX_LABELS = {
+    "app.kubernetes.io/name": "citadel",
+    "app.kubernetes.io/component": "sandbox",
+    "app.kubernetes.io/managed-by": "citadel",
+}
+EXECUTION_ANNOTATION = f"{GROUP}/execution"
+SPEC_HASH_ANNOTATION = f"{GROUP}/spec-hash"
+
+STEP_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
+#: A Kubernetes duration of Go's grammar, restricted to what people write: `500ms`, `30s`, `1h30m`.
+DURATION_PATTERN = r"^([0-9]{1,7}(ms|s|m|h))+$"
+QUANTITY_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+StepName = Annotated[str, StringConstraints(pattern=STEP_NAME_PATTERN)]
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
+Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=32)]
+ObjectName = Annotated[
+    str, StringConstraints(pattern=DNS_SUBDOMAIN_PATTERN, min_length=1, max_length=253)
+]
+ArgumentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
+class Model(BaseModel):
+    """A part of a resource: immutable, camelCase on the wire, and strict about unknown fields."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class NameRef(Model):
+    """A reference to an object by its name."""
+
+    name: ObjectName
+    """Name of the object."""
+
+
+class KeyRef(Model):
+    """A reference to one key of a ConfigMap or Secret in the execution's own namespace."""
+
+    name: ObjectName
+    """Name of the ConfigMap or Secret."""
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+    """Key whose value is meant."""

@@ -1,0 +1,92 @@
+"""The closed vocabulary of phases, conditions and reasons. Reasons are API: they are added, never renamed."""
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Derived summary of an Execution, for people."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    WAITING = "Waiting"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+    TIMED_OUT = "TimedOut"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.TIMED_OUT)
+
+
+class StepStatus(StrEnum):
+    """Where a step stands; what expressions see as `steps.<name>.status`."""
+
+    PENDING = "Pending"
+    READY = "Ready"
+    RUNNING = "Running"
+    BACKING_OFF = "BackingOff"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+    CANCELLED = "Cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED)
+
+
+class Reason(StrEnum):
+    """Why a condition, an attempt or a step is as it is."""
+
+    # executions and definitions
+    ACCEPTED = "Accepted"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    VALID = "Valid"
+    INVALID_SPEC = "InvalidSpec"
+    INVALID_INPUTS = "InvalidInputs"
+    WORKFLOW_NOT_FOUND = "WorkflowNotFound"
+    RUNTIME_NOT_FOUND = "RuntimeNotFound"
+    CODE_NOT_FOUND = "CodeNotFound"
+    JOURNAL_LOST = "JournalLost"
+    JOURNAL_UNAVAILABLE = "JournalUnavailable"
+    CANCEL_REQUESTED = "CancelRequested"
+    CANCELLED = "Cancelled"
+    TERMINATED = "Terminated"
+    DELETED = "Deleted"
+    SUSPENDED = "Suspended"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    # waiting for room
+    UNSCHEDULABLE = "Unschedulable"
+    SANDBOX_LIMIT = "SandboxLimit"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    # skipped steps
+    CONDITION_FALSE = "ConditionFalse"
+    DEPENDENCY_SKIPPED = "DependencySkipped"
+    EXECUTION_FAILED = "ExecutionFailed"
+    # failed attempts
+    ERROR = "Error"
+    EXPRESSION_ERROR = "ExpressionError"
+    TIMEOUT = "Timeout"
+    OOM_KILLED = "OOMKilled"
+    EVICTED = "Evicted"
+    SANDBOX_LOST = "SandboxLost"
+    SANDBOX_START_FAILED = "SandboxStartFailed"
+    INVALID_CODE = "InvalidCode"
+    INVALID_OUTPUT = "InvalidOutput"
+    CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
+    SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
+
+
+#: What `retry` covers when it names no reasons: what may pass by itself.
+RETRIED_BY_DEFAULT = (Reason.ERROR, Reason.TIMEOUT, Reason.OOM_KILLED, Reason.SANDBOX_LOST, Reason.EVICTED)
+
+
+class ConditionType(StrEnum):
+    READY = "Ready"
+    STALLED = "Stalled"
+    SUCCEEDED = "Succeeded"
+    FINISHED = "Finished"

@@ -1,0 +1,155 @@
+"""A step of a workflow: a name, exactly one action, and modifiers."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from citadel.api.meta import (
+    ENV_NAME_PATTERN,
+    ArgumentName,
+    Duration,
+    Expression,
+    KeyRef,
+    Model,
+    ObjectName,
+    Quantity,
+    StepName,
+)
+from citadel.api.reasons import RETRIED_BY_DEFAULT, Reason
+
+ACTIONS = ("run", "container")
+
+
+class ResourceList(Model):
+    """Amounts of compute resources."""
+
+    cpu: Quantity | None = None
+    """Processor cores, such as 250m or 1."""
+    memory: Quantity | None = None
+    """Bytes of memory, such as 128Mi."""
+
+
+class Resources(Model):
+    """What a sandbox asks for and may use at most."""
+
+    requests: ResourceList = ResourceList()
+    """What the scheduler reserves."""
+    limits: ResourceList = ResourceList()
+    """What may never be exceeded."""
+
+
+class EnvVar(Model):
+    """One environment variable."""
+
+    name: Annotated[str, StringConstraints(pattern=ENV_NAME_PATTERN, max_length=253)]
+    """Name of the variable; the prefix CITADEL_ is reserved."""
+    value: Annotated[str, StringConstraints(max_length=32768)] = ""
+    """Its value; may hold expressions in dollar-brace form."""
+
+    @model_validator(mode="after")
+    def _not_reserved(self) -> Self:
+        if self.name.startswith("CITADEL_"):
+            raise ValueError(f"found {self.name!r}, expected a name without the reserved prefix CITADEL_")
+        return self
+
+
+class CodeSource(Model):
+    """Where code stands that is not written into the step."""
+
+    config_map_key_ref: KeyRef
+    """A key of a ConfigMap in the namespace of the execution; read and pinned when it starts."""
+
+
+class Run(Model):
+    """Code in a language runtime. It gets `with` as its arguments and returns its output."""
+
+    runtime: ObjectName
+    """A Runtime of this namespace, else a shared one of the operator's namespace."""
+    code: Annotated[str, StringConstraints(min_length=1, max_length=262144)] | None = None
+    """Source text with the entry point of the language, in Python a function main."""
+    code_from: CodeSource | None = None
+    """Where the source text stands instead."""
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra={"map": "name"})] = ()
+    """Environment variables of the code."""
+    resources: Resources = Resources()
+    """Overrides of the Runtime's resources."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.code is None) == (self.code_from is None):
+            found = "neither" if self.code is None else "both"
+            raise ValueError(f"found {found} of code and codeFrom, expected exactly one")
+        return self
+
+
+class Container(Model):
+    """Any container image, in a sandbox of its own. It reads CITADEL_INPUT and writes CITADEL_OUTPUT (JSON files)."""
+
+    image: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
+    """Image reference."""
+    command: Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=32768)], ...], Field(min_length=1, max_length=64)
+    ]
+    """Program and first arguments; never templated."""
+    args: Annotated[tuple[Annotated[str, StringConstraints(max_length=32768)], ...], Field(max_length=256)] = ()
+    """Further arguments; never templated, but $(NAME) takes the value of an environment variable."""
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra={"map": "name"})] = ()
+    """Environment variables."""
+    resources: Resources = Resources()
+    """Resources of the sandbox."""
+
+
+class Backoff(Model):
+    """Pause before each further attempt: initial, then times factor, up to max."""
+
+    initial: Duration = "1s"
+    """Pause before the second attempt."""
+    factor: Annotated[float, Field(ge=1, le=100)] = 2
+    """What each pause is multiplied with to give the next."""
+    max: Duration = "5m"
+    """Longest pause."""
+
+
+class Retry(Model):
+    """When a failed attempt is followed by another."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many attempts in all."""
+    backoff: Backoff = Backoff()
+    """Pauses between them."""
+    reasons: Annotated[tuple[Reason, ...], Field(max_length=32)] = RETRIED_BY_DEFAULT
+    """Failure reasons that are retried."""
+
+
+class Step(Model):
+    """A name, exactly one action (run or container), and modifiers."""
+
+    name: StepName
+    """Name by which other steps and expressions refer to this one."""
+    run: Run | None = None
+    """Action: code in a language runtime."""
+    container: Container | None = None
+    """Action: any container image."""
+    arguments: Annotated[dict[ArgumentName, Any], Field(alias="with", max_length=64)] = {}
+    """Arguments by name: JSON with expressions in dollar-brace form, or valueFrom a key of a ConfigMap or Secret."""
+    needs: Annotated[tuple[StepName, ...], Field(max_length=256)] | None = None
+    """Steps to wait for; without it the step above. Steps that expressions refer to are always waited for."""
+    join: Literal["all", "any", "finished"] = "all"
+    """Which of the needed steps must have ended, and how: all succeeded or skipped, any one succeeded, or all finished in whatever way."""
+    when: Expression | None = None
+    """CEL condition; when it is false the step is skipped."""
+    retry: Retry | None = None
+    """When a failed attempt is followed by another; without it never."""
+    timeout: Duration | None = None
+    """Longest time of one attempt; its whole process tree is ended then."""
+    isolation: Literal["session", "step"] = "session"
+    """session: the sandbox may serve further steps of this execution; step: it serves this attempt alone."""
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Self:
+        found = [action for action in ACTIONS if getattr(self, action) is not None]
+        if len(found) != 1:
+            raise ValueError(
+                f"found {' and '.join(found) or 'no action'}, expected exactly one of {', '.join(ACTIONS)}"
+            )
+        return self

@@ -1,0 +1,37 @@
+"""The Workflow resource: inputs, steps and outputs."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from citadel.api.conditions import Condition
+from citadel.api.meta import ArgumentName, Duration, Model
+from citadel.api.step import Step
+
+MAX_STEPS = 500
+
+
+class WorkflowSpec(Model):
+    """What an Execution of this workflow takes, does and gives."""
+
+    inputs: dict[str, Any] | None = None
+    """JSON Schema (2020-12) of the inputs, of type object; defaults are filled in, undeclared inputs refused."""
+    steps: Annotated[
+        tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS, json_schema_extra={"map": "name"})
+    ]
+    """Steps; each waits for the one above it unless it says otherwise by needs."""
+    outputs: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = {}
+    """Outputs by name: JSON with expressions in dollar-brace form, computed when all steps have succeeded."""
+    parallelism: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many sandboxes one execution may use at a time."""
+    timeout: Duration | None = None
+    """Longest time of one execution; it ends TimedOut then."""
+
+
+class DefinitionStatus(Model):
+    """Whether a definition can be used."""
+
+    observed_generation: int = Field(default=0, ge=0)
+    """Generation of the spec this status was derived from."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra={"map": "type"})] = ()
+    """Ready, and Stalled where only an edit can help."""
