@@ -1,6 +1,7 @@
 """How to reach a cluster and as whom: from inside a pod, or from kubeconfig files as kubectl reads them.
 
-Reads files, never the network. Must never guess past a contradiction: it names file, field and what was expected.
+Reads files, never the network. Must never guess past a contradiction: it names file, field and what was
+expected.
 """
 
 import base64
@@ -48,7 +49,7 @@ class KubeConfig:
 def load_config(
     path: Path | None = None, context: str | None = None, env: Mapping[str, str] = os.environ
 ) -> KubeConfig:
-    """The configuration as kubectl finds it: `path`, else $KUBECONFIG, else ~/.kube/config, else the pod's own.
+    """The configuration as kubectl finds it: `path`, $KUBECONFIG, ~/.kube/config, else the pod's own.
 
     `context` chooses another context than the current one. Raises ConfigError.
     """
@@ -127,7 +128,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A named entry: where it stands (for messages), the folder its relative paths start from, and its fields."""
+    """A named entry: where it stands (for messages), the folder of its relative paths, its fields."""
 
     where: str
     folder: Path
@@ -203,7 +204,8 @@ def _tls_context(authority: str | None) -> ssl.SSLContext:
         tls = ssl.create_default_context(cadata=authority)
     except ssl.SSLError as error:
         raise ConfigError(f"certificate authority: not PEM certificates: {error}") from error
-    # Python 3.13 turned this on; authorities without key identifiers are common in clusters, and kubectl takes them.
+    # Python 3.13 turned this on; authorities without key identifiers are common in clusters, and kubectl
+    # takes them.
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return tls
 

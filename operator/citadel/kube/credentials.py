@@ -54,8 +54,8 @@ class FileToken:
 
     async def token(self) -> str | None:
         try:
-            # One stat of a memory file system per request costs microseconds; projected tokens change by symlink,
-            # which stat follows.
+            # One stat of a memory file system per request costs microseconds; projected tokens change by
+            # symlink, which stat follows.
             stat = self._path.stat()
             seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
             if seen != self._seen:
@@ -160,7 +160,7 @@ class ExecToken:
 
 
 def parse_exec_credential(plugin: ExecPlugin, out: bytes) -> Mapping[str, Any]:
-    """The `status` of the ExecCredential that a plugin printed; raises ConfigError without repeating the output."""
+    """The `status` of the ExecCredential that a plugin printed; a ConfigError never repeats the output."""
     try:
         found = json.loads(out)
     except ValueError as error:

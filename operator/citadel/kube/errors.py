@@ -8,14 +8,15 @@ from typing import Any
 
 
 class ConfigError(Exception):
-    """The configuration of the access to the cluster cannot be used; the message names file, field and cure."""
+    """The access to the cluster is not configured well; the message names file, field and cure."""
 
 
 class ApiError(Exception):
     """The API server answered with an error, or not at all.
 
-    `status` is the HTTP status (0: there was no answer), `reason` the server's CamelCase reason, `message` its text,
-    `details` its details object, `request` the verb and path, `retry_after` the seconds the server asked to wait.
+    `status` is the HTTP status (0: there was no answer), `reason` the server's CamelCase reason, `message`
+    its text, `details` its details object, `request` the verb and path, `retry_after` the seconds the server
+    asked to wait.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def error_from(status: int, body: object, *, request: str = "", retry_after: float | None = None) -> ApiError:
-    """The exception for an answer: `body` is the parsed `Status` object, or the text some proxy sent instead."""
+    """The exception for an answer: `body` is the parsed `Status`, or the text some proxy sent instead."""
     told: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
     reason = str(told.get("reason") or "") or ("Unavailable" if status >= 500 else "Unknown")
     message = str(told.get("message") or "") or (

@@ -12,7 +12,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of resource: API group ("" is the core group), version, plural name, and whether it has a namespace."""
+    """One kind of resource: API group ("" is the core group), version, plural, whether in namespaces."""
 
     group: str
     version: str
