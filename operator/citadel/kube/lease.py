@@ -1,0 +1,317 @@
+"""Leader election on a coordination.k8s.io Lease: at most one process talks for the controller at a time.
+
+Clocks of two machines are never compared: a candidate takes over when the record has not changed for the
+Lease's duration by its own monotonic clock, or at once when the holder's pod is gone. A Lease divides labour;
+it must never be relied on to fence a database.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import AlreadyExists, ApiError, ConfigError, Conflict, NotFound
+from citadel.kube.resources import LEASES, PODS, Object
+
+OnLead = Callable[[asyncio.Event], Awaitable[None]]
+"""Runs while we lead. The event is set when the lead is lost: stop at once, another may already lead."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How long a lead lasts. Times in seconds.
+
+    Every `renew` the holder renews, each try given `answer`; without a success it gives up `margin` before
+    `duration` is over. Candidates look every `poll`.
+    """
+
+    duration: int = 6
+    renew: float = 2.0
+    poll: float = 1.0
+    margin: float = 1.0
+    answer: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """What the Lease says. `mark` changes with every write of its holder; `duration` in seconds."""
+
+    holder: str
+    duration: float
+    transitions: int
+    mark: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one candidate knows.
+
+    The record (None: there is no Lease), since when by its own clock it has been as it is, and whether the
+    holder's pod is known to be gone.
+    """
+
+    me: str
+    record: LeaseRecord | None
+    unchanged_since: float
+    holder_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """There is no Lease: make it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """The Lease is free: write our name into it, as the `transitions`th holder, if still at `version`."""
+
+    version: str
+    transitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody leads; look again in at most that many seconds."""
+
+    seconds: float
+
+
+def decide_lease(observed: Observed, now: float) -> Create | Take | Wait:
+    """What a candidate does with what it sees; `now` on the clock of `unchanged_since`."""
+    record = observed.record
+    if record is None:
+        return Create()
+    if record.holder == observed.me:
+        # We, before our container restarted: the former process is dead, since ours has its place.
+        return Take(record.version, record.transitions)
+    left = observed.unchanged_since + record.duration - now
+    if not record.holder or observed.holder_gone or left <= 0:
+        return Take(record.version, record.transitions + 1)
+    return Wait(left)
+
+
+def identity_of(pod_name: str, pod_uid: str) -> str:
+    """The holder identity of a pod."""
+    return f"{pod_name}_{pod_uid}"
+
+
+def parse_lease(lease: Object) -> LeaseRecord:
+    """The record in a Lease object; whatever is missing reads as free."""
+    spec = lease.get("spec") or {}
+    return LeaseRecord(
+        holder=str(spec.get("holderIdentity") or ""),
+        duration=float(spec.get("leaseDurationSeconds") or 0),
+        transitions=int(spec.get("leaseTransitions") or 0),
+        mark=f"{spec.get('holderIdentity')} {spec.get('renewTime')} {spec.get('leaseTransitions')}",
+        version=str(lease["metadata"].get("resourceVersion", "")),
+    )
+
+
+def pod_is_gone(pod: Object | None, uid: str) -> bool:
+    """Whether the pod that held the Lease can no longer run: not there, replaced, or ended."""
+    if pod is None or pod["metadata"].get("uid") != uid:
+        return True
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+class Lease:
+    """One candidate for one Lease. `clock` is monotonic; `now` only fills in times that people read."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        term: Term | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_change: Callable[[bool], None] = lambda leads: None,
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._me = identity
+        self._term = term or Term()
+        self._clock = clock
+        self._now = now
+        self._on_change = on_change
+        self._seen: LeaseRecord | None = None
+        self._unchanged_since = 0.0
+        self._leads = False
+        self._version = ""
+        self._sent = 0.0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process holds the Lease now."""
+        return self._leads
+
+    async def lead(self, on_lead: OnLead, *, grace: float = 3.0) -> bool:
+        """Wait for the lead, run `on_lead` while holding it, and give it back.
+
+        True: `on_lead` ended by itself. False: the lead was lost; `on_lead` was told, had `grace` seconds, and
+        was then cancelled. Its exceptions come through. When cancelled, it cancels `on_lead` and releases.
+        """
+        await self._acquire()
+        lost = asyncio.Event()
+        work = asyncio.ensure_future(on_lead(lost))
+        renewal = asyncio.create_task(self._renew(lost))
+        try:
+            await asyncio.wait((work, renewal), return_when=asyncio.FIRST_COMPLETED)
+            held = not renewal.done()
+            if not work.done():
+                await asyncio.wait((work,), timeout=grace)
+            if work.done():
+                await work
+            return held
+        finally:
+            held = not renewal.done()
+            for task in (work, renewal):
+                task.cancel()
+            await asyncio.gather(work, renewal, return_exceptions=True)
+            self._set(False)
+            if held:
+                await self._release()
+
+    async def _acquire(self) -> None:
+        while True:
+            if await self._try():
+                return
+            await asyncio.sleep(self._term.poll * random.uniform(0.8, 1.2))  # noqa: S311 - spreads candidates
+
+    async def _try(self) -> bool:
+        """Look once; True when we lead now. Errors count as somebody else leading."""
+        try:
+            async with asyncio.timeout(self._term.duration):
+                action = decide_lease(await self._observe(), self._clock())
+                if isinstance(action, Wait):
+                    return False
+                self._sent = self._clock()
+                await self._write(action)
+        except (Conflict, AlreadyExists):
+            return False
+        except (ApiError, ConfigError, TimeoutError) as error:
+            self._warn(error)
+            return False
+        self._set(True)
+        return True
+
+    async def _observe(self) -> Observed:
+        try:
+            record = parse_lease(await self._client.get(LEASES, self._name, self._namespace))
+        except NotFound:
+            return Observed(self._me, None, 0.0)
+        if self._seen is None or self._seen.mark != record.mark:
+            self._unchanged_since = self._clock()
+        self._seen = record
+        gone = bool(record.holder) and record.holder != self._me and await self._gone(record.holder)
+        return Observed(self._me, record, self._unchanged_since, gone)
+
+    async def _gone(self, holder: str) -> bool:
+        """Whether the holder is a pod (`<name>_<uid>`) that is gone; what cannot be told is not gone."""
+        pod_name, _, uid = holder.rpartition("_")
+        if not pod_name or not uid:
+            return False
+        try:
+            return pod_is_gone(await self._client.get(PODS, pod_name, self._namespace), uid)
+        except NotFound:
+            return True
+        except (ApiError, ValueError):
+            return False
+
+    async def _write(self, action: Create | Take) -> None:
+        spec: Object = {"holderIdentity": self._me, "leaseDurationSeconds": self._term.duration}
+        spec["acquireTime"] = spec["renewTime"] = self._stamp()
+        if isinstance(action, Create):
+            spec["leaseTransitions"] = 0
+            metadata = {"name": self._name, "namespace": self._namespace}
+            body = {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}
+            written = await self._client.create(LEASES, body)
+        else:
+            spec["leaseTransitions"] = action.transitions
+            self._version = action.version
+            written = await self._patch(spec)
+        self._version = parse_lease(written).version
+
+    async def _renew(self, lost: asyncio.Event) -> None:
+        """Renew until it fails for too long; then set `lost` and end."""
+        try:
+            while True:
+                deadline = self._sent + self._term.duration - self._term.margin
+                await asyncio.sleep(min(self._term.renew, max(0.0, deadline - self._clock())))
+                left = deadline - self._clock()
+                if left <= 0 or not await self._renewed(left):
+                    break
+            log.warning("lease %s/%s: lost the lead", self._namespace, self._name)
+        finally:
+            self._set(False)
+            lost.set()
+
+    async def _renewed(self, left: float) -> bool:
+        """Renew, trying again for `left` seconds; False when another holds the Lease or the time is over."""
+        try:
+            async with asyncio.timeout(left):
+                while True:
+                    sent = self._clock()
+                    try:
+                        async with asyncio.timeout(self._term.answer):
+                            written = await self._patch({"renewTime": self._stamp()})
+                    except (Conflict, NotFound):
+                        if not await self._still_ours():
+                            return False
+                        continue
+                    except (ApiError, ConfigError, TimeoutError) as error:
+                        self._warn(error)
+                        await asyncio.sleep(self._term.renew / 4)
+                        continue
+                    self._version, self._sent = parse_lease(written).version, sent
+                    return True
+        except TimeoutError:
+            return False
+
+    async def _still_ours(self) -> bool:
+        """After a conflict: somebody may have labelled the Lease, or our own write got through unanswered."""
+        try:
+            record = parse_lease(await self._client.get(LEASES, self._name, self._namespace))
+        except NotFound:
+            return False
+        except (ApiError, ConfigError):
+            return True
+        self._version = record.version
+        return record.holder == self._me
+
+    async def _release(self) -> None:
+        free: Object = {"holderIdentity": None, "renewTime": self._stamp()}
+        with suppress(ApiError, ConfigError, TimeoutError):
+            async with asyncio.timeout(self._term.renew):
+                try:
+                    await self._patch(free)
+                except Conflict:
+                    # A renewal that was under way when we stopped.
+                    if await self._still_ours():
+                        await self._patch(free)
+
+    async def _patch(self, spec: Object) -> Object:
+        body: Object = {"metadata": {"resourceVersion": self._version}, "spec": spec}
+        return await self._client.patch(LEASES, self._name, body, self._namespace)
+
+    def _stamp(self) -> str:
+        return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def _warn(self, error: Exception) -> None:
+        log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no answer in time")
+
+    def _set(self, leads: bool) -> None:
+        if leads != self._leads:
+            self._leads = leads
+            self._on_change(leads)
