@@ -55,7 +55,7 @@ def trim(resource: Resource, obj: Object) -> Object:
         "deletionTimestamp",
     )
     node = (obj.get("spec") or {}).get("nodeName")
-    identity = {name: obj[name] for name in ("apiVersion", "kind") if name in obj}
+    identity: Object = {name: obj[name] for name in ("apiVersion", "kind") if name in obj}
     return {
         **identity,
         "metadata": {name: metadata[name] for name in kept if name in metadata},

@@ -159,8 +159,8 @@ class Lease:
     async def lead(self, on_lead: OnLead, *, grace: float = 3.0) -> bool:
         """Wait for the lead, run `on_lead` while holding it, and give it back.
 
-        True: `on_lead` ended by itself. False: the lead was lost; `on_lead` was told, had `grace` seconds, and
-        was then cancelled. Its exceptions come through. When cancelled, it cancels `on_lead` and releases.
+        True: `on_lead` ended by itself. False: the lead was lost; `on_lead` was told, had `grace` seconds,
+        and was then cancelled. Its exceptions come through. A cancelled call cancels `on_lead` and releases.
         """
         await self._acquire()
         lost = asyncio.Event()
