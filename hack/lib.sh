@@ -4,10 +4,11 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CLUSTER_DIR=$(realpath -m "${CITADEL_CLUSTER_DIR:-${HOME:-/root}/.cache/citadel/cluster}")
 BIN=$CLUSTER_DIR/bin
-KIND_CLUSTER=citadel   # the name of the kind cluster that `make cluster-up` may make
-NODE_CONTEXT=citadel-node   # the kubeconfig context of the single node
+KIND_CLUSTER=citadel      # the name of the kind cluster that `make cluster-up` may make
+NODE_CONTEXT=citadel-node # the kubeconfig context of the single node
 
-say() { printf '%4ds  %s\n' "$SECONDS" "$*" >&2; }
+export CITADEL_STARTED=${CITADEL_STARTED:-$EPOCHSECONDS}   # scripts that call each other count from one start
+say() { printf '%4ds  %s\n' $((EPOCHSECONDS - CITADEL_STARTED)) "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # watched LABEL COMMAND...: runs a quiet command, says every 30 s that it still runs; on failure shows the end of its log.
