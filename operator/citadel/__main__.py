@@ -1,0 +1,57 @@
+"""`citadel-operator PROCESS`: the processes of the control plane, each its own Deployment of the same image."""
+
+import logging
+import os
+
+import click
+
+
+@click.group()
+def main() -> None:
+    """Runs one process of Citadel's control plane; configured by CITADEL_ variables."""
+    level = os.environ.get("CITADEL_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+@main.command()
+def bootstrap() -> None:
+    """Makes what is made once: CA, certificates, passwords of the bundled database."""
+    from citadel.controller.bootstrap import run
+
+    run()
+
+
+@main.command()
+def migrate() -> None:
+    """Brings the database to this version's schema and roles, under an advisory lock."""
+    from citadel.store.sql.migrate import run
+
+    run()
+
+
+@main.command()
+def controller() -> None:
+    """Watches resources, reconciles sandboxes with pods, writes status."""
+    from citadel.controller.process import run
+
+    run()
+
+
+@main.command()
+def gateway() -> None:
+    """What sandboxes talk to."""
+    from citadel.gateway.process import run
+
+    run()
+
+
+@main.command()
+def api() -> None:
+    """What people and other systems talk to."""
+    from citadel.web.process import run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""One step forward of one execution, without the transaction around it: facts in, events out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from citadel.core import events as ev
+from citadel.core.decide import decide
+from citadel.core.plan import Plan
+from citadel.core.sessions import assign, current
+from citadel.core.state import State, admissible, apply
+from citadel.core.values import Values
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one advance did."""
+
+    state: State
+    events: tuple[ev.Event, ...]
+    """All events that were appended: admitted facts, and what followed from them."""
+    accepted: tuple[bool, ...]
+    """For each fact whether it changed anything; a repeated or outdated one does not."""
+    step: str | None = None
+    """The step whose attempt the claiming sandbox has now."""
+
+
+def advance(
+    state: State,
+    facts: Sequence[ev.Event],
+    now: float,
+    values: Values,
+    *,
+    plan: Plan | None = None,
+    claim: str | None = None,
+) -> Outcome:
+    """Appends the facts that still matter, everything that follows, and what the sandbox `claim` gets to do.
+
+    `plan` is needed when a fact is Created. Raises MissingValues when a value must be loaded first; nothing is
+    changed then, and the call can be repeated.
+    """
+    events: list[ev.Event] = []
+    accepted: list[bool] = []
+    for fact in facts:
+        accepted.append(admissible(state, fact))
+        if accepted[-1]:
+            state = apply(state, fact, now, plan)
+            events.append(fact)
+    decision = decide(state, now, values)
+    state = decision.state
+    events += decision.events
+    step = None
+    if claim is not None:
+        assigned = assign(state, claim, now)
+        if assigned is not None:
+            state = apply(state, assigned, now)
+            events.append(assigned)
+        step = current(state, claim)
+    return Outcome(state, tuple(events), tuple(accepted), step)

@@ -1,0 +1,279 @@
+"""What follows from where an execution stands: `decide(state, now, values) -> events`.
+
+Pure, and level-triggered: it looks at the state, never at how the state came about, so facts may arrive in any
+order, twice, or late. It is called until it has nothing more to say.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from citadel.api.reasons import Phase, Reason, StepStatus
+from citadel.core import events as ev
+from citadel.core.expressions import ExpressionError
+from citadel.core.jsonvalues import Json, canonical
+from citadel.core.retry import next_delay
+from citadel.core.sessions import IDLE_SECONDS, SPREAD_SECONDS, scale
+from citadel.core.state import State, StepState, apply
+from citadel.core.steps import CompiledStep, hard_reads
+from citadel.core.templates import Template, copy_path
+from citadel.core.values import ByReference, Value, Values, encode
+
+#: Seconds after its own timeout at which an attempt counts as timed out even if its sandbox says nothing.
+TIMEOUT_GRACE = 30.0
+#: Seconds that running steps get after `stop: Cancel`, and after which it ends without them.
+CANCEL_GRACE = 10.0
+CANCEL_LIMIT = 30.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Events that follow, and the state after them."""
+
+    events: tuple[ev.Event, ...]
+    state: State
+
+
+def decide(state: State, now: float, values: Values) -> Decision:
+    """Everything that follows at `now`. Raises MissingValues when a value must be loaded first."""
+    events: list[ev.Event] = []
+    while state.created is not None and state.finished is None:
+        found = list(_step(state, now, values))
+        if not found:
+            break
+        for event in found:
+            state = apply(state, event, now)
+        events += found
+    return Decision(tuple(events), state)
+
+
+def wake_at(state: State, now: float) -> float | None:
+    """The earliest time after `now` at which `decide` may have something new to say without a new fact."""
+    plan = state.plan
+    if plan is None or state.finished is not None:
+        return None
+    times: list[float] = []
+    if plan.workflow.timeout is not None:
+        times.append(state.created_at + plan.workflow.timeout)
+    if state.stop is not None:
+        times.append(state.stop_at + CANCEL_LIMIT)
+    for name in state.active:
+        step, compiled = state.steps[name], plan.steps[name]
+        if step.status is StepStatus.RUNNING and step.delivered_at and compiled.timeout:
+            times.append(step.delivered_at + compiled.timeout + TIMEOUT_GRACE)
+        elif step.status is StepStatus.BACKING_OFF:
+            times.append(step.ready_at)
+        if step.sandbox is None:
+            times.append(step.ready_at + SPREAD_SECONDS)
+    for sandbox in state.sandboxes.values():
+        if sandbox.usable and sandbox.registered and sandbox.step is None:
+            times.append(sandbox.idle_since + IDLE_SECONDS)
+    return min((time for time in times if time > now), default=None)
+
+
+def _step(state: State, now: float, values: Values) -> Iterator[ev.Event]:
+    """One round of decisions: each only from what the state says before the round."""
+    assert state.plan is not None
+    timeout = state.plan.workflow.timeout
+    if timeout is not None and now >= state.created_at + timeout:
+        yield ev.Finished(
+            Phase.TIMED_OUT, Reason.DEADLINE_EXCEEDED, f"not finished within {state.plan.workflow.spec.timeout}"
+        )
+        return
+    if state.stop is not None:
+        yield from _stopping(state, now)
+        return
+    failed = [event for name in sorted(state.active) if (event := _attempt(state, name, now)) is not None]
+    if failed:
+        yield from failed
+        return
+    started = list(_start(state, now, values))
+    if started:
+        yield from started
+        return
+    finish = [] if state.active else list(_finish(state, values))
+    yield from finish or scale(state, now)
+
+
+def _attempt(state: State, name: str, now: float) -> ev.Event | None:
+    """What follows for a step that is under way."""
+    assert state.plan is not None
+    step, compiled = state.steps[name], state.plan.steps[name]
+    if step.undecided:
+        assert step.failure is not None
+        delay = None
+        if not state.failing:
+            delay = next_delay(compiled.spec.retry, step.attempt, step.failure.reason)
+        if delay is not None:
+            return ev.RetryScheduled(name, step.attempt + 1, now + delay)
+        return ev.StepFailed(name, step.failure)
+    if state.failing and step.sandbox is None and compiled.spec.join != "finished":
+        message = f"not started, because step {state.failed_step} failed"
+        return ev.StepSkipped(name, Reason.EXECUTION_FAILED, message)
+    if step.sandbox is None or step.delivered_at is None or compiled.timeout is None:
+        return None
+    if now >= step.delivered_at + compiled.timeout + TIMEOUT_GRACE:
+        # Its sandbox enforces the timeout; one that says nothing this long after it is of no use any more.
+        message = f"no result within the timeout of {compiled.spec.timeout}, nor {TIMEOUT_GRACE:.0f}s after it"
+        return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.TIMEOUT, message))
+    return None
+
+
+def _start(state: State, now: float, values: Values) -> Iterator[ev.Event]:
+    assert state.plan is not None
+    names = state.candidates
+    if state.failing:
+        names = frozenset(state.plan.workflow.finishers)
+    for name in sorted(names, key=lambda name: state.plan.steps[name].index):  # type: ignore[union-attr]
+        if state.steps[name].status is not StepStatus.PENDING:
+            continue
+        compiled = state.plan.steps[name]
+        if _waits(state, compiled):
+            continue
+        yield _open(state, compiled, values)
+
+
+def _over(state: State, name: str) -> bool:
+    """Whether a step has ended, or will never start because the execution is failing."""
+    assert state.plan is not None
+    step = state.steps[name]
+    dead = state.failing and step.status is StepStatus.PENDING and name not in state.plan.workflow.finishers
+    return step.status.terminal or dead
+
+
+def _satisfied(state: State, compiled: CompiledStep, name: str) -> bool:
+    if compiled.spec.join == "finished":
+        return _over(state, name)
+    return state.steps[name].status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
+
+
+def _waits(state: State, compiled: CompiledStep) -> bool:
+    """Whether something that this step waits for has not come to pass."""
+    needs = compiled.needs
+    if compiled.spec.join != "any":
+        return not all(_satisfied(state, compiled, name) for name in compiled.after)
+    strict = [name for name in compiled.after if name not in needs or name in compiled.hard_reads]
+    if not all(_satisfied(state, compiled, name) for name in strict):
+        return True
+    succeeded = any(state.steps[name].status is StepStatus.SUCCEEDED for name in needs)
+    return not succeeded and not all(_over(state, name) for name in needs)
+
+
+def _open(state: State, compiled: CompiledStep, values: Values) -> ev.Event:
+    """The step is due: it becomes ready, is skipped, or fails because an expression does."""
+    name = compiled.name
+    if state.steps[name].payload is None:
+        for read in sorted(compiled.hard_reads):
+            if state.steps[read].output is None:
+                status = state.steps[read].status
+                message = f"step {read} is {status} and has no output"
+                return ev.StepSkipped(name, Reason.DEPENDENCY_SKIPPED, message)
+    where = "when"
+    try:
+        if compiled.when is not None:
+            holds = compiled.when.evaluate(scope(state, compiled.when.reads, compiled.when.names, values))
+            if not isinstance(holds, bool):
+                raise ExpressionError(f"found {holds!r:.60}, expected true or false")
+            if not holds:
+                return ev.StepSkipped(name, Reason.CONDITION_FALSE, f"when: {compiled.spec.when}"[:256])
+        arguments: dict[str, Json] = {}
+        for argument, template in compiled.arguments.items():
+            where = f"with.{argument}"
+            if isinstance(template, ByReference):
+                arguments[argument] = encode(template)
+            else:
+                arguments[argument] = encode(evaluate(state, template, values))
+        variables: list[Json] = []
+        for variable, template in compiled.env:
+            where = f"env.{variable}"
+            variables.append({"name": variable, "value": _text(values.get(evaluate(state, template, values)))})
+    except ExpressionError as error:
+        failure = ev.Failure.cut(Reason.EXPRESSION_ERROR, f"step {name}, {where}: {error}")
+        return ev.StepFailed(name, failure)
+    payload = values.put({"arguments": arguments, "env": variables})
+    return ev.StepReady(name, payload, compiled.has_references)
+
+
+def evaluate(state: State, template: Template, values: Values) -> Value:
+    """The value of a template; a whole output is passed on by its digest, without being loaded."""
+    path = template.plain_path
+    if path is not None and len(path) == 3 and path[0] == "steps" and path[2] == "output":
+        output = state.steps[str(path[1])].output
+        if output is not None:
+            return output
+    context = scope(state, template.reads, template.names, values)
+    if path is not None:
+        return values.put(copy_path(context, path))
+    return values.put(template.evaluate(context))
+
+
+def scope(state: State, reads: Any, names: frozenset[str], values: Values) -> dict[str, Any]:
+    """What expressions see: inputs, identity, and the steps that are read."""
+    created = state.created
+    assert created is not None
+    context: dict[str, Any] = {}
+    if "inputs" in names:
+        context["inputs"] = values.get(created.inputs)
+    if "execution" in names:
+        context["execution"] = {"name": created.name, "namespace": created.namespace, "uid": created.uid}
+    wanted: dict[str, bool] = {}
+    for read in reads:
+        wanted[read.step] = wanted.get(read.step, False) or read.attribute in ("output", None)
+    if "steps" in names:
+        context["steps"] = {name: _seen(state.steps[name], whole, values) for name, whole in wanted.items()}
+    return context
+
+
+def _seen(step: StepState, with_output: bool, values: Values) -> dict[str, Json]:
+    seen: dict[str, Json] = {"status": str(step.status)}
+    if step.output is not None and with_output:
+        seen["output"] = values.get(step.output)
+    if step.failure is not None and step.status.terminal:
+        seen["error"] = {"reason": step.failure.reason, "message": step.failure.message}
+    return seen
+
+
+def _text(value: Json) -> str:
+    """An environment variable's value: strings raw, anything else compact JSON."""
+    return value if isinstance(value, str) else canonical(value).decode()
+
+
+def _finish(state: State, values: Values) -> Iterator[ev.Event]:
+    """Nothing is under way and nothing can start: the execution is over."""
+    assert state.plan is not None
+    if state.failing:
+        step = state.failed_step
+        assert step is not None
+        failure = state.steps[step].failure
+        assert failure is not None
+        yield ev.Finished(Phase.FAILED, failure.reason, f"step {step}: {failure.message}"[:1024], step=step)
+        return
+    if state.ended_steps < len(state.steps):
+        return
+    outputs: dict[str, Json] = {}
+    name = ""
+    try:
+        for name, template in state.plan.workflow.outputs.items():
+            for read in sorted(hard_reads(template.reads)):
+                if state.steps[read].output is None:
+                    raise ExpressionError(f"step {read} was skipped and has no output; use .?output.orValue(…)")
+            outputs[name] = values.get(evaluate(state, template, values))
+    except ExpressionError as error:
+        yield ev.Finished(Phase.FAILED, Reason.EXPRESSION_ERROR, f"outputs.{name}: {error}"[:1024])
+        return
+    yield ev.Finished(Phase.SUCCEEDED, Reason.COMPLETED, "", outputs=values.put(outputs))
+
+
+def _stopping(state: State, now: float) -> Iterator[ev.Event]:
+    """Nothing new starts; running attempts are waited for, but not for long."""
+    assert state.stop is not None
+    running = [name for name in sorted(state.active) if state.steps[name].sandbox is not None]
+    undecided = [name for name in running if state.steps[name].undecided]
+    overdue = now >= state.stop_at + CANCEL_LIMIT
+    if undecided:
+        for name in undecided:
+            failure = state.steps[name].failure
+            assert failure is not None
+            yield ev.StepFailed(name, failure)
+    elif state.stop.mode == "Terminate" or not running or overdue:
+        yield ev.Finished(Phase.CANCELLED, state.stop.reason, state.stop.message)

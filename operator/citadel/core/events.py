@@ -1,0 +1,274 @@
+"""What can happen to an execution: the vocabulary of its log.
+
+Facts come from outside and carry a unique key, so that repeating one changes nothing; decisions follow from
+them. Every event is small: large values are named by digest.
+"""
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from citadel.core.values import Inline, Stored, Value, decode_value, encode
+
+MESSAGE_LIMIT = 1024
+DETAIL_LIMIT = 1500
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt, a step or an execution failed. Texts are cut so that an event stays small."""
+
+    reason: str
+    message: str
+    traceback: str = ""
+    exit_code: int | None = None
+    log_tail: str = ""
+
+    @classmethod
+    def cut(
+        cls, reason: str, message: str, traceback: str = "", exit_code: int | None = None, log_tail: str = ""
+    ) -> "Failure":
+        """A failure whose texts are cut to what an event holds; the end of a traceback or log says most."""
+        return cls(reason, message[:MESSAGE_LIMIT], traceback[-DETAIL_LIMIT:], exit_code, log_tail[-DETAIL_LIMIT:])
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events. `key` is unique within an execution for facts, None for decisions."""
+
+    @property
+    def key(self) -> str | None:
+        return None
+
+
+# ---- facts
+
+
+@dataclass(frozen=True)
+class Created(Event):
+    """The execution was taken in, with its definition pinned by digest and its inputs filled in."""
+
+    name: str
+    namespace: str
+    uid: str
+    workflow: str
+    definition: str
+    inputs: Value
+
+    @property
+    def key(self) -> str:
+        return "created"
+
+
+@dataclass(frozen=True)
+class Rejected(Event):
+    """The execution cannot run as it was written; it ends Failed without having started."""
+
+    name: str
+    namespace: str
+    uid: str
+    workflow: str
+    failure: Failure
+
+    @property
+    def key(self) -> str:
+        return "created"
+
+
+@dataclass(frozen=True)
+class Assigned(Event):
+    """A polling sandbox got an attempt. One with arguments by reference is `delivered` only when they are sealed."""
+
+    step: str
+    attempt: int
+    placing: int
+    sandbox: str
+    delivered: bool
+
+    @property
+    def key(self) -> str:
+        return f"assigned:{self.step}:{self.attempt}:{self.placing}"
+
+
+@dataclass(frozen=True)
+class Delivered(Event):
+    """The sealed arguments of an assigned attempt were handed to its sandbox: from here its code may run."""
+
+    step: str
+    attempt: int
+    placing: int
+
+    @property
+    def key(self) -> str:
+        return f"delivered:{self.step}:{self.attempt}:{self.placing}"
+
+
+@dataclass(frozen=True)
+class AttemptSucceeded(Event):
+    """The sandbox reported the output of an attempt."""
+
+    step: str
+    attempt: int
+    sandbox: str
+    output: Value
+
+    @property
+    def key(self) -> str:
+        return f"result:{self.step}:{self.attempt}"
+
+
+@dataclass(frozen=True)
+class AttemptFailed(Event):
+    """An attempt failed: reported by its sandbox, found by the controller, or decided by a timeout."""
+
+    step: str
+    attempt: int
+    sandbox: str
+    failure: Failure
+
+    @property
+    def key(self) -> str:
+        return f"result:{self.step}:{self.attempt}"
+
+
+@dataclass(frozen=True)
+class SandboxRegistered(Event):
+    """The runner of a sandbox has registered."""
+
+    sandbox: str
+
+    @property
+    def key(self) -> str:
+        return f"registered:{self.sandbox}"
+
+
+@dataclass(frozen=True)
+class SandboxEnded(Event):
+    """A sandbox is gone, or could not be started; `failure` says why."""
+
+    sandbox: str
+    failure: Failure
+
+    @property
+    def key(self) -> str:
+        return f"ended:{self.sandbox}"
+
+
+@dataclass(frozen=True)
+class StopRequested(Event):
+    """Somebody wants it stopped: `Cancel` with a grace period, `Terminate` at once."""
+
+    mode: str
+    reason: str
+    message: str
+
+    @property
+    def key(self) -> str:
+        return f"stop:{self.mode}"
+
+
+@dataclass(frozen=True)
+class SuspendChanged(Event):
+    """Starting new work was suspended or resumed, by the spec of this generation."""
+
+    suspended: bool
+    generation: int
+
+    @property
+    def key(self) -> str:
+        return f"suspend:{self.generation}"
+
+
+# ---- decisions
+
+
+@dataclass(frozen=True)
+class StepReady(Event):
+    """The step can run. `payload` holds its evaluated arguments and environment, for all its attempts."""
+
+    step: str
+    payload: Value
+    references: bool
+
+
+@dataclass(frozen=True)
+class StepSkipped(Event):
+    """The step will not run."""
+
+    step: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class StepFailed(Event):
+    """The step failed for good."""
+
+    step: str
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class RetryScheduled(Event):
+    """The failed attempt is followed by attempt `attempt`, not before `not_before` (seconds since the epoch)."""
+
+    step: str
+    attempt: int
+    not_before: float
+
+
+@dataclass(frozen=True)
+class SandboxWanted(Event):
+    """A sandbox for this placement shall exist."""
+
+    sandbox: str
+    placement: str
+
+
+@dataclass(frozen=True)
+class SandboxReleased(Event):
+    """The sandbox has no more work: it shall end."""
+
+    sandbox: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """The execution is over. Nothing follows."""
+
+    phase: str
+    reason: str
+    message: str
+    outputs: Value | None = None
+    step: str | None = None
+
+
+_VALUES = frozenset(("inputs", "output", "outputs", "payload"))
+EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
+
+
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as a JSON object, without its kind."""
+    data: dict[str, Any] = {}
+    for item in fields(event):
+        value = getattr(event, item.name)
+        if isinstance(value, Inline | Stored):
+            data[item.name] = encode(value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            data[item.name] = {f.name: getattr(value, f.name) for f in fields(value)}
+        else:
+            data[item.name] = value
+    return data
+
+
+def from_json(kind: str, data: dict[str, Any]) -> Event:
+    """The inverse of `to_json`; raises KeyError for a kind this version does not know."""
+    found = dict(data)
+    for name in _VALUES & found.keys():
+        if found[name] is not None:
+            found[name] = decode_value(found[name])
+    if "failure" in found:
+        found["failure"] = Failure(**found["failure"])
+    return EVENTS[kind](**found)

@@ -1,0 +1,171 @@
+"""A definition, compiled: what the engine knows of a workflow before anything happened.
+
+A definition is the JSON document that an execution pins: `{"spec": WorkflowSpec, "runtimes": {name: RuntimeSpec},
+"code": {step: text}}`. Its digest names the plan, so a plan may be cached for ever.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from citadel.api.durations import quantity, seconds
+from citadel.api.runtime import RuntimeSpec
+from citadel.api.step import ResourceList, Resources
+from citadel.api.problems import Problem
+from citadel.api.workflow import WorkflowSpec
+from citadel.core.graph import dependents, find_cycle
+from citadel.core.inputs import InputSchema, InvalidSchema, compile_inputs
+from citadel.core.jsonvalues import canonical, digest
+from citadel.core.steps import CompiledStep, StepCompiler
+from citadel.core.templates import Template
+
+DEFAULT_RESOURCES = Resources(
+    requests=ResourceList(cpu="50m", memory="64Mi"), limits=ResourceList(cpu="1", memory="256Mi")
+)
+
+
+class InvalidDefinition(ValueError):
+    """The definition cannot run; `problems` says where and why."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which sandbox a step may run in. Steps of one execution with equal keys may share one, unless `exclusive`."""
+
+    key: str
+    template: Mapping[str, Any]
+    exclusive: bool
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """What can be said of a workflow without its runtimes: enough to lint it."""
+
+    spec: WorkflowSpec
+    steps: dict[str, CompiledStep]
+    dependents: dict[str, tuple[str, ...]]
+    finishers: tuple[str, ...]
+    """Steps with `join: finished`: they run after a failure too."""
+    inputs: InputSchema
+    outputs: dict[str, Template]
+    timeout: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A workflow with everything it needs to run."""
+
+    digest: str
+    workflow: Workflow
+    placements: dict[str, Placement]
+    code: Mapping[str, str]
+    runtimes: Mapping[str, RuntimeSpec]
+
+    @property
+    def steps(self) -> dict[str, CompiledStep]:
+        return self.workflow.steps
+
+
+def compile_workflow(spec: WorkflowSpec) -> Workflow:
+    """The workflow's graph and expressions; raises InvalidDefinition with every problem found."""
+    compiler = StepCompiler(spec.steps)
+    compiled = compiler.compile()
+    problems = compiler.problems
+    try:
+        inputs = compile_inputs(spec.inputs)
+    except InvalidSchema as error:
+        problems.append(Problem(("spec", "inputs", *error.path), error.message))
+        inputs = compile_inputs(None)
+    outputs: dict[str, Template] = {}
+    for name, value in spec.outputs.items():
+        path = ("spec", "outputs", name)
+        template = compiler.template(path, value)
+        if template is not None:
+            compiler.known_reads(path, template.reads)
+            outputs[name] = template
+    problems += _resource_problems(spec)
+    steps = {step.name: step for step in compiled}
+    after = {name: step.after for name, step in steps.items()}
+    if not problems and (cycle := find_cycle(after)):
+        problems.append(Problem(("spec", "steps"), f"found a cycle: {' needs '.join(cycle)}"))
+    if problems:
+        raise InvalidDefinition(problems)
+    return Workflow(
+        spec=spec,
+        steps=steps,
+        dependents=dependents(after),
+        finishers=tuple(step.name for step in compiled if step.spec.join == "finished"),
+        inputs=inputs,
+        outputs=outputs,
+        timeout=seconds(spec.timeout) if spec.timeout else None,
+    )
+
+
+def compile_definition(definition: Mapping[str, Any]) -> Plan:
+    """The plan of a pinned definition; raises InvalidDefinition."""
+    spec = WorkflowSpec.model_validate(definition["spec"])
+    runtimes = {name: RuntimeSpec.model_validate(item) for name, item in definition["runtimes"].items()}
+    workflow = compile_workflow(spec)
+    return Plan(
+        digest=digest(canonical(dict(definition))),
+        workflow=workflow,
+        placements={name: place(step, runtimes) for name, step in workflow.steps.items()},
+        code=definition["code"],
+        runtimes=runtimes,
+    )
+
+
+def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> Placement:
+    """Where the attempts of a step run; raises InvalidDefinition for a runtime that is not there."""
+    template: dict[str, Any]
+    if step.spec.run is not None:
+        name = step.spec.run.runtime
+        if name not in runtimes:
+            path = ("spec", "steps", step.index, "run", "runtime")
+            raise InvalidDefinition([Problem(path, f"found {name!r}, expected the name of a Runtime")])
+        runtime = runtimes[name]
+        template = runtime.model_dump(by_alias=True, exclude_none=True, exclude={"env"}, mode="json")
+        resources = merge_resources(
+            merge_resources(DEFAULT_RESOURCES, runtime.resources), step.spec.run.resources
+        )
+    else:
+        assert step.spec.container is not None
+        template = {"image": step.spec.container.image}
+        resources = merge_resources(DEFAULT_RESOURCES, step.spec.container.resources)
+    template["resources"] = resources.model_dump(by_alias=True, exclude_none=True, mode="json")
+    exclusive = step.spec.isolation == "step" or step.spec.container is not None
+    key = digest(canonical(template)).removeprefix("sha256:")[:16]
+    return Placement(f"{key}/{step.name}" if exclusive else key, template, exclusive)
+
+
+def merge_resources(base: Resources, override: Resources) -> Resources:
+    """`override` where it says something; a request never exceeds its limit, since naming one limit is usual."""
+    limits = _merge(base.limits, override.limits)
+    requests = _merge(base.requests, override.requests)
+    for amount in ("cpu", "memory"):
+        wanted, most = getattr(requests, amount), getattr(limits, amount)
+        if wanted and most and quantity(wanted) > quantity(most):
+            requests = requests.model_copy(update={amount: most})
+    return Resources(requests=requests, limits=limits)
+
+
+def _merge(base: ResourceList, override: ResourceList) -> ResourceList:
+    return base.model_copy(update=override.model_dump(exclude_none=True))
+
+
+def _resource_problems(spec: WorkflowSpec) -> list[Problem]:
+    problems = []
+    for index, step in enumerate(spec.steps):
+        action = step.run or step.container
+        assert action is not None
+        for amount in ("cpu", "memory"):
+            wanted = getattr(action.resources.requests, amount)
+            most = getattr(action.resources.limits, amount)
+            if wanted and most and quantity(wanted) > quantity(most):
+                path = ("spec", "steps", index, "run" if step.run else "container", "resources", "requests", amount)
+                problems.append(Problem(path, f"found {wanted}, expected at most the limit {most}"))
+    return problems

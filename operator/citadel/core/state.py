@@ -1,0 +1,282 @@
+"""Where an execution stands: a fold over its events.
+
+`apply` only records what an event says. It never evaluates an expression, never decides, and is total over every
+event that `admissible` let into the log.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from citadel.api.reasons import Phase, Reason, StepStatus
+from citadel.core import events as ev
+from citadel.core.plan import Plan
+from citadel.core.values import Value
+
+#: How often one attempt may be placed again because its sandbox was lost before its code started.
+MAX_PLACINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """One step. Times are seconds since the epoch."""
+
+    status: StepStatus = StepStatus.PENDING
+    attempt: int = 0
+    placing: int = 1
+    payload: Value | None = None
+    ready_at: float = 0.0
+    sandbox: str | None = None
+    delivered_at: float | None = None
+    output: Value | None = None
+    failure: ev.Failure | None = None
+    """Of the last failed attempt, or of the step."""
+    undecided: bool = False
+    """The attempt failed, and whether it is retried is not decided yet."""
+    reason: str | None = None
+    message: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxState:
+    """One sandbox of the execution."""
+
+    placement: str
+    wanted_at: float
+    registered: bool = False
+    released: bool = False
+    ended: bool = False
+    step: str | None = None
+    idle_since: float = 0.0
+    served: int = 0
+
+    @property
+    def usable(self) -> bool:
+        return not (self.released or self.ended)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One execution."""
+
+    plan: Plan | None = None
+    created: ev.Created | None = None
+    created_at: float = 0.0
+    rejected: ev.Rejected | None = None
+    steps: Mapping[str, StepState] = field(default_factory=dict)
+    candidates: frozenset[str] = frozenset()
+    """Pending steps that a recent event may have made ready."""
+    active: frozenset[str] = frozenset()
+    """Steps that are ready, running, backing off, or whose failure is undecided."""
+    ended_steps: int = 0
+    failed_step: str | None = None
+    """First step that failed for good: from then on nothing new starts but `join: finished`."""
+    sandboxes: Mapping[str, SandboxState] = field(default_factory=dict)
+    stop: ev.StopRequested | None = None
+    stop_at: float = 0.0
+    suspended: bool = False
+    suspend_generation: int = 0
+    finished: ev.Finished | None = None
+    finished_at: float | None = None
+    seq: int = 0
+    """Number of events folded in."""
+
+    @property
+    def failing(self) -> bool:
+        return self.failed_step is not None
+
+    @property
+    def known(self) -> bool:
+        return self.created is not None or self.rejected is not None
+
+
+def admissible(state: State, fact: ev.Event) -> bool:
+    """Whether a fact still changes anything. What is decided stays decided; a repetition is no news."""
+    match fact:
+        case ev.Created() | ev.Rejected():
+            return not state.known
+        case _ if not state.known:
+            return False
+        case ev.SandboxRegistered(sandbox=name):
+            found = state.sandboxes.get(name)
+            return found is not None and found.usable and not found.registered
+        case ev.SandboxEnded(sandbox=name):
+            found = state.sandboxes.get(name)
+            return found is not None and not found.ended
+        case _ if state.finished is not None:
+            return False
+        case ev.AttemptSucceeded() | ev.AttemptFailed():
+            return is_current(state, fact.step, fact.attempt, fact.sandbox)
+        case ev.Assigned():
+            step = state.steps[fact.step]
+            return (step.attempt, step.placing) == (fact.attempt, fact.placing) and step.sandbox is None
+        case ev.Delivered():
+            step = state.steps[fact.step]
+            same = (step.attempt, step.placing) == (fact.attempt, fact.placing)
+            return same and step.sandbox is not None and step.delivered_at is None
+        case ev.StopRequested(mode=mode):
+            return state.stop is None or (state.stop.mode == "Cancel" and mode == "Terminate")
+        case ev.SuspendChanged():
+            return fact.suspended != state.suspended and fact.generation > state.suspend_generation
+    return True
+
+
+def is_current(state: State, step: str, attempt: int, sandbox: str) -> bool:
+    """Whether this attempt is under way in this sandbox, and nothing was recorded of its end."""
+    found = state.steps.get(step)
+    return (
+        found is not None
+        and found.status is StepStatus.RUNNING
+        and not found.undecided
+        and found.attempt == attempt
+        and found.sandbox == sandbox
+    )
+
+
+def apply(state: State, event: ev.Event, at: float, plan: Plan | None = None) -> State:
+    """The state after `event`, which happened at `at`. `plan` is needed for Created alone."""
+    return replace(_apply(state, event, at, plan), seq=state.seq + 1)
+
+
+def fold(state: State, log: Iterable[tuple[ev.Event, float]], plan: Plan | None) -> State:
+    """The state after all events of `log`."""
+    for event, at in log:
+        state = apply(state, event, at, plan)
+    return state
+
+
+def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State:
+    match event:
+        case ev.Created():
+            assert plan is not None
+            roots = frozenset(name for name, step in plan.steps.items() if not step.after)
+            steps = dict.fromkeys(plan.steps, StepState())
+            return replace(
+                state, plan=plan, created=event, created_at=at, steps=steps, candidates=roots
+            )
+        case ev.Rejected():
+            finished = ev.Finished(Phase.FAILED, event.failure.reason, event.failure.message)
+            return replace(state, rejected=event, created_at=at, finished=finished, finished_at=at)
+        case ev.StepReady():
+            changed = StepState(StepStatus.READY, attempt=1, payload=event.payload, ready_at=at)
+            return replace(
+                _with_step(state, event.step, changed),
+                candidates=state.candidates - {event.step},
+                active=state.active | {event.step},
+            )
+        case ev.Assigned():
+            step = state.steps[event.step]
+            changed = replace(
+                step,
+                status=StepStatus.RUNNING,
+                sandbox=event.sandbox,
+                delivered_at=at if event.delivered else None,
+                started_at=step.started_at or at,
+            )
+            sandbox = replace(state.sandboxes[event.sandbox], step=event.step)
+            return _with_sandbox(_with_step(state, event.step, changed), event.sandbox, sandbox)
+        case ev.Delivered():
+            return _with_step(state, event.step, replace(state.steps[event.step], delivered_at=at))
+        case ev.AttemptSucceeded():
+            changed = replace(
+                state.steps[event.step], status=StepStatus.SUCCEEDED, output=event.output, failure=None
+            )
+            return _end_step(_free(state, event.sandbox, at), event.step, changed, at)
+        case ev.AttemptFailed():
+            changed = replace(state.steps[event.step], undecided=True, failure=event.failure)
+            return _with_step(_free(state, event.sandbox, at), event.step, changed)
+        case ev.RetryScheduled():
+            changed = replace(
+                state.steps[event.step],
+                status=StepStatus.BACKING_OFF,
+                attempt=event.attempt,
+                placing=1,
+                undecided=False,
+                sandbox=None,
+                delivered_at=None,
+                ready_at=event.not_before,
+            )
+            return _with_step(state, event.step, changed)
+        case ev.StepSkipped():
+            changed = StepState(StepStatus.SKIPPED, reason=event.reason, message=event.message)
+            return _end_step(state, event.step, changed, at)
+        case ev.StepFailed():
+            status = StepStatus.CANCELLED if event.failure.reason == Reason.CANCELLED else StepStatus.FAILED
+            changed = replace(
+                state.steps[event.step],
+                status=status,
+                failure=event.failure,
+                undecided=False,
+                reason=event.failure.reason,
+                message=event.failure.message,
+            )
+            ended = _end_step(state, event.step, changed, at)
+            return replace(ended, failed_step=state.failed_step or event.step)
+        case ev.SandboxWanted():
+            return _with_sandbox(state, event.sandbox, SandboxState(event.placement, at, idle_since=at))
+        case ev.SandboxRegistered():
+            sandbox = replace(state.sandboxes[event.sandbox], registered=True, idle_since=at)
+            return _with_sandbox(state, event.sandbox, sandbox)
+        case ev.SandboxReleased():
+            return _with_sandbox(
+                state, event.sandbox, replace(state.sandboxes[event.sandbox], released=True)
+            )
+        case ev.SandboxEnded():
+            return _sandbox_ended(state, event, at)
+        case ev.StopRequested():
+            return replace(state, stop=event, stop_at=at)
+        case ev.SuspendChanged():
+            return replace(state, suspended=event.suspended, suspend_generation=event.generation)
+        case ev.Finished():
+            sandboxes = {name: replace(item, released=True) for name, item in state.sandboxes.items()}
+            return replace(state, finished=event, finished_at=at, sandboxes=sandboxes)
+    raise TypeError(f"found {type(event).__name__}, expected an event of this version")
+
+
+def _sandbox_ended(state: State, event: ev.SandboxEnded, at: float) -> State:
+    """An attempt whose code had not started is placed again; one that had started has failed."""
+    sandbox = state.sandboxes[event.sandbox]
+    name = sandbox.step
+    state = _with_sandbox(state, event.sandbox, replace(sandbox, ended=True, step=None))
+    if name is None or state.finished is not None:
+        return state
+    step = state.steps[name]
+    if step.delivered_at is not None or step.placing >= MAX_PLACINGS:
+        return _with_step(state, name, replace(step, undecided=True, failure=event.failure))
+    changed = replace(
+        step, status=StepStatus.READY, sandbox=None, placing=step.placing + 1, ready_at=at
+    )
+    return _with_step(state, name, changed)
+
+
+def _with_step(state: State, name: str, step: StepState) -> State:
+    return replace(state, steps={**state.steps, name: step})
+
+
+def _with_sandbox(state: State, name: str, sandbox: SandboxState) -> State:
+    return replace(state, sandboxes={**state.sandboxes, name: sandbox})
+
+
+def _free(state: State, name: str, at: float) -> State:
+    """The sandbox has no attempt any more. Attempts decided without one name no sandbox."""
+    sandbox = state.sandboxes.get(name)
+    if sandbox is None:
+        return state
+    changed = replace(sandbox, step=None, idle_since=at, served=sandbox.served + 1)
+    return _with_sandbox(state, name, changed)
+
+
+def _end_step(state: State, name: str, step: StepState, at: float) -> State:
+    assert state.plan is not None
+    waiting = (
+        other
+        for other in state.plan.workflow.dependents[name]
+        if state.steps[other].status is StepStatus.PENDING
+    )
+    return replace(
+        _with_step(state, name, replace(step, finished_at=at)),
+        candidates=(state.candidates - {name}) | frozenset(waiting),
+        active=state.active - {name},
+        ended_steps=state.ended_steps + 1,
+    )

@@ -1,0 +1,182 @@
+"""One step, compiled: its expressions parsed, what it reads and waits for made explicit."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from citadel.api.durations import seconds
+from citadel.api.meta import KeyRef
+from citadel.api.step import EnvVar, Step
+from citadel.api.problems import Problem
+from citadel.core.expressions import Expression, InvalidExpression, Read, compile_expression
+from citadel.core.jsonvalues import Json
+from citadel.core.templates import Template, compile_template
+from citadel.core.values import ByReference
+
+Path = tuple[str | int, ...]
+#: Roots a step's expressions may use in this version of the language.
+_ROOTS = frozenset(("inputs", "steps", "execution"))
+
+
+@dataclass(frozen=True)
+class CompiledStep:
+    """A step as the engine works with it."""
+
+    spec: Step
+    index: int
+    needs: tuple[str, ...]
+    """Steps named by `needs`, or the step above."""
+    references: frozenset[str]
+    """Steps its expressions refer to."""
+    hard_reads: frozenset[str]
+    """Steps whose output it reads without `.?`: when one has none, this step is skipped."""
+    when: Expression | None
+    arguments: dict[str, Template | ByReference]
+    env: tuple[tuple[str, Template], ...]
+    timeout: float | None
+    """Seconds an attempt may take."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Every step this one may have to wait for, each once."""
+        return tuple(dict.fromkeys((*self.needs, *sorted(self.references))))
+
+    @property
+    def has_references(self) -> bool:
+        """Whether arguments come from ConfigMaps or Secrets."""
+        return any(isinstance(argument, ByReference) for argument in self.arguments.values())
+
+
+class StepCompiler:
+    """Compiles the steps of one workflow, collecting every problem instead of stopping at the first."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
+        self.names = [step.name for step in steps]
+        self.problems: list[Problem] = []
+
+    def compile(self) -> list[CompiledStep]:
+        """The steps in their order; what is wrong is in `problems`."""
+        seen: dict[str, int] = {}
+        for index, name in enumerate(self.names):
+            if name in seen:
+                self._problem(
+                    ("spec", "steps", index, "name"),
+                    f"found {name!r}, which is also the name of steps[{seen[name]}]; names are unique",
+                )
+            seen.setdefault(name, index)
+        return [self._step(index, step) for index, step in enumerate(self.steps)]
+
+    def _step(self, index: int, step: Step) -> CompiledStep:
+        path: Path = ("spec", "steps", index)
+        above = (self.steps[index - 1].name,) if index else ()
+        needs = above if step.needs is None else tuple(dict.fromkeys(step.needs))
+        if step.needs is not None:
+            for position, name in enumerate(step.needs):
+                self._known((*path, "needs", position), name, step.name)
+        when = None
+        if step.when is not None:
+            when = self._expression((*path, "when"), step.when)
+        arguments: dict[str, Template | ByReference] = {}
+        for name, value in step.arguments.items():
+            argument = self._argument((*path, "with", name), value)
+            if argument is not None:
+                arguments[name] = argument
+        env = tuple(self._env(path, step))
+        reads = set(when.reads) if when else set()
+        for argument in (*arguments.values(), *(template for _, template in env)):
+            if isinstance(argument, Template):
+                reads |= argument.reads
+        for read in sorted(reads, key=lambda read: read.step):
+            self._known(path, read.step, step.name)
+        return CompiledStep(
+            spec=step,
+            index=index,
+            needs=needs,
+            references=frozenset(read.step for read in reads),
+            hard_reads=hard_reads(reads),
+            when=when,
+            arguments=arguments,
+            env=env,
+            timeout=seconds(step.timeout) if step.timeout else None,
+        )
+
+    def _env(self, path: Path, step: Step) -> Iterator[tuple[str, Template]]:
+        action, variables = "container", ()  # type: str, tuple[EnvVar, ...]
+        if step.run is not None:
+            action, variables = "run", step.run.env
+        elif step.container is not None:
+            variables = step.container.env
+        for position, variable in enumerate(variables):
+            template = self.template((*path, action, "env", position, "value"), variable.value)
+            if template is not None:
+                yield variable.name, template
+
+    def _argument(self, path: Path, value: Json) -> Template | ByReference | None:
+        if not (isinstance(value, dict) and set(value) == {"valueFrom"}):
+            return self.template(path, value)
+        source = value["valueFrom"]
+        kinds = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
+        if isinstance(source, dict) and len(source) == 1 and (field := next(iter(source))) in kinds:
+            try:
+                reference = KeyRef.model_validate(source[field])
+            except ValueError:
+                self._problem((*path, "valueFrom", field), "expected {name, key}, both names of Kubernetes")
+                return None
+            return ByReference(kinds[field], reference.name, reference.key)
+        self._problem(
+            (*path, "valueFrom"),
+            "expected exactly one of configMapKeyRef: {name, key} and secretKeyRef: {name, key}",
+        )
+        return None
+
+    def _expression(self, path: Path, source: str) -> Expression | None:
+        if source.startswith("${") and source.endswith("}"):
+            self._problem(path, f"found {source!r}, expected bare CEL without ${{…}} around it")
+            return None
+        try:
+            expression = compile_expression(source)
+        except InvalidExpression as error:
+            self._problem(path, str(error))
+            return None
+        self._roots(path, expression.names)
+        return expression
+
+    def template(self, path: Path, value: Json) -> Template | None:
+        """The compiled template, or None with a problem noted."""
+        try:
+            template = compile_template(value)
+        except InvalidExpression as error:
+            self._problem(path, str(error))
+            return None
+        self._roots(path, template.names)
+        return template
+
+    def known_reads(self, path: Path, reads: frozenset[Read]) -> None:
+        """Notes a problem for every read of a step that does not exist."""
+        for read in sorted(reads, key=lambda read: read.step):
+            self._known(path, read.step, None)
+
+    def _roots(self, path: Path, names: frozenset[str]) -> None:
+        for name in sorted(names & {"item", "index"} - _ROOTS):
+            self._problem(path, f"found {name!r}, which exists only inside a loop")
+
+    def _known(self, path: Path, name: str, reader: str | None) -> None:
+        if name == reader:
+            self._problem(path, f"step {name!r} refers to itself")
+        elif name not in self.names:
+            known = ", ".join(self.names[:20]) + (", …" if len(self.names) > 20 else "")
+            self._problem(path, f"found a reference to step {name!r}, expected one of: {known}")
+
+    def _problem(self, path: Path, message: str) -> None:
+        problem = Problem(path, message)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def hard_reads(reads: set[Read] | frozenset[Read]) -> frozenset[str]:
+    """Steps whose output must exist for these reads to make sense."""
+    return frozenset(read.step for read in reads if read.attribute == "output" and not read.optional)

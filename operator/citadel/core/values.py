@@ -1,0 +1,106 @@
+"""Values in the journal: small ones stand in the event, larger ones are named by digest.
+
+Nothing here touches a database: `Values` holds what was loaded for one decision, and collects what it made.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from citadel.core.jsonvalues import Json, canonical, digest
+
+#: Bytes of canonical JSON up to which a value stands in its event; events stay under 4 kB.
+INLINE_LIMIT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A value that stands where it is used."""
+
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A value by the digest of its canonical JSON; `size` is in bytes."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByReference:
+    """A key of a ConfigMap or Secret: resolved at dispatch, sealed to one sandbox, never in the journal."""
+
+    kind: str
+    name: str
+    key: str
+
+    @property
+    def secret(self) -> bool:
+        return self.kind == "Secret"
+
+
+Value = Inline | Stored
+Argument = Inline | Stored | ByReference
+
+
+class MissingValues(LookupError):
+    """A decision needs values that were not loaded; load `digests` and decide again."""
+
+    def __init__(self, digests: frozenset[str]) -> None:
+        super().__init__(", ".join(sorted(digests)))
+        self.digests = digests
+
+
+@dataclass(slots=True)
+class Values:
+    """The values of one decision: those loaded before it, and those it makes (`made`: digest -> canonical JSON)."""
+
+    loaded: dict[str, Json] = field(default_factory=dict)
+    made: dict[str, bytes] = field(default_factory=dict)
+
+    def get(self, value: Value) -> Json:
+        """The JSON a value stands for; raises MissingValues when it is not loaded."""
+        if isinstance(value, Inline):
+            return value.value
+        try:
+            return self.loaded[value.digest]
+        except KeyError:
+            raise MissingValues(frozenset((value.digest,))) from None
+
+    def put(self, content: Json) -> Value:
+        """`content` as a value; what is too large for an event is collected in `made`."""
+        encoded = canonical(content)
+        if len(encoded) <= INLINE_LIMIT:
+            return Inline(content)
+        name = digest(encoded)
+        self.made[name] = encoded
+        self.loaded[name] = content
+        return Stored(name, len(encoded))
+
+
+def encode(value: Argument) -> dict[str, Json]:
+    """The value as it stands in an event."""
+    if isinstance(value, Inline):
+        return {"v": value.value}
+    if isinstance(value, Stored):
+        return {"d": value.digest, "n": value.size}
+    return {"ref": {"kind": value.kind, "name": value.name, "key": value.key}}
+
+
+def decode(data: Mapping[str, Any]) -> Argument:
+    """The inverse of `encode`."""
+    if "v" in data:
+        return Inline(data["v"])
+    if "d" in data:
+        return Stored(data["d"], data["n"])
+    return ByReference(**data["ref"])
+
+
+def decode_value(data: Mapping[str, Any]) -> Value:
+    """`decode` where a reference is impossible."""
+    value = decode(data)
+    if isinstance(value, ByReference):
+        raise TypeError("found a reference, expected a value")
+    return value

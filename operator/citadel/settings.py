@@ -1,0 +1,86 @@
+"""Configuration of Citadel's processes, all of it from the environment; the chart sets every variable."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+
+class InvalidSettings(ValueError):
+    """A variable is missing or malformed; the message names it."""
+
+
+def _get(env: Mapping[str, str], name: str, default: str | None = None) -> str:
+    value = env.get(name, default)
+    if value is None:
+        raise InvalidSettings(f"environment variable {name} is not set")
+    return value
+
+
+def _integer(env: Mapping[str, str], name: str, default: int) -> int:
+    found = env.get(name, str(default))
+    if not found.isdigit():
+        raise InvalidSettings(f"environment variable {name}: found {found!r}, expected a whole number")
+    return int(found)
+
+
+def database_url(env: Mapping[str, str]) -> str:
+    """CITADEL_DATABASE_URL, with the password of CITADEL_DATABASE_PASSWORD_FILE filled in when that is set."""
+    url = _get(env, "CITADEL_DATABASE_URL")
+    password_file = env.get("CITADEL_DATABASE_PASSWORD_FILE")
+    if not password_file:
+        return url
+    parts = urlsplit(url)
+    password = quote(Path(password_file).read_text().strip(), safe="")
+    location = f"{parts.username}:{password}@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit(parts._replace(netloc=location))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a process needs to know. Durations are seconds."""
+
+    database_url: str
+    namespace: str
+    """Namespace of the release."""
+    sandbox_namespace: str
+    """Namespace of the sandbox pods."""
+    pod_name: str
+    pod_uid: str
+    tls_dir: Path
+    """Folder with tls.crt, tls.key and ca.crt of this process (gateway, api)."""
+    port: int
+    """Port of the process's own service."""
+    health_port: int
+    """Plain HTTP: /healthz, /readyz, /metrics."""
+    gateway_service: str
+    """Name of the gateway's Service."""
+    runner_image: str
+    max_sandboxes: int
+    """Live sandbox pods in the whole cluster at most."""
+    runtime_images: Mapping[str, str]
+    """Images of the default Runtimes, by language."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+        """Reads the environment; raises InvalidSettings."""
+        prefix = "CITADEL_RUNTIME_IMAGE_"
+        return cls(
+            database_url=database_url(env),
+            namespace=_get(env, "CITADEL_NAMESPACE", "citadel-system"),
+            sandbox_namespace=_get(env, "CITADEL_SANDBOX_NAMESPACE", "citadel-sandboxes"),
+            pod_name=_get(env, "CITADEL_POD_NAME", "local"),
+            pod_uid=_get(env, "CITADEL_POD_UID", "local"),
+            tls_dir=Path(_get(env, "CITADEL_TLS_DIR", "/var/run/citadel/tls")),
+            port=_integer(env, "CITADEL_PORT", 8443),
+            health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
+            gateway_service=_get(env, "CITADEL_GATEWAY_SERVICE", "citadel-gateway"),
+            runner_image=_get(env, "CITADEL_RUNNER_IMAGE", ""),
+            max_sandboxes=_integer(env, "CITADEL_MAX_SANDBOXES", 40),
+            runtime_images={
+                name.removeprefix(prefix).lower(): image
+                for name, image in env.items()
+                if name.startswith(prefix) and image
+            },
+        )

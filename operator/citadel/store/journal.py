@@ -1,0 +1,166 @@
+"""What a journal does, whatever database is behind it.
+
+Any process may advance any execution; the transaction is the only lock, the sequence of its log the only fence.
+Times are seconds since the epoch on the database's clock.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from citadel.core import events as ev
+from citadel.core.jsonvalues import Json
+from citadel.core.state import State
+
+
+class JournalUnavailable(Exception):
+    """The database is away or busy; nothing was changed, the call may be repeated."""
+
+
+class ExecutionUnknown(LookupError):
+    """The journal has no execution of this uid."""
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What one committed advance did."""
+
+    state: State
+    events: tuple[ev.Event, ...]
+    accepted: tuple[bool, ...]
+    step: str | None = None
+    """The step whose attempt the claiming sandbox has now."""
+    values: Mapping[str, Json] = field(default_factory=dict)
+    """JSON of the digests that the payload of `step` names: all that an assignment needs."""
+
+
+@dataclass(frozen=True)
+class SandboxRow:
+    """A sandbox as the database knows it. `status` is wanted, live, draining or gone."""
+
+    name: str
+    uid: str
+    namespace: str
+    execution: str
+    placement: str
+    template: Mapping[str, Any]
+    status: str
+    wanted_at: float
+    pod_uid: str | None = None
+    session_hash: str | None = None
+    public_key: str | None = None
+    heartbeat_at: float | None = None
+    waiting: str | None = None
+    """Why its pod does not run yet, as `Reason: message`."""
+    immediate: bool = False
+    """Whether its pod is to be deleted without a grace period."""
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """A piece of what an attempt printed. `n` counts per attempt; stream `end` marks the last."""
+
+    step: str
+    attempt: int
+    n: int
+    stream: str
+    at: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Arguments by reference of one assigned attempt. `sealed` is None until the controller has sealed them."""
+
+    sandbox: str
+    uid: str
+    step: str
+    attempt: int
+    placing: int
+    sealed: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something changed: `topic` is execution, sandbox, delivery, sealed or log; `id` names the object.
+
+    Notices may be lost or repeated; whoever waits for one also looks at least once a second.
+    """
+
+    topic: str
+    id: str
+
+
+class Journal(Protocol):
+    """The log of every execution, and the rows that follow from it."""
+
+    async def advance(
+        self,
+        uid: str,
+        facts: Sequence[ev.Event] = (),
+        *,
+        claim: str | None = None,
+        definition: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, bytes] | None = None,
+    ) -> Advance:
+        """Appends facts and what follows from them, in one transaction.
+
+        `claim` names the sandbox that asks for an attempt. `definition` goes with Created, `outputs` (digest ->
+        canonical JSON) with AttemptSucceeded. Writes nothing when there is nothing new.
+        Raises ExecutionUnknown, JournalUnavailable.
+        """
+        ...
+
+    async def read(self, uid: str) -> State:
+        """The state as last committed; raises ExecutionUnknown."""
+        ...
+
+    async def values(self, uid: str, digests: Sequence[str]) -> dict[str, Json]:
+        """The JSON of these digests of this execution."""
+        ...
+
+    async def due(self, limit: int) -> list[str]:
+        """Takes up to `limit` executions whose time has come; each is advanced by this call. Returns their uids."""
+        ...
+
+    async def append_logs(self, uid: str, chunks: Sequence[LogChunk]) -> None:
+        """Stores chunks; those already there change nothing."""
+        ...
+
+    async def logs(self, uid: str, after: Mapping[tuple[str, int], int], limit: int) -> list[LogChunk]:
+        """Chunks with n greater than `after[(step, attempt)]` (default: all), oldest first."""
+        ...
+
+    def listen(self) -> AsyncIterator[Notice]:
+        """Notices as they are committed; ends only when cancelled, reconnects by itself."""
+        ...
+
+
+class Sandboxes(Protocol):
+    """Rows of sandboxes: what the controller reconciles with pods, and the gateway authenticates by."""
+
+    async def open(self) -> list[SandboxRow]:
+        """Rows that are not gone, oldest first."""
+        ...
+
+    async def get(self, name: str) -> SandboxRow | None: ...
+
+    async def observe(self, name: str, **changes: Any) -> None:
+        """Sets `status`, `pod_uid`, `waiting` of a row; a row that is gone stays gone."""
+        ...
+
+    async def register(self, name: str, pod_uid: str, session_hash: str, public_key: str) -> bool:
+        """Records the one registration of a sandbox; False when it is not wanted, or has registered before."""
+        ...
+
+    async def heartbeat(self, names: Sequence[str]) -> None:
+        """Records that these runners were heard from now."""
+        ...
+
+    async def deliveries(self) -> list[Delivery]:
+        """Deliveries that wait to be sealed."""
+        ...
+
+    async def delivery(self, sandbox: str, sealed: Mapping[str, Any] | None = None) -> Delivery | None:
+        """The delivery of a sandbox; with `sealed`, sets it first."""
+        ...
