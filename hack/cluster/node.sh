@@ -4,7 +4,6 @@ STATE=$CLUSTER_DIR/state   # certificates, etcd, images, logs
 RUN=/run/citadel-node      # sockets, pid files, mounts of containers
 NETNS=citadel-node LINK=citadel0
 HOST_IP=10.99.0.1 NODE_IP=10.99.0.2 POD_CIDR=10.244.0.0/16 SERVICE_CIDR=10.96.0.0/16 API_IP=10.96.0.1 DNS_IP=10.96.0.10
-DAEMONS=(kubelet containerd cilium-agent cilium-operator kube-proxy kube-scheduler kube-controller-manager kube-apiserver etcd)
 
 # nsenter, not `ip netns exec`: that one mounts a fresh /sys, and the cgroups under it are gone.
 in_node() { nsenter --net=/run/netns/$NETNS "$@"; }
@@ -23,24 +22,11 @@ start() {
   in_node setsid sh -c 'echo $$ > "$0"; exec "$@"' "$RUN/$name.pid" "$BIN/$name" "$@" >>"$STATE/logs/$name.log" 2>&1 </dev/null 9>&- &
 }
 
-# stop NAME...: asks, waits 3 s, kills.
-stop() {
-  local name pid
-  for name in "$@"; do
-    if alive "$name"; then
-      pid=$(cat "$RUN/$name.pid"); kill "$pid" 2>/dev/null || true
-      timeout 3 tail -f --pid="$pid" /dev/null || kill -9 "$pid" 2>/dev/null || true
-    fi
-    rm -f "$RUN/$name.pid"
-  done
-}
-
-# kill_rest: whatever still runs in the node's network namespace (container shims) or in a pod's cgroup.
-kill_rest() {
-  local pids
-  pids=$( { ip netns pids $NETNS; find /sys/fs/cgroup -path '*kubepods*' -name cgroup.procs -exec cat {} +; } 2>/dev/null | sort -u)
-  # shellcheck disable=SC2086
-  [ -z "$pids" ] || kill -9 $pids 2>/dev/null || true
+# node_processes: the daemons, container shims and whatever runs in pods.
+node_processes() {
+  local file
+  for file in $RUN/*.pid; do file=$(basename "$file" .pid); ! alive "$file" || cat "$RUN/$file.pid"; done
+  { ip netns pids $NETNS; find /sys/fs/cgroup -path '*kubepods*' -name cgroup.procs -exec cat {} +; } 2>/dev/null || true
 }
 
 # unmount_under DIRECTORY...: the deepest first.
