@@ -80,7 +80,7 @@ def in_cluster(env: Mapping[str, str] = os.environ, folder: Path = SERVICE_ACCOU
     namespace = folder / "namespace"
     return KubeConfig(
         server=f"https://{host}:{port}",
-        tls=_tls_context(_read(folder / "ca.crt", "certificate authority")),
+        tls=_tls_context(_read(folder / "ca.crt", "certificate authority"), str(folder / "ca.crt")),
         credentials=FileToken(folder / "token"),
         namespace=namespace.read_text().strip() if namespace.is_file() else "default",
         context="in-cluster",
@@ -199,11 +199,11 @@ def _read(path: Path, what: str) -> str:
         raise ConfigError(f"{what}: cannot read {path}: {error}") from error
 
 
-def _tls_context(authority: str | None) -> ssl.SSLContext:
+def _tls_context(authority: str | None, where: str) -> ssl.SSLContext:
     try:
         tls = ssl.create_default_context(cadata=authority)
     except ssl.SSLError as error:
-        raise ConfigError(f"certificate authority: not PEM certificates: {error}") from error
+        raise ConfigError(f"{where}: certificate-authority: not PEM certificates: {error}") from error
     # Python 3.13 turned this on; authorities without key identifiers are common in clusters, and kubectl
     # takes them.
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -213,10 +213,10 @@ def _tls_context(authority: str | None) -> ssl.SSLContext:
 def _cluster_tls(cluster: _Entry) -> ssl.SSLContext:
     authority = cluster.data("certificate-authority")
     if not cluster.body.get("insecure-skip-tls-verify"):
-        return _tls_context(authority)
+        return _tls_context(authority, cluster.where)
     if authority:
         raise ConfigError(f"{cluster.where}: both a certificate-authority and insecure-skip-tls-verify")
-    tls = _tls_context(None)
+    tls = _tls_context(None, cluster.where)
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE
     return tls
@@ -228,12 +228,15 @@ def _credentials(user: _Entry, cluster: _Entry, tls: ssl.SSLContext | None) -> C
     if bool(certificate) != bool(key):
         raise ConfigError(f"{user.where}: client-certificate and client-key belong together, found one")
     if certificate and key and tls is not None:
-        load_client_certificate(tls, certificate, key)
+        try:
+            load_client_certificate(tls, certificate, key)
+        except ConfigError as error:
+            raise ConfigError(f"{user.where}: {error}") from error
     if body.get("tokenFile"):
         return FileToken(user.folder / str(body["tokenFile"]))
     if body.get("token"):
         return StaticToken(str(body["token"]))
-    if body.get("exec"):
+    if body.get("exec") is not None:
         return ExecToken(_exec_plugin(user, cluster), tls)
     if body.get("auth-provider") or body.get("username"):
         raise ConfigError(
@@ -263,11 +266,18 @@ def _exec_plugin(user: _Entry, cluster: _Entry) -> ExecPlugin:
             described["insecure-skip-tls-verify"] = True
         if cluster.body.get("tls-server-name"):
             described["tls-server-name"] = cluster.body["tls-server-name"]
-    return ExecPlugin(
-        command=command,
-        args=tuple(str(arg) for arg in body.get("args") or ()),
-        env=tuple((str(item["name"]), str(item["value"])) for item in body.get("env") or ()),
-        api_version=str(body.get("apiVersion") or ""),
-        install_hint=str(body.get("installHint") or ""),
-        cluster=described,
-    )
+    try:
+        return ExecPlugin(
+            command=command,
+            args=tuple(str(arg) for arg in body.get("args") or ()),
+            env=tuple((str(item["name"]), str(item["value"])) for item in body.get("env") or ()),
+            api_version=str(body.get("apiVersion") or ""),
+            install_hint=str(body.get("installHint") or ""),
+            cluster=described,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{user.where}: {error}") from error
+    except (TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{user.where}: exec.args are strings, exec.env are objects of name and value"
+        ) from error

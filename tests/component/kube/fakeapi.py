@@ -6,7 +6,7 @@ It checks nothing that the tests do not need: no schemas, no authorisation beyon
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +59,7 @@ class FakeApi:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.tokens: set[str] = set()  # accepted ones; none: no authentication
+        self.forbidden: set[str] = set()  # paths
         self.watchers = 0
         self.open = 0  # requests being answered
         self.most_open = 0
@@ -95,15 +96,14 @@ class FakeApi:
         async with self._changed:
             self._changed.notify_all()
 
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds; looked at on every request and change."""
+        async with self._changed:
+            await self._changed.wait_for(holds)
+
     async def watched(self, watchers: int = 1) -> None:
         """Wait until that many watches are open."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.watchers >= watchers)
-
-    async def busy(self, requests: int) -> None:
-        """Wait until that many requests are being answered."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.open >= requests)
+        await self.until(lambda: self.watchers >= watchers)
 
     async def end_watches(self) -> None:
         """End all watches as the server's timeout would."""
@@ -145,6 +145,8 @@ class FakeApi:
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         path = request.path.removesuffix("/status")
+        if path in self.forbidden:
+            return _status(403, "Forbidden", f"no right to {path}")
         if request.method == "POST":
             return await self._create(path, await request.json())
         if request.method == "GET" and _is_collection(path):

@@ -269,7 +269,7 @@ async def test_calls_in_flight_are_bounded_and_watches_do_not_count(api: FakeApi
         await api.change("ADDED", "/api/v1/namespaces/b/configmaps/one", config_map("one"))
         await following
         calls = [asyncio.create_task(client.list(PODS)) for _ in range(20)]
-        await api.busy(5)  # four calls and the watch
+        await api.until(lambda: api.open >= 5)  # four calls and the watch
         api.gate.set()
         await asyncio.gather(*calls)
         assert api.most_open == 5
