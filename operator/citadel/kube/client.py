@@ -15,7 +15,7 @@ from typing import Any, Self
 import aiohttp
 
 from citadel.kube.config import KubeConfig
-from citadel.kube.errors import Gone, Unavailable
+from citadel.kube.errors import Conflict, Gone, Invalid, Unavailable
 from citadel.kube.resources import Object, Resource
 from citadel.kube.transport import Call, CountRequest, Limits, Transport
 from citadel.kube.watching import WatchEvent, decode_watch
@@ -217,7 +217,15 @@ class KubeClient:
         body: Object = {"status": status}
         if uid is not None:
             body["metadata"] = {"uid": uid}
-        return await self.patch(resource, name, body, namespace, subresource="status")
+        try:
+            return await self.patch(resource, name, body, namespace, subresource="status")
+        except Invalid as error:
+            causes = error.details.get("causes") or ()
+            if not any(cause.get("field") == "metadata.uid" for cause in causes):
+                raise
+            # The API server calls another uid an attempt to change it.
+            told = f"the uid is no longer {uid}"
+            raise Conflict(409, "Conflict", told, error.details, request=error.request) from error
 
     async def delete(
         self,

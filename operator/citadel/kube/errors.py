@@ -86,18 +86,16 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 def error_from(status: int, body: object, *, request: str = "", retry_after: float | None = None) -> ApiError:
     """The exception for an answer: `body` is the parsed `Status`, or the text some proxy sent instead."""
     told: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
-    reason = str(told.get("reason") or "") or ("Unavailable" if status >= 500 else "Unknown")
-    message = str(told.get("message") or "") or (
-        body[:500] if isinstance(body, str) and body else "no message"
-    )
+    message = str(told.get("message") or "") or (body[:500].strip() if isinstance(body, str) else "")
+    reason = str(told.get("reason") or "")
     details = told.get("details")
     kind = AlreadyExists if status == 409 and reason == "AlreadyExists" else _BY_STATUS.get(status)
     if kind is None:
         kind = Unavailable if status >= 500 else ApiError
     return kind(
         status,
-        reason,
-        message,
+        reason or kind.__name__,
+        message or "no message",
         details if isinstance(details, Mapping) else None,
         request=request,
         retry_after=retry_after,

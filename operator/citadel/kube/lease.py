@@ -150,6 +150,7 @@ class Lease:
         self._leads = False
         self._version = ""
         self._sent = 0.0
+        self._warned = ""
 
     @property
     def leads(self) -> bool:
@@ -274,7 +275,7 @@ class Lease:
                         self._warn(error)
                         await asyncio.sleep(self._term.renew / 4)
                         continue
-                    self._version, self._sent = parse_lease(written).version, sent
+                    self._version, self._sent, self._warned = parse_lease(written).version, sent, ""
                     return True
         except TimeoutError:
             return False
@@ -309,7 +310,11 @@ class Lease:
         return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def _warn(self, error: Exception) -> None:
-        log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no answer in time")
+        told = str(error) or "no answer in time"
+        # An API server that is away is asked every second, but complained about once.
+        if told != self._warned:
+            self._warned = told
+            log.warning("lease %s/%s: %s", self._namespace, self._name, told)
 
     def _set(self, leads: bool) -> None:
         if leads != self._leads:

@@ -117,7 +117,8 @@ class Transport:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One try: yields a successful answer, raises ApiError for everything else, also while it is read."""
         token = await self._config.credentials.token()
-        headers = {"Accept": "application/json"}
+        # The key set and the health checks are offered in their own media types only.
+        headers = {"Accept": "application/json, */*;q=0.5"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         data: bytes | None = None

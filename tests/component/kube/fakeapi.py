@@ -147,6 +147,12 @@ class FakeApi:
         path = request.path.removesuffix("/status")
         if path in self.forbidden:
             return _status(403, "Forbidden", f"no right to {path}")
+        if path == "/openid/v1/jwks":
+            if "*/*" not in request.headers["Accept"]:
+                return web.Response(status=406, text="406: Not Acceptable")
+            return web.Response(text='{"keys":[]}', content_type="application/jwk-set+json")
+        if path == "/readyz":
+            return web.Response(text="ok")
         if request.method == "POST":
             return await self._create(path, await request.json())
         if request.method == "GET" and _is_collection(path):
@@ -179,6 +185,9 @@ class FakeApi:
             for step in patch:
                 here = merge(here, _nested(step["path"], step.get("value")))
             return web.json_response(await self.change("MODIFIED", path, here))
+        uid = patch.get("metadata", {}).get("uid")
+        if uid is not None and uid != here["metadata"]["uid"]:
+            return _status(422, "Invalid", "field is immutable", {"causes": [{"field": "metadata.uid"}]})
         wanted = patch.get("metadata", {}).get("resourceVersion")
         if wanted is not None and wanted != here["metadata"]["resourceVersion"]:
             return _status(409, "Conflict", "the object has been modified")
@@ -220,8 +229,15 @@ class FakeApi:
                 self._changed.notify_all()
 
 
-def _status(code: int, reason: str, message: str) -> web.Response:
-    body = {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message}
+def _status(code: int, reason: str, message: str, details: Object | None = None) -> web.Response:
+    body = {
+        "kind": "Status",
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": message,
+        "details": details or {},
+    }
     return web.json_response(body, status=code)
 
 

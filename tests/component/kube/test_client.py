@@ -70,8 +70,11 @@ async def test_an_object_lives_through_create_get_patch_and_delete(api: FakeApi)
 
 async def test_the_status_is_patched_on_its_subresource(api: FakeApi) -> None:
     async with client_of(api) as client:
-        await client.create(EXECUTIONS, {"metadata": {"name": "x", "namespace": "a"}})
-        found = await client.patch_status(EXECUTIONS, "x", {"phase": "Running"}, "a")
+        made = await client.create(EXECUTIONS, {"metadata": {"name": "x", "namespace": "a"}})
+        with pytest.raises(Conflict, match="the uid is no longer another"):
+            await client.patch_status(EXECUTIONS, "x", {"phase": "Failed"}, "a", uid="another")
+        uid = made["metadata"]["uid"]
+        found = await client.patch_status(EXECUTIONS, "x", {"phase": "Running"}, "a", uid=uid)
         assert found["status"] == {"phase": "Running"}
         assert api.requests[-1][1] == "/apis/citadel.dev/v1alpha1/namespaces/a/executions/x/status"
 
@@ -203,6 +206,12 @@ async def test_a_429_says_how_long_to_wait_within_bounds(api: FakeApi, asked: st
             await client.get(CONFIGMAPS, "none", "a")
     assert len(pauses.seconds) == 1
     assert waited <= pauses.seconds[0] <= max(waited, 0.3)
+
+
+async def test_what_is_no_resource_can_be_read_too(api: FakeApi) -> None:
+    async with client_of(api) as client:
+        assert await client.raw("/openid/v1/jwks") == {"keys": []}
+        assert await client.raw("/readyz") == "ok"
 
 
 async def test_nobody_at_the_address_is_unavailable(api: FakeApi) -> None:

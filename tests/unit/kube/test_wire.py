@@ -79,7 +79,9 @@ def test_a_status_becomes_the_exception_it_means(status: int, reason: str, kind:
 def test_an_answer_of_some_proxy_is_an_error_too() -> None:
     error = error_from(502, "<html>" + "x" * 9999)
     assert isinstance(error, Unavailable)
-    assert len(error.message) == 500
+    assert (error.reason, len(error.message)) == ("Unavailable", 500)
+    missing = error_from(404, "404 page not found\n")
+    assert (missing.reason, missing.message) == ("NotFound", "404 page not found")
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
