@@ -1,4 +1,4 @@
-"""The resources of citadel.dev as pydantic models: the one place where their fields, bounds and defaults stand.
+"""The resources of citadel.dev as pydantic models: the one place for their fields, bounds and defaults.
 
 The CRDs are projected from here (`python -m citadel.api.crds`). Nothing in this package does I/O.
 """

@@ -19,14 +19,14 @@ class ExecutionSpec(Model):
 
     workflow_ref: NameRef
     """Workflow of the same namespace; its definition is pinned when the execution starts."""
-    inputs: Annotated[dict[str, Any], Field(max_length=128)] = {}
+    inputs: Annotated[dict[str, Any], Field(max_length=128)] = Field(default_factory=dict)
     """Inputs by name; taken literally, never as expressions."""
     stop: Literal["Cancel", "Terminate"] | None = None
-    """Cancel ends running steps with a grace period, Terminate at once. May be set and escalated, never unset."""
+    """Cancel ends running steps with a grace period, Terminate at once. Can be set and raised, not unset."""
     suspend: bool = False
     """While true, nothing new starts; what runs goes on."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=10 * 365 * 24 * 3600)] = WEEK
-    """How long this object is kept after its end."""
+    """How long this object is kept after its end, in seconds; by default 7 days."""
 
 
 class Progress(Model):

@@ -18,7 +18,7 @@ _PATTERN_WORDS = MappingProxyType(
         meta.QUANTITY_PATTERN: "a quantity such as 250m, 1 or 64Mi",
         meta.DNS_SUBDOMAIN_PATTERN: NAME_WORDS,
         meta.ENV_NAME_PATTERN: "a variable name: letters, digits and _, not beginning with a digit",
-        r"^[A-Za-z_][A-Za-z0-9_]{0,62}$": "a name: a letter or _, then at most 62 letters, digits or _",
+        meta.ARGUMENT_NAME_PATTERN: "a name: a letter or _, then at most 62 letters, digits or _",
         r"^[-._a-zA-Z0-9]+$": "a key: letters, digits, -, _ and .",
         r"^[^\s]+$": "text without spaces",
     }

@@ -24,15 +24,14 @@ DURATION_PATTERN = r"^([0-9]{1,7}(ms|s|m|h))+$"
 QUANTITY_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+ARGUMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
-StepName = Annotated[str, StringConstraints(pattern=STEP_NAME_PATTERN)]
+StepName = Annotated[str, StringConstraints(pattern=STEP_NAME_PATTERN, max_length=63)]
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
 Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=32)]
-ObjectName = Annotated[
-    str, StringConstraints(pattern=DNS_SUBDOMAIN_PATTERN, min_length=1, max_length=253)
-]
-ArgumentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+ObjectName = Annotated[str, StringConstraints(pattern=DNS_SUBDOMAIN_PATTERN, min_length=1, max_length=253)]
+ArgumentName = Annotated[str, StringConstraints(pattern=ARGUMENT_NAME_PATTERN, max_length=63)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
 

@@ -42,7 +42,7 @@ class RuntimeSpec(Model):
     """Secrets of the sandbox namespace with which the image is pulled."""
     node_selector: Annotated[
         dict[_Label, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=16)
-    ] = {}
+    ] = Field(default_factory=dict)
     """Labels a node must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
     """Taints that are tolerated."""

@@ -83,7 +83,7 @@ class Run(Model):
 
 
 class Container(Model):
-    """Any container image, in a sandbox of its own. It reads CITADEL_INPUT and writes CITADEL_OUTPUT (JSON files)."""
+    """Any image, in a sandbox of its own. It reads the JSON file CITADEL_INPUT and writes CITADEL_OUTPUT."""
 
     image: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
     """Image reference."""
@@ -91,7 +91,9 @@ class Container(Model):
         tuple[Annotated[str, StringConstraints(max_length=32768)], ...], Field(min_length=1, max_length=64)
     ]
     """Program and first arguments; never templated."""
-    args: Annotated[tuple[Annotated[str, StringConstraints(max_length=32768)], ...], Field(max_length=256)] = ()
+    args: Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=32768)], ...], Field(max_length=256)
+    ] = ()
     """Further arguments; never templated, but $(NAME) takes the value of an environment variable."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra={"map": "name"})] = ()
     """Environment variables."""
@@ -130,12 +132,14 @@ class Step(Model):
     """Action: code in a language runtime."""
     container: Container | None = None
     """Action: any container image."""
-    arguments: Annotated[dict[ArgumentName, Any], Field(alias="with", max_length=64)] = {}
-    """Arguments by name: JSON with expressions in dollar-brace form, or valueFrom a key of a ConfigMap or Secret."""
+    arguments: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = Field(
+        alias="with", default_factory=dict
+    )
+    """Arguments by name: JSON with expressions in dollar-brace form, or valueFrom a ConfigMap or Secret."""
     needs: Annotated[tuple[StepName, ...], Field(max_length=256)] | None = None
     """Steps to wait for; without it the step above. Steps that expressions refer to are always waited for."""
     join: Literal["all", "any", "finished"] = "all"
-    """Which of the needed steps must have ended, and how: all succeeded or skipped, any one succeeded, or all finished in whatever way."""
+    """What to wait for. all: each step succeeded or was skipped; any: one succeeded; finished: each ended."""
     when: Expression | None = None
     """CEL condition; when it is false the step is skipped."""
     retry: Retry | None = None

@@ -15,12 +15,12 @@ class WorkflowSpec(Model):
     """What an Execution of this workflow takes, does and gives."""
 
     inputs: dict[str, Any] | None = None
-    """JSON Schema (2020-12) of the inputs, of type object; defaults are filled in, undeclared inputs refused."""
+    """JSON Schema (2020-12) of the inputs, an object. Defaults are filled in, undeclared inputs refused."""
     steps: Annotated[
         tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS, json_schema_extra={"map": "name"})
     ]
     """Steps; each waits for the one above it unless it says otherwise by needs."""
-    outputs: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = {}
+    outputs: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = Field(default_factory=dict)
     """Outputs by name: JSON with expressions in dollar-brace form, computed when all steps have succeeded."""
     parallelism: Annotated[int, Field(ge=1, le=64)] = 4
     """How many sandboxes one execution may use at a time."""

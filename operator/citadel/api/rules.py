@@ -1,0 +1,78 @@
+"""What the API server checks beyond types: CEL rules on the models, written into the CRDs.
+
+Every rule here restates what the models check themselves, or guards a change, which a model cannot see.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from citadel.api.execution import ExecutionSpec
+from citadel.api.meta import STEP_NAME_PATTERN
+from citadel.api.step import ACTIONS, EnvVar, Run, Step
+
+#: Fields of an Execution's spec that may change after it was created.
+MUTABLE = frozenset({"stop", "suspend"})
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One CEL rule: true if the object may be stored; else `message`, at `path` below the model."""
+
+    expression: str
+    message: str
+    path: str | None = None
+
+    def on_the_wire(self) -> dict[str, Any]:
+        """As an item of x-kubernetes-validations."""
+        wire = {"rule": self.expression, "message": self.message}
+        return wire if self.path is None else {**wire, "fieldPath": self.path}
+
+
+def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
+    """The rules that a model's objects are held to."""
+    if model is Step:
+        return (_ONE_ACTION, _STEP_NAME)
+    if model is Run:
+        return (_ONE_SOURCE,)
+    if model is EnvVar:
+        return (_NOT_RESERVED,)
+    if model is ExecutionSpec:
+        return (*_immutable(model), _STOP_ESCALATES)
+    return ()
+
+
+_ONE_ACTION = Rule(
+    " + ".join(f"(has(self.{action}) ? 1 : 0)" for action in ACTIONS) + " == 1",
+    f"expected exactly one action of {', '.join(ACTIONS)}",
+)
+_STEP_NAME = Rule(
+    f"self.name.matches('{STEP_NAME_PATTERN}')",
+    "expected a step name: a letter, then at most 62 letters, digits or _",
+    ".name",
+)
+_ONE_SOURCE = Rule("has(self.code) != has(self.codeFrom)", "expected exactly one of code and codeFrom")
+_NOT_RESERVED = Rule(
+    "!self.name.startsWith('CITADEL_')", "expected a name without the reserved prefix CITADEL_", ".name"
+)
+_STOP_ESCALATES = Rule(
+    "!has(oldSelf.stop) || has(self.stop) && (self.stop == oldSelf.stop || oldSelf.stop == 'Cancel')",
+    "stop may be set, and raised from Cancel to Terminate, but never taken back",
+    ".stop",
+)
+
+
+def _immutable(model: type[BaseModel]) -> tuple[Rule, ...]:
+    """One rule for each field that may not change: a field added later is immutable by itself."""
+    fields = [info.alias or name for name, info in model.model_fields.items()]
+    return tuple(
+        Rule(
+            f"has(self.{field}) == has(oldSelf.{field})"
+            f" && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+            f"{field} cannot be changed after creation; create another Execution instead",
+            f".{field}",
+        )
+        for field in fields
+        if field not in MUTABLE
+    )
