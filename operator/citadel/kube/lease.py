@@ -150,6 +150,7 @@ class Lease:
         self._leads = False
         self._version = ""
         self._sent = 0.0
+        self._writing = False
         self._warned = ""
 
     @property
@@ -163,7 +164,12 @@ class Lease:
         True: `on_lead` ended by itself. False: the lead was lost; `on_lead` was told, had `grace` seconds,
         and was then cancelled. Its exceptions come through. A cancelled call cancels `on_lead` and releases.
         """
-        await self._acquire()
+        try:
+            await self._acquire()
+        except asyncio.CancelledError:
+            if self._writing:
+                await self._release()
+            raise
         lost = asyncio.Event()
         work = asyncio.ensure_future(on_lead(lost))
         renewal = asyncio.create_task(self._renew(lost))
@@ -198,8 +204,11 @@ class Lease:
                 if isinstance(action, Wait):
                     return False
                 self._sent = self._clock()
+                self._writing = True  # a cancelled write may still arrive
                 await self._write(action)
+                self._writing = False
         except (Conflict, AlreadyExists):
+            self._writing = False
             return False
         except (ApiError, ConfigError, TimeoutError) as error:
             self._warn(error)
@@ -287,7 +296,7 @@ class Lease:
         except NotFound:
             return False
         except (ApiError, ConfigError):
-            return True
+            return bool(self._version)
         self._version = record.version
         return record.holder == self._me
 
@@ -295,12 +304,9 @@ class Lease:
         free: Object = {"holderIdentity": None, "renewTime": self._stamp()}
         with suppress(ApiError, ConfigError, TimeoutError):
             async with asyncio.timeout(self._term.renew):
-                try:
+                # Asked first: a write that was under way when we stopped may have changed the version.
+                if await self._still_ours():
                     await self._patch(free)
-                except Conflict:
-                    # A renewal that was under way when we stopped.
-                    if await self._still_ours():
-                        await self._patch(free)
 
     async def _patch(self, spec: Object) -> Object:
         body: Object = {"metadata": {"resourceVersion": self._version}, "spec": spec}

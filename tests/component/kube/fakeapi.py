@@ -23,7 +23,8 @@ Object = dict[str, Any]
 class Fault:
     """An answer instead of the real one, `times` times, to requests of a method.
 
-    `status` 0 cuts the connection; `after` does the work first: the client does not learn that it was done.
+    `status` 0 cuts the connection; `hold` never answers; `after` does the work first: the client does not learn
+    that it was done.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: Object = field(default_factory=dict)
     after: bool = False
+    hold: bool = False
 
 
 def merge(target: Object, patch: Object) -> Object:
@@ -101,6 +103,10 @@ class FakeApi:
         async with self._changed:
             await self._changed.wait_for(holds)
 
+    async def seen(self, requests: int) -> None:
+        """Wait until that many requests have come in all."""
+        await self.until(lambda: len(self.requests) >= requests)
+
     async def watched(self, watchers: int = 1) -> None:
         """Wait until that many watches are open."""
         await self.until(lambda: self.watchers >= watchers)
@@ -137,6 +143,8 @@ class FakeApi:
                 fault.times -= 1
                 if fault.after:
                     await self._route(request)
+                if fault.hold:
+                    await asyncio.Event().wait()
                 if fault.status == 0:
                     assert request.transport is not None
                     request.transport.close()

@@ -48,6 +48,10 @@ class Candidate:
             self.lost.set()
 
 
+async def leads_until_lost(lost: asyncio.Event) -> None:
+    await lost.wait()
+
+
 @asynccontextmanager
 async def candidates(api: FakeApi, *names: str) -> AsyncIterator[list[Candidate]]:
     made = [Candidate(api, name) for name in names]
@@ -114,6 +118,37 @@ async def test_a_silent_holder_is_taken_over_after_the_duration_and_not_before(
     async with candidates(api, "b") as [second]:
         await second.leading.wait()
         assert 1.0 <= loop.time() - started < 2.0
+
+
+async def test_a_holder_that_renews_is_never_taken_over(api: FakeApi) -> None:
+    now = 0.0
+    spec = {"holderIdentity": "somebody", "leaseDurationSeconds": 1, "renewTime": "0"}
+    lease = {"metadata": {"name": "controller", "namespace": "sys"}, "spec": spec}
+    await api.change("ADDED", PATH, lease)
+    async with KubeClient(api.config()) as client:
+        candidate = Lease(client, "sys", "controller", "b_1", term=TERM, clock=lambda: now)
+        waiting = asyncio.create_task(candidate.lead(leads_until_lost))
+        for beat in range(5):
+            await api.seen(len(api.requests) + 3)
+            await api.change("MODIFIED", PATH, {**lease, "spec": {**spec, "renewTime": str(beat)}})
+            now += 0.9
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert spec_of(api)["holderIdentity"] == "somebody"
+
+
+async def test_stopping_while_taking_the_lease_leaves_it_free(api: FakeApi) -> None:
+    async with KubeClient(api.config()) as client:
+        await api.change("ADDED", PATH, {"metadata": {"name": "controller", "namespace": "sys"}})
+        api.faults.append(Fault("PATCH", 200, after=True, hold=True))
+        waiting = asyncio.create_task(
+            Lease(client, "sys", "controller", "b_1", term=TERM).lead(leads_until_lost)
+        )
+        await api.until(lambda: "spec" in api.objects[PATH])
+        assert spec_of(api)["holderIdentity"] == "b_1"
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert spec_of(api).get("holderIdentity") is None
 
 
 async def test_a_holder_that_cannot_renew_gives_up_before_its_time_is_over(api: FakeApi) -> None:

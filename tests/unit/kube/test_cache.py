@@ -44,6 +44,9 @@ def test_kinds_namespaces_and_names_tell_objects_apart() -> None:
         pytest.param(
             [("put", 5), ("delete", 9), ("listed", 8)], None, id="a late list does not bring it back"
         ),
+        pytest.param(
+            [("put", 5), ("delete", 9), ("last word", 8)], 8, id="a list without version is the last word"
+        ),
         pytest.param([("put", 9), ("listed", 8)], 9, id="a late list does not make it older"),
         pytest.param([("put", 7), ("listed", 8)], 8, id="a newer list is taken"),
         pytest.param(
@@ -61,7 +64,7 @@ def test_the_newest_knowledge_wins(steps: list[tuple[str, int]], left: int | Non
         elif step == "list":
             cache.replace(EXECUTIONS, [], str(version))
         else:
-            cache.replace(EXECUTIONS, [obj("x", version)], str(version))
+            cache.replace(EXECUTIONS, [obj("x", version)], str(version) if step == "listed" else "")
     found = cache.get(EXECUTIONS, "a", "x")
     assert (None if found is None else int(found["metadata"]["resourceVersion"])) == left
 
