@@ -26,7 +26,7 @@ class ExecutionSpec(Model):
     suspend: bool = False
     """While true, nothing new starts; what runs goes on."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=10 * 365 * 24 * 3600)] = WEEK
-    """How long this object is kept after its end, in seconds; by default 7 days."""
+    """How long this object is kept after its end, in seconds; 604800 is 7 days."""
 
 
 class Progress(Model):

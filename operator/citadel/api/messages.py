@@ -126,20 +126,17 @@ def _where_it_belongs(model: type[BaseModel], path: Path) -> str:
     parent: type[BaseModel] | None = model
     for part in path[:-1]:
         if parent is not None and isinstance(part, str):
-            parent = _fields(parent).get(part)
+            parent = inner_models(parent).get(part)
     if parent is None:
         return ""
-    fields = _fields(parent)
-    deeper = {word: field for field, inner in fields.items() if inner is not None for word in _fields(inner)}
+    fields = inner_models(parent)
+    deeper = {
+        word: field for field, inner in fields.items() if inner is not None for word in inner_models(inner)
+    }
     return belongs(str(path[-1]), fields, deeper)
 
 
-def wire_names(model: type[BaseModel]) -> tuple[str, ...]:
-    """The names of a model's fields in YAML."""
-    return tuple(_fields(model))
-
-
-def _fields(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+def inner_models(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
     """A model's fields by their name on the wire, each with the model that it or its items consist of."""
     return {
         info.alias or name: next(_models(info.annotation), None) for name, info in model.model_fields.items()

@@ -167,21 +167,12 @@ class _Rewriter:
         value = schema.get("default")
         if value is None or self.defaults is Defaults.OMITTED or isinstance(value, dict):
             return
-        if isinstance(value, list):
-            told = ", ".join(map(str, value))
-        elif self.defaults is Defaults.WRITTEN:
-            result["default"] = value
-            return
-        else:
-            told = (
-                str(value).lower()
-                if isinstance(value, bool)
-                else f"{value:g}"
-                if _is_number(value)
-                else value
-            )
+        # `kubectl explain` shows descriptions only.
+        told = _told(value)
         if told:
             result["description"] = f"{result.get('description', '')} Defaults to {told}.".strip()
+        if self.defaults is Defaults.WRITTEN and not isinstance(value, list):
+            result["default"] = value
 
     def _check_keywords(self, schema: Schema) -> None:
         for keyword in schema:
@@ -202,8 +193,12 @@ def _is_kept(keyword: str) -> bool:
     return keyword in _KEPT or keyword.startswith("x-kubernetes-")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_told, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _without(schema: Schema, keyword: str) -> Schema:

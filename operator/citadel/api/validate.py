@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from citadel.api import meta
 from citadel.api.execution import ExecutionSpec
 from citadel.api.loader import Document
-from citadel.api.messages import NAME_WORDS, in_words, wire_names
+from citadel.api.messages import NAME_WORDS, in_words, inner_models
 from citadel.api.problems import Path, Problem, belongs, counted, dotted, found, shortened
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.workflow import WorkflowSpec
@@ -63,7 +63,8 @@ def parse(kind: str, value: Any) -> Spec:
     if isinstance(given, dict):
         try:
             # As JSON and strict: what the API server's schema would refuse is not made to fit here.
-            spec = model.model_validate_json(json.dumps(given, default=str), strict=True, by_name=False)
+            wire = json.dumps(_without_nulls(model, given), default=str)
+            spec = model.model_validate_json(wire, strict=True, by_name=False)
             problems += _repeated(spec, ("spec",))
         except ValidationError as error:
             problems += in_words(model, error, ("spec",))
@@ -111,7 +112,7 @@ def _envelope(kind: str, value: Any) -> Iterator[Problem]:
             yield Problem((field,), f"{_given(value, field)}, expected {expected}")
     for field in value:
         if field not in _TOP_LEVEL:
-            inside = dict.fromkeys(wire_names(SPECS[kind]), "spec")
+            inside = dict.fromkeys(inner_models(SPECS[kind]), "spec")
             yield Problem((field,), "unknown field" + belongs(field, _TOP_LEVEL, inside))
     if not isinstance(value.get("metadata"), dict):
         yield Problem(("metadata",), f"{_given(value, 'metadata')}, expected a mapping with a name")
@@ -131,6 +132,20 @@ def _metadata(metadata: dict[str, Any]) -> Iterator[Problem]:
         return
     if not isinstance(name, str) or not _is_object_name(name):
         yield Problem(("metadata", "name"), f"{_given(metadata, 'name')}, expected {NAME_WORDS}")
+
+
+def _without_nulls(model: type[BaseModel], value: Any) -> Any:
+    """The value without fields that are null, where the model has types: the API server drops those too."""
+    if isinstance(value, list):
+        return [_without_nulls(model, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    inner = inner_models(model)
+    return {
+        key: _without_nulls(below, item) if (below := inner.get(key)) is not None else item
+        for key, item in value.items()
+        if item is not None or key not in inner
+    }
 
 
 def _is_object_name(name: str) -> bool:
