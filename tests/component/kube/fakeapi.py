@@ -23,8 +23,8 @@ Object = dict[str, Any]
 class Fault:
     """An answer instead of the real one, `times` times, to requests of a method.
 
-    `status` 0 cuts the connection; `hold` never answers; `after` does the work first: the client does not learn
-    that it was done.
+    `status` 0 cuts the connection; `hold` never answers; `after` does the work first: the client does not
+    learn that it was done.
     """
 
     method: str

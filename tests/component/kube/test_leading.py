@@ -121,7 +121,7 @@ async def test_a_silent_holder_is_taken_over_after_the_duration_and_not_before(
 
 
 async def test_a_holder_that_renews_is_never_taken_over(api: FakeApi) -> None:
-    now = 0.0
+    now = 100.0
     spec = {"holderIdentity": "somebody", "leaseDurationSeconds": 1, "renewTime": "0"}
     lease = {"metadata": {"name": "controller", "namespace": "sys"}, "spec": spec}
     await api.change("ADDED", PATH, lease)
