@@ -25,8 +25,13 @@ def _integer(env: Mapping[str, str], name: str, default: int) -> int:
     return int(found)
 
 
+def _text(env: Mapping[str, str], name: str) -> str:
+    path = env.get(name)
+    return Path(path).read_text() if path else ""
+
+
 def database_url(env: Mapping[str, str]) -> str:
-    """CITADEL_DATABASE_URL, with the password of CITADEL_DATABASE_PASSWORD_FILE filled in when that is set."""
+    """CITADEL_DATABASE_URL, with the password of CITADEL_DATABASE_PASSWORD_FILE if that is set."""
     url = _get(env, "CITADEL_DATABASE_URL")
     password_file = env.get("CITADEL_DATABASE_PASSWORD_FILE")
     if not password_file:
@@ -59,6 +64,12 @@ class Settings:
     runner_image: str
     max_sandboxes: int
     """Live sandbox pods in the whole cluster at most."""
+    unschedulable_seconds: int
+    """Seconds after which an attempt fails whose sandbox no node takes."""
+    service_account: str
+    """ServiceAccount of this process."""
+    ca: str
+    """PEM of the CA that signed the gateway's certificate; empty where the process does not need it."""
     runtime_images: Mapping[str, str]
     """Images of the default Runtimes, by language."""
 
@@ -78,6 +89,9 @@ class Settings:
             gateway_service=_get(env, "CITADEL_GATEWAY_SERVICE", "citadel-gateway"),
             runner_image=_get(env, "CITADEL_RUNNER_IMAGE", ""),
             max_sandboxes=_integer(env, "CITADEL_MAX_SANDBOXES", 40),
+            unschedulable_seconds=_integer(env, "CITADEL_UNSCHEDULABLE_SECONDS", 600),
+            service_account=_get(env, "CITADEL_SERVICE_ACCOUNT", "citadel-controller"),
+            ca=_text(env, "CITADEL_CA_FILE"),
             runtime_images={
                 name.removeprefix(prefix).lower(): image
                 for name, image in env.items()

@@ -21,6 +21,15 @@ class ExecutionUnknown(LookupError):
     """The journal has no execution of this uid."""
 
 
+class CorruptJournal(Exception):
+    """This version cannot make sense of what the journal holds of one execution: `why` says what is wrong."""
+
+    def __init__(self, uid: str, why: str) -> None:
+        super().__init__(f"execution {uid}: {why}")
+        self.uid = uid
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Advance:
     """What one committed advance did."""
@@ -54,6 +63,15 @@ class SandboxRow:
     """Why its pod does not run yet, as `Reason: message`."""
     immediate: bool = False
     """Whether its pod is to be deleted without a grace period."""
+
+
+@dataclass(frozen=True)
+class ExecutionRef:
+    """Which execution a uid stands for."""
+
+    uid: str
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -106,25 +124,37 @@ class Journal(Protocol):
         """Appends facts and what follows from them, in one transaction.
 
         `claim` names the sandbox that asks for an attempt. `definition` goes with Created, `outputs` (digest ->
-        canonical JSON) with AttemptSucceeded. Writes nothing when there is nothing new.
-        Raises ExecutionUnknown, JournalUnavailable.
+        canonical JSON) with AttemptSucceeded. Writes nothing when there is nothing new. U+0000 and lone surrogates in
+        the texts of a failure are replaced.
+        Raises ExecutionUnknown, JournalUnavailable, CorruptJournal, InvalidValue for a value that is not JSON, and
+        InvalidDefinition.
         """
         ...
 
     async def read(self, uid: str) -> State:
-        """The state as last committed; raises ExecutionUnknown."""
+        """The state as last committed; raises ExecutionUnknown, JournalUnavailable, CorruptJournal."""
         ...
 
     async def values(self, uid: str, digests: Sequence[str]) -> dict[str, Json]:
-        """The JSON of these digests of this execution."""
+        """The JSON of these digests of this execution; a digest that it does not have is left out."""
         ...
 
     async def due(self, limit: int) -> list[str]:
-        """Takes up to `limit` executions whose time has come; each is advanced by this call. Returns their uids."""
+        """Takes up to `limit` executions whose time has come; each is advanced by this call. Returns their uids.
+
+        One that cannot be advanced is logged, and put off for a minute; the others go on.
+        """
+        ...
+
+    async def unfinished(self) -> list[ExecutionRef]:
+        """Executions that have not ended."""
         ...
 
     async def append_logs(self, uid: str, chunks: Sequence[LogChunk]) -> None:
-        """Stores chunks; those already there change nothing."""
+        """Stores chunks; those already there change nothing. U+0000 and lone surrogates are replaced.
+
+        Raises ExecutionUnknown, JournalUnavailable.
+        """
         ...
 
     async def logs(self, uid: str, after: Mapping[tuple[str, int], int], limit: int) -> list[LogChunk]:
@@ -132,7 +162,15 @@ class Journal(Protocol):
         ...
 
     def listen(self) -> AsyncIterator[Notice]:
-        """Notices as they are committed; ends only when cancelled, reconnects by itself."""
+        """Notices as they are committed; ends only when cancelled, reconnects by itself. One call a process."""
+        ...
+
+    async def forget(self, uids: Sequence[str]) -> None:
+        """Deletes all there is of these executions; unknown ones are no error."""
+        ...
+
+    async def prune(self, older_than: float) -> int:
+        """Deletes executions that finished more than `older_than` seconds ago, some hundreds a call; says how many."""
         ...
 
 
@@ -143,14 +181,20 @@ class Sandboxes(Protocol):
         """Rows that are not gone, oldest first."""
         ...
 
-    async def get(self, name: str) -> SandboxRow | None: ...
+    async def get(self, name: str) -> SandboxRow | None:
+        """The row of this name."""
+        ...
 
     async def observe(self, name: str, **changes: Any) -> None:
         """Sets `status`, `pod_uid`, `waiting` of a row; a row that is gone stays gone."""
         ...
 
     async def register(self, name: str, pod_uid: str, session_hash: str, public_key: str) -> bool:
-        """Records the one registration of a sandbox; False when it is not wanted, or has registered before."""
+        """Records the one registration of a sandbox, which is live from then on.
+
+        False when no such pod of it is wanted (`pod_uid` is not the one that `observe` recorded), or it has registered
+        before; the very same registration again is no news, and True.
+        """
         ...
 
     async def heartbeat(self, names: Sequence[str]) -> None:

@@ -1,0 +1,143 @@
+"""Reading definitions live, and pinning what an execution needs of them."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from citadel.api.reasons import Reason
+from citadel.api.runtime import RuntimeSpec
+from citadel.api.validate import InvalidObject, parse
+from citadel.api.workflow import WorkflowSpec
+from citadel.core.plan import InvalidDefinition, Plan, compile_definition, compile_workflow
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import Forbidden, NotFound
+from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Object
+
+_PLANS = 256
+#: Seconds for which a shared Runtime that was read is taken to be unchanged.
+_FRESH = 1.0
+
+
+class Unusable(Exception):
+    """A definition cannot be used; `waits` says whether that may pass by itself."""
+
+    def __init__(self, reason: Reason, message: str, *, waits: bool) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.waits = reason, message, waits
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A definition as an execution keeps it."""
+
+    document: Mapping[str, Any]
+    plan: Plan
+
+
+class Definitions:
+    """Workflows, Runtimes and code as they are in the cluster now."""
+
+    def __init__(self, kube: KubeClient, shared_namespace: str) -> None:
+        self._kube = kube
+        self._shared = shared_namespace
+        self._plans: OrderedDict[tuple[str, ...], Pinned] = OrderedDict()
+        self._runtimes: dict[tuple[str, str], tuple[float, Object | None]] = {}
+
+    async def pin(self, namespace: str, name: str) -> Pinned:
+        """The workflow with everything it refers to; raises Unusable."""
+        try:
+            workflow = await self._kube.get(WORKFLOWS, name, namespace)
+        except NotFound:
+            message = f"Workflow {name} does not exist in namespace {namespace}"
+            raise Unusable(Reason.WORKFLOW_NOT_FOUND, message, waits=True) from None
+        spec = checked(workflow)
+        runtimes = {name: await self.runtime(namespace, name) for name in runtime_names(spec)}
+        versions = tuple(
+            f"{item['metadata']['uid']}/{item['metadata'].get('generation', 0)}"
+            for item in (workflow, *runtimes.values())
+        )
+        has_code_from = any(step.run is not None and step.run.code_from for step in spec.steps)
+        if not has_code_from and versions in self._plans:
+            self._plans.move_to_end(versions)
+            return self._plans[versions]
+        document = {
+            "spec": workflow["spec"],
+            "runtimes": {name: item["spec"] for name, item in runtimes.items()},
+            "code": await self._code(namespace, spec),
+        }
+        try:
+            pinned = Pinned(document, compile_definition(document))
+        except InvalidDefinition as error:
+            raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
+        if not has_code_from:
+            self._plans[versions] = pinned
+            while len(self._plans) > _PLANS:
+                self._plans.popitem(last=False)
+        return pinned
+
+    async def runtime(self, namespace: str, name: str) -> Object:
+        """The Runtime of this namespace, else the shared one; raises Unusable."""
+        for place in dict.fromkeys((namespace, self._shared)):
+            found = await self._read_runtime(place, name)
+            if found is None:
+                continue
+            try:
+                spec = parse("Runtime", found)
+            except InvalidObject as error:
+                raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
+            assert isinstance(spec, RuntimeSpec)
+            return found
+        message = f"Runtime {name} exists neither in namespace {namespace} nor in {self._shared}"
+        raise Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True)
+
+    async def _read_runtime(self, namespace: str, name: str) -> Object | None:
+        at, found = self._runtimes.get((namespace, name), (float("-inf"), None))
+        if time.monotonic() - at < _FRESH:
+            return found
+        try:
+            found = await self._kube.get(RUNTIMES, name, namespace)
+        except NotFound:
+            found = None
+        if len(self._runtimes) > 10_000:
+            self._runtimes.clear()
+        self._runtimes[namespace, name] = time.monotonic(), found
+        return found
+
+    async def _code(self, namespace: str, spec: WorkflowSpec) -> dict[str, str]:
+        code: dict[str, str] = {}
+        for step in spec.steps:
+            if step.run is None or step.run.code_from is None:
+                continue
+            ref = step.run.code_from.config_map_key_ref
+            try:
+                data = (await self._kube.get(CONFIGMAPS, ref.name, namespace)).get("data") or {}
+            except (NotFound, Forbidden):
+                data = {}
+            if ref.key not in data:
+                message = (
+                    f"step {step.name}: ConfigMap {ref.name} of namespace {namespace} has no key {ref.key}"
+                )
+                raise Unusable(Reason.CODE_NOT_FOUND, message, waits=True)
+            code[step.name] = data[ref.key]
+        return code
+
+
+def checked(workflow: Object) -> WorkflowSpec:
+    """The spec of a Workflow, its graph and expressions checked; raises Unusable."""
+    name = workflow["metadata"]["name"]
+    try:
+        spec = parse("Workflow", workflow)
+    except InvalidObject as error:
+        raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
+    try:
+        compile_workflow(spec)
+    except InvalidDefinition as error:
+        raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
+    return spec
+
+
+def runtime_names(spec: WorkflowSpec) -> list[str]:
+    """The Runtimes that a workflow's steps name, each once."""
+    return sorted({step.run.runtime for step in spec.steps if step.run is not None})

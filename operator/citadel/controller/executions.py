@@ -1,0 +1,244 @@
+"""Executions: taking them into the journal, passing on what people ask, writing back how they stand.
+
+Observe (the object, the journal), decide (below, pure), act. The journal is the truth: a status that was not
+written is written at the next look.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from citadel.api.execution import ExecutionSpec
+from citadel.api.reasons import Phase, Reason
+from citadel.api.validate import InvalidObject, parse
+from citadel.controller.definitions import Definitions, Unusable
+from citadel.controller.readiness import read_conditions
+from citadel.core import events as ev
+from citadel.core.inputs import InvalidInputs
+from citadel.core.state import State
+from citadel.core.values import Stored, Values
+from citadel.kube.cache import Cache
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import Conflict, NotFound
+from citadel.kube.events import EventPoster, ObjectRef
+from citadel.kube.resources import EXECUTIONS, Object
+from citadel.render.status import Observed, execution_status, rejected_status
+from citadel.store.journal import ExecutionUnknown, Journal
+
+#: Seconds for which a missing Workflow, Runtime or ConfigMap is waited for.
+NOT_FOUND_GRACE = 10.0
+#: Seconds between two status writes while running.
+STATUS_PAUSE = 1.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why the sandboxes of an execution do not run yet: its uid -> `Reason: message`."""
+
+    reasons: dict[str, str]
+
+
+class Executions:
+    """Reconciles Executions."""
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        cache: Cache,
+        journal: Journal,
+        definitions: Definitions,
+        events: EventPoster,
+        waiting: Waiting,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._kube, self._cache, self._journal = kube, cache, journal
+        self._definitions, self._events, self._waiting = definitions, events, waiting
+        self._now = now
+        self._written: dict[str, float] = {}
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """One Execution; returns seconds after which to look again."""
+        obj = self._cache.get(EXECUTIONS, namespace, name)
+        if obj is None:
+            return None
+        if is_finished(obj):
+            return await self._expire(obj)
+        uid = obj["metadata"]["uid"]
+        try:
+            state = await self._journal.read(uid)
+        except ExecutionUnknown:
+            taken = await self._take_in(obj)
+            if not isinstance(taken, State):
+                return taken
+            state = taken
+        facts = requests(obj, state)
+        if facts:
+            state = (await self._journal.advance(uid, facts)).state
+        return await self._report(obj, state)
+
+    async def gone(self, uid: str, name: str) -> None:
+        """The object was deleted: whatever still runs of it is ended."""
+        self._written.pop(uid, None)
+        self._waiting.reasons.pop(uid, None)
+        stop = ev.StopRequested("Terminate", Reason.DELETED, f"Execution {name} was deleted")
+        try:
+            await self._journal.advance(uid, [stop])
+        except ExecutionUnknown:
+            return
+
+    async def _take_in(self, obj: Object) -> State | float | None:
+        """Brings a new execution into the journal: its state, or seconds after which to try again."""
+        metadata = obj["metadata"]
+        status = obj.get("status") or {}
+        if status.get("startedAt"):
+            message = "the journal does not know this execution, which had started: it does not run again"
+            await self._write(obj, self._rejection(obj, Phase.FAILED, Reason.JOURNAL_LOST, message))
+            return None
+        definition = None
+        try:
+            spec = parse("Execution", obj)
+            assert isinstance(spec, ExecutionSpec)
+            workflow = spec.workflow_ref.name
+            pinned = await self._definitions.pin(metadata["namespace"], workflow)
+            inputs = pinned.plan.workflow.inputs.apply(spec.inputs)
+        except Unusable as problem:
+            age = self._now() - parse_time(metadata["creationTimestamp"])
+            if problem.waits and age < NOT_FOUND_GRACE:
+                await self._write(obj, self._rejection(obj, Phase.PENDING, problem.reason, problem.message))
+                return 1.0
+            failure = ev.Failure.cut(problem.reason, problem.message)
+        except InvalidObject as error:
+            failure = ev.Failure.cut(Reason.INVALID_SPEC, str(error))
+        except InvalidInputs as error:
+            failure = ev.Failure.cut(Reason.INVALID_INPUTS, f"Execution {metadata['name']}: {error}")
+        else:
+            definition = pinned.document
+        identity = (metadata["name"], metadata["namespace"], metadata["uid"])
+        if definition is None:
+            target = str(((obj.get("spec") or {}).get("workflowRef") or {}).get("name", ""))
+            rejected = ev.Rejected(*identity, target, failure)
+            return (await self._journal.advance(metadata["uid"], [rejected])).state
+        values = Values()
+        created = ev.Created(*identity, workflow, pinned.plan.digest, values.put(inputs))
+        facts = [created, *wishes(spec, metadata.get("generation", 1))]
+        advance = await self._journal.advance(
+            metadata["uid"], facts, definition=definition, outputs=values.made
+        )
+        return advance.state
+
+    async def _report(self, obj: Object, state: State) -> float | None:
+        uid = obj["metadata"]["uid"]
+        terminal = state.finished is not None
+        pause = self._written.get(uid, float("-inf")) + STATUS_PAUSE - time.monotonic()
+        if pause > 0 and not terminal:
+            return pause
+        outputs: Any = None
+        if state.finished is not None and state.finished.outputs is not None:
+            values = Values()
+            if isinstance(state.finished.outputs, Stored):
+                digest = state.finished.outputs.digest
+                values.loaded.update(await self._journal.values(uid, [digest]))
+            outputs = values.get(state.finished.outputs)
+        observed = Observed(
+            state,
+            obj["metadata"].get("generation", 0),
+            read_conditions((obj.get("status") or {}).get("conditions") or ()),
+            outputs,
+            self._waiting.reasons.get(uid),
+        )
+        if await self._write(obj, execution_status(observed)) and terminal:
+            self._announce(obj, state)
+            self._written.pop(uid, None)
+        return None
+
+    async def _write(self, obj: Object, status: dict[str, Any]) -> bool:
+        """Writes the status where it differs; what is no longer said is removed. False: nothing to write."""
+        metadata, before = obj["metadata"], obj.get("status") or {}
+        patch = {key: value for key, value in status.items() if before.get(key) != value}
+        patch.update({key: None for key in before if key not in status})
+        if not patch:
+            return False
+        try:
+            written = await self._kube.patch_status(
+                EXECUTIONS, metadata["name"], patch, metadata["namespace"], uid=metadata["uid"]
+            )
+        except (NotFound, Conflict):
+            return False
+        self._cache.put(EXECUTIONS, written)
+        self._written[metadata["uid"]] = time.monotonic()
+        return True
+
+    def _rejection(self, obj: Object, phase: Phase, reason: str, message: str) -> dict[str, Any]:
+        conditions = read_conditions((obj.get("status") or {}).get("conditions") or ())
+        generation = obj["metadata"].get("generation", 0)
+        return rejected_status(generation, conditions, phase, reason, message, self._now())
+
+    def _announce(self, obj: Object, state: State) -> None:
+        finished = state.finished
+        assert finished is not None
+        about = ObjectRef.of({"apiVersion": EXECUTIONS.api_version, "kind": "Execution", **obj})
+        if finished.phase == Phase.SUCCEEDED:
+            done, total = state.ended_steps, len(state.steps)
+            self._events.normal(about, finished.phase, f"{done}/{total} steps ended")
+        else:
+            self._events.warning(about, finished.phase, f"{finished.reason}: {finished.message}")
+
+    async def _expire(self, obj: Object) -> float | None:
+        """Deletes a finished Execution when its time is over; returns the seconds that are left."""
+        metadata = obj["metadata"]
+        self._written.pop(metadata["uid"], None)
+        ttl = (obj.get("spec") or {}).get("ttlSecondsAfterFinished")
+        finished = (obj.get("status") or {}).get("finishedAt")
+        if ttl is None or finished is None:
+            return None
+        left = parse_time(finished) + float(ttl) - self._now()
+        if left > 0:
+            return left
+        with suppress(NotFound, Conflict):
+            await self._kube.delete(EXECUTIONS, metadata["name"], metadata["namespace"], uid=metadata["uid"])
+        return None
+
+
+def is_finished(obj: Object) -> bool:
+    """Whether the status says that nothing more will happen."""
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return any(item.get("type") == "Finished" and item.get("status") == "True" for item in conditions)
+
+
+def requests(obj: Object, state: State) -> list[ev.Event]:
+    """What the object asks for, and the journal does not say yet."""
+    if state.finished is not None:
+        return []
+    try:
+        spec = parse("Execution", obj)
+    except InvalidObject:
+        return []
+    assert isinstance(spec, ExecutionSpec)
+    facts: list[ev.Event] = []
+    for fact in wishes(spec, obj["metadata"].get("generation", 1), initially=False):
+        if isinstance(fact, ev.SuspendChanged) and fact.suspended == state.suspended:
+            continue
+        asked = state.stop.mode if state.stop is not None else None
+        if isinstance(fact, ev.StopRequested) and asked in (fact.mode, "Terminate"):
+            continue
+        facts.append(fact)
+    return facts
+
+
+def wishes(spec: ExecutionSpec, generation: int, *, initially: bool = True) -> list[ev.Event]:
+    """The facts that `stop` and `suspend` of a spec state."""
+    facts: list[ev.Event] = []
+    if spec.suspend or not initially:
+        facts.append(ev.SuspendChanged(spec.suspend, generation))
+    if spec.stop is not None:
+        reason = Reason.CANCELLED if spec.stop == "Cancel" else Reason.TERMINATED
+        facts.append(ev.StopRequested(spec.stop, reason, f"spec.stop is {spec.stop}"))
+    return facts
+
+
+def parse_time(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

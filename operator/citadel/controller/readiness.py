@@ -1,0 +1,111 @@
+"""Whether a Workflow or Runtime can be used: its conditions Ready and Stalled."""
+
+from collections.abc import Callable, Iterable
+
+from citadel.api.conditions import Condition, merge
+from citadel.api.reasons import ConditionType, Reason
+from citadel.api.validate import InvalidObject, parse
+from citadel.controller.definitions import Definitions, Unusable, checked, runtime_names
+from citadel.kube.cache import Cache
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import Conflict, NotFound
+from citadel.kube.events import EventPoster, ObjectRef
+from citadel.kube.resources import RUNTIMES, WORKFLOWS, Object, Resource
+from citadel.render.status import timestamp
+
+#: Seconds after which a missing reference is looked for again, should its watch have missed it.
+RECHECK = 30.0
+
+
+class Readiness:
+    """Reconciles the status of definitions."""
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        cache: Cache,
+        definitions: Definitions,
+        events: EventPoster,
+        now: Callable[[], float],
+    ) -> None:
+        self._kube, self._cache, self._definitions = kube, cache, definitions
+        self._events, self._now = events, now
+
+    async def workflow(self, namespace: str, name: str) -> float | None:
+        """One Workflow; returns seconds after which to look again."""
+        obj = self._cache.get(WORKFLOWS, namespace, name)
+        if obj is None:
+            return None
+        try:
+            for runtime in runtime_names(checked(obj)):
+                await self._definitions.runtime(namespace, runtime)
+        except Unusable as problem:
+            await self._write(WORKFLOWS, obj, problem)
+            return RECHECK if problem.waits else None
+        await self._write(WORKFLOWS, obj, None)
+        return None
+
+    async def runtime(self, namespace: str, name: str) -> float | None:
+        """One Runtime."""
+        obj = self._cache.get(RUNTIMES, namespace, name)
+        if obj is None:
+            return None
+        problem = None
+        try:
+            parse("Runtime", obj)
+        except InvalidObject as error:
+            problem = Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False)
+        await self._write(RUNTIMES, obj, problem)
+        return None
+
+    async def _write(self, resource: Resource, obj: Object, problem: Unusable | None) -> None:
+        metadata, status = obj["metadata"], obj.get("status") or {}
+        generation = metadata.get("generation", 0)
+        before = read_conditions(status.get("conditions") or ())
+        wanted = merge(before, conditions(problem, generation, timestamp(self._now())))
+        changed = {
+            "observedGeneration": generation,
+            "conditions": [item.model_dump(mode="json", by_alias=True) for item in wanted],
+        }
+        if {key: status.get(key) for key in changed} == changed:
+            return
+        try:
+            await self._kube.patch_status(
+                resource, metadata["name"], changed, metadata["namespace"], uid=metadata["uid"]
+            )
+        except (NotFound, Conflict):
+            return
+        if problem is not None:
+            self._events.warning(ObjectRef.of(obj), problem.reason, problem.message)
+
+
+def conditions(problem: Unusable | None, generation: int, at: str) -> tuple[Condition, ...]:
+    """Ready, and Stalled where only an edit can help."""
+    ready = "True" if problem is None else "False"
+    reason = Reason.VALID if problem is None else problem.reason
+    message = "" if problem is None else problem.message
+    stalled = "True" if problem is not None and not problem.waits else "False"
+    return tuple(
+        Condition.model_validate(
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message[:2048],
+                "lastTransitionTime": at,
+                "observedGeneration": generation,
+            }
+        )
+        for kind, status in ((ConditionType.READY, ready), (ConditionType.STALLED, stalled))
+    )
+
+
+def read_conditions(items: Iterable[Object]) -> tuple[Condition, ...]:
+    """Conditions as an object has them; what does not parse is left out, and so written anew."""
+    found = []
+    for item in items:
+        try:
+            found.append(Condition.model_validate(item))
+        except ValueError:
+            continue
+    return tuple(found)

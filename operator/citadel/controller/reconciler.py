@@ -1,0 +1,171 @@
+"""The controller's one queue: who works on which key, and what is looked at without being asked."""
+
+import asyncio
+import logging
+import time
+
+from citadel.controller.deliveries import Deliveries
+from citadel.controller.executions import Executions, is_finished
+from citadel.controller.readiness import Readiness
+from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.watching import Key
+from citadel.kube.cache import Cache
+from citadel.kube.client import KubeClient
+from citadel.kube.metrics import Metrics
+from citadel.kube.queue import WorkQueue
+from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
+from citadel.store.journal import Notice, SandboxRow
+from citadel.store.sql.database import Database
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two complete looks at rows and pods.
+SWEEP_SECONDS = 15.0
+#: Seconds between two complete lists: kopf tells nothing of what was deleted in a gap of its watch.
+RELIST_SECONDS = 300.0
+#: Seconds of silence of a registered runner after which its sandbox counts as lost.
+SILENCE_SECONDS = 120.0
+
+
+class Reconciler:
+    """Dispatches keys to reconcilers, and adds the keys nobody told about."""
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        cache: Cache,
+        database: Database,
+        executions: Executions,
+        readiness: Readiness,
+        pods: SandboxPods,
+        deliveries: Deliveries,
+        metrics: Metrics,
+        sandbox_namespace: str,
+    ) -> None:
+        self._kube, self._cache, self._database = kube, cache, database
+        self._executions, self._readiness = executions, readiness
+        self._pods, self._deliveries = pods, deliveries
+        self._sandbox_namespace = sandbox_namespace
+        self._names: dict[str, Key] = {}
+        self._serving_since: float | None = None
+        self.queue: WorkQueue[Key] = WorkQueue("controller", self._work, metrics=metrics)
+
+    def add(self, key: Key) -> None:
+        """Something happened to this object."""
+        if key.kind == "execution":
+            obj = self._cache.get(EXECUTIONS, key.namespace, key.name)
+            if obj is not None:
+                self._names[obj["metadata"]["uid"]] = key
+        elif key.kind == "runtime":
+            for workflow in self._cache.objects(WORKFLOWS):
+                metadata = workflow["metadata"]
+                self.queue.add(Key("workflow", metadata["namespace"], metadata["name"]))
+        self.queue.add(key)
+
+    def sandbox_changed(self, row: SandboxRow) -> None:
+        """The reason for which an execution waits has changed."""
+        self._execution_changed(row.uid)
+
+    def take(self, notice: Notice) -> None:
+        """Something happened in the journal."""
+        if notice.topic == "execution":
+            self._execution_changed(notice.id)
+        elif notice.topic in ("sandbox", "delivery"):
+            self.queue.add(Key(notice.topic, self._sandbox_namespace, notice.id))
+
+    def _execution_changed(self, uid: str) -> None:
+        key = self._names.get(uid)
+        if key is not None:
+            self.queue.add(key)
+
+    async def _work(self, key: Key) -> float | None:
+        match key.kind:
+            case "execution":
+                return await self._executions.reconcile(key.namespace, key.name)
+            case "gone":
+                self._names.pop(key.uid, None)
+                await self._executions.gone(key.uid, key.name)
+            case "workflow":
+                return await self._readiness.workflow(key.namespace, key.name)
+            case "runtime":
+                return await self._readiness.runtime(key.namespace, key.name)
+            case "delivery":
+                await self._deliveries.reconcile(key.name)
+            case "sandbox":
+                again = await self._pods.reconcile(key.name)
+                waiting = self._pods.next_queued()
+                if waiting is not None and waiting != key.name:
+                    self.queue.add(Key("sandbox", key.namespace, waiting))
+                return again
+        return None
+
+    async def follow(self) -> None:
+        """Takes the journal's notices, for ever."""
+        async for notice in self._database.journal.listen():
+            self.take(notice)
+
+    async def sweep(self) -> None:
+        """Looks at every open row and every pod, and ends what nobody owns."""
+        rows = await self._database.sandboxes.open()
+        names = {row.name for row in rows}
+        names |= {pod["metadata"]["name"] for pod in self._cache.objects(PODS)}
+        for name in names:
+            self.queue.add(Key("sandbox", self._sandbox_namespace, name))
+        for delivery in await self._database.sandboxes.deliveries():
+            if delivery.sealed is None:
+                self.queue.add(Key("delivery", self._sandbox_namespace, delivery.sandbox))
+        for obj in self._cache.objects(EXECUTIONS):
+            if not is_finished(obj):
+                self.add(Key("execution", obj["metadata"]["namespace"], obj["metadata"]["name"]))
+        await self._end_orphans()
+        await self._end_silent(rows)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _end_orphans(self) -> None:
+        """Executions that run in the journal, though their object is gone."""
+        known = {obj["metadata"]["uid"] for obj in self._cache.objects(EXECUTIONS)}
+        for execution in await self._database.journal.unfinished():
+            if execution.uid in known:
+                continue
+            try:
+                found = await self._kube.list(
+                    EXECUTIONS, execution.namespace, field_selector=f"metadata.name={execution.name}"
+                )
+            except Exception:
+                log.exception("looking for execution %s/%s failed", execution.namespace, execution.name)
+                continue
+            if not any(item["metadata"]["uid"] == execution.uid for item in found.items):
+                self.queue.add(Key("gone", execution.namespace, execution.name, execution.uid))
+
+    async def _end_silent(self, rows: list[SandboxRow]) -> None:
+        """Sandboxes whose runner has said nothing for long; silence counts only while somebody listened."""
+        now = time.time()
+        heard = [row.heartbeat_at for row in rows if row.heartbeat_at is not None]
+        if not heard or now - max(heard) > SWEEP_SECONDS * 2:
+            self._serving_since = None
+            return
+        self._serving_since = self._serving_since or now
+        for row in rows:
+            last = max(row.heartbeat_at or now, self._serving_since)
+            if row.status == "live" and now - last > SILENCE_SECONDS:
+                await self._pods.lost(row, f"its runner has been silent for {now - last:.0f} s")
+
+    async def relist(self) -> None:
+        """Compares the cache with complete lists."""
+        await asyncio.sleep(RELIST_SECONDS)
+        kinds: tuple[tuple[Resource, str, str | None], ...] = (
+            (EXECUTIONS, "execution", None),
+            (WORKFLOWS, "workflow", None),
+            (RUNTIMES, "runtime", None),
+            (PODS, "sandbox", self._sandbox_namespace),
+        )
+        for resource, kind, namespace in kinds:
+            found = await self._kube.list(resource, namespace)
+            before = {
+                (o["metadata"]["namespace"], o["metadata"]["name"]): o for o in self._cache.objects(resource)
+            }
+            for key in self._cache.replace(resource, found.items, found.resource_version):
+                uid = before[key.namespace, key.name]["metadata"]["uid"] if kind == "execution" else ""
+                self.queue.add(Key("gone" if uid else kind, key.namespace, key.name, uid))
+            for item in found.items:
+                self.add(Key(kind, item["metadata"]["namespace"], item["metadata"]["name"]))

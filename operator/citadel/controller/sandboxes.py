@@ -1,0 +1,192 @@
+"""Sandboxes: rows that say what shall be, pods that say what is.
+
+Observe (row, pod), decide (`decide_sandbox`, pure), act. A pod is created under a deterministic name, at most
+`limit` live at a time in the whole cluster, the longest waiting first.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from citadel.api.meta import EXECUTION_ANNOTATION, SPEC_HASH_ANNOTATION
+from citadel.api.reasons import Reason
+from citadel.controller.executions import Waiting, parse_time
+from citadel.controller.pods import Diagnosis, diagnose, is_live
+from citadel.core.sessions import failure_of
+from citadel.kube.cache import Cache
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from citadel.kube.resources import PODS, Object
+from citadel.render.pod import Site, sandbox_pod
+from citadel.store.journal import ExecutionUnknown, Journal, Sandboxes, SandboxRow
+
+_HEALTHY = Diagnosis()
+
+
+@dataclass(frozen=True)
+class Action:
+    """What to do about one sandbox: create, delete, end, wait, forget, or nothing."""
+
+    verb: str
+    diagnosis: Diagnosis = _HEALTHY
+    again: float | None = None
+    """Seconds after which to look again, though nothing may have happened."""
+
+
+def decide_sandbox(
+    row: SandboxRow | None, pod: Mapping[str, Any] | None, now: float, patience: float
+) -> Action:
+    """What follows from a row and its pod."""
+    if row is None or row.status == "gone":
+        return Action("delete" if pod is not None and not _deleting(pod) else "nothing")
+    if row.status == "draining":
+        if pod is None:
+            return Action("forget")
+        return Action("nothing" if _deleting(pod) else "delete")
+    if pod is None:
+        if row.pod_uid is None:
+            return Action("create")
+        return Action("end", Diagnosis(ended=Reason.SANDBOX_LOST, message=f"pod {row.name} is gone"))
+    diagnosis = diagnose(pod, now - parse_time(pod["metadata"]["creationTimestamp"]), patience)
+    if diagnosis.ended is not None:
+        return Action("end", diagnosis)
+    if diagnosis.waiting is not None:
+        return Action("wait", diagnosis, again=5.0)
+    return Action("run" if row.status == "live" else "wait", diagnosis)
+
+
+class SandboxPods:
+    """Reconciles sandbox rows with pods."""
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        cache: Cache,
+        journal: Journal,
+        sandboxes: Sandboxes,
+        site: Site,
+        waiting: Waiting,
+        *,
+        limit: int,
+        patience: float,
+        changed: Callable[[SandboxRow], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._kube, self._cache, self._journal, self._sandboxes = kube, cache, journal, sandboxes
+        self._site, self._waiting, self._changed = site, waiting, changed
+        self._limit, self._patience, self._now = limit, patience, now
+        self._queued: OrderedDict[str, None] = OrderedDict()
+        self._creating: set[str] = set()
+
+    async def reconcile(self, name: str) -> float | None:
+        """One sandbox; returns seconds after which to look again."""
+        row = await self._sandboxes.get(name)
+        pod = self._cache.get(PODS, self._site.namespace, name)
+        action = decide_sandbox(row, pod, self._now(), self._patience)
+        if action.verb == "delete":
+            await self._delete(name, pod, row)
+        if row is None:
+            return None
+        match action.verb:
+            case "create":
+                return await self._create(row)
+            case "forget":
+                self._queued.pop(name, None)
+                await self._sandboxes.observe(name, status="gone")
+            case "end":
+                await self._end(row, action.diagnosis)
+            case "wait" | "run":
+                self._note(row, action.diagnosis)
+        return action.again
+
+    async def lost(self, row: SandboxRow, why: str) -> None:
+        """Ends a sandbox that nothing is heard of."""
+        await self._end(row, Diagnosis(ended=Reason.SANDBOX_LOST, message=why))
+
+    def next_queued(self) -> str | None:
+        """The sandbox that has waited longest for room, if there is room now."""
+        return next(iter(self._queued), None) if self._room() > 0 else None
+
+    def _room(self) -> int:
+        pods = self._cache.objects(PODS)
+        known = {pod["metadata"]["name"] for pod in pods}
+        live = sum(1 for pod in pods if is_live(pod))
+        return self._limit - live - len(self._creating - known)
+
+    async def _create(self, row: SandboxRow) -> float | None:
+        first = next(iter(self._queued), row.name)
+        if self._room() <= 0 or (row.name not in self._queued and first != row.name):
+            self._queued.setdefault(row.name, None)
+            if self._room() <= 0:
+                message = f"{self._limit} sandboxes are live, which is the limit of this installation"
+                self._note(row, Diagnosis(waiting=Reason.SANDBOX_LIMIT, message=message))
+            return 2.0
+        self._queued.pop(row.name, None)
+        self._creating.add(row.name)
+        try:
+            pod = await self._created(row)
+        finally:
+            self._creating.discard(row.name)
+        if pod is not None:
+            self._cache.put(PODS, pod)
+            await self._sandboxes.observe(row.name, pod_uid=pod["metadata"]["uid"])
+        return None
+
+    async def _created(self, row: SandboxRow) -> Object | None:
+        manifest = sandbox_pod(row.name, f"{row.namespace}/{row.execution}", row.template, self._site)
+        try:
+            return await self._kube.create(PODS, manifest)
+        except AlreadyExists:
+            found = await self._kube.get(PODS, row.name, self._site.namespace)
+            if _same(found, manifest):
+                return found
+            message = f"a pod named {row.name} exists that was not made for this sandbox"
+            await self._end(row, Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=message))
+        except (Invalid, Forbidden) as error:
+            if isinstance(error, Forbidden) and "quota" in str(error):
+                self._note(row, Diagnosis(waiting=Reason.UNSCHEDULABLE, message=str(error)))
+                raise
+            message = f"the API server refuses the pod: {error}"
+            await self._end(row, Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=message))
+        return None
+
+    async def _delete(self, name: str, pod: Mapping[str, Any] | None, row: SandboxRow | None) -> None:
+        assert pod is not None
+        grace = 0 if row is not None and row.immediate else None
+        try:
+            await self._kube.delete(
+                PODS, name, self._site.namespace, uid=pod["metadata"]["uid"], grace_seconds=grace
+            )
+        except (NotFound, Conflict):
+            self._cache.delete(PODS, dict(pod))
+
+    async def _end(self, row: SandboxRow, diagnosis: Diagnosis) -> None:
+        self._queued.pop(row.name, None)
+        self._waiting.reasons.pop(row.uid, None)
+        try:
+            await self._journal.advance(row.uid, [failure_of(row.name, diagnosis.ended, diagnosis.message)])
+        except ExecutionUnknown:
+            await self._sandboxes.observe(row.name, status="draining")
+
+    def _note(self, row: SandboxRow, diagnosis: Diagnosis) -> None:
+        """Remembers why an execution waits, and says so to its status when that changed."""
+        said = f"{diagnosis.waiting}: {diagnosis.message}" if diagnosis.waiting is not None else None
+        if self._waiting.reasons.get(row.uid) == said:
+            return
+        if said is None:
+            del self._waiting.reasons[row.uid]
+        else:
+            self._waiting.reasons[row.uid] = said
+        self._changed(row)
+
+
+def _deleting(pod: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def _same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a pod that was there already is the one we would have made."""
+    here, ours = found["metadata"].get("annotations") or {}, wanted["metadata"]["annotations"]
+    return all(here.get(key) == ours[key] for key in (EXECUTION_ANNOTATION, SPEC_HASH_ANNOTATION))

@@ -1,0 +1,123 @@
+"""kopf watches; every handler is one line: into the cache, and its key into the queue.
+
+kopf's own state (annotations, finalizers, retries) is switched off: reconciling is level-triggered, by us.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import kopf
+
+from citadel.kube.cache import Cache
+from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
+
+
+class Key(NamedTuple):
+    """What a queue works on."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keeps nothing: there are no handlers whose progress matters."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...
+
+    def purge(self, **_: Any) -> None: ...
+
+    def touch(self, **_: Any) -> None: ...
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps nothing: building kopf's diff base costs 0.6 ms for a pod, and nobody reads it."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf, reduced to authentication and watching."""
+    found = kopf.OperatorSettings()
+    found.persistence.progress_storage = _NoProgress()
+    found.persistence.diffbase_storage = _NoDiffBase()
+    found.persistence.finalizer = "citadel.dev/none"
+    found.posting.enabled = False
+    found.scanning.disabled = True
+    found.queueing.worker_limit = None
+    found.queueing.idle_timeout = 0.1
+    found.watching.server_timeout = 240
+    return found
+
+
+class Watcher:
+    """Feeds the cache and the queue from the API server. `add` takes a key, and must return at once."""
+
+    def __init__(self, cache: Cache, add: Callable[[Key], None], sandbox_namespace: str) -> None:
+        self._cache, self._add, self._sandbox_namespace = cache, add, sandbox_namespace
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watches until `stop` is set, or kopf ends by itself."""
+        definitions = kopf.OperatorRegistry()
+        for resource, kind in ((EXECUTIONS, "execution"), (WORKFLOWS, "workflow"), (RUNTIMES, "runtime")):
+            self._handle(definitions, resource, kind)
+        pods = kopf.OperatorRegistry()
+        self._handle(pods, PODS, "sandbox")
+        everywhere = kopf.operator(
+            registry=definitions, clusterwide=True, standalone=True, settings=settings(), stop_flag=stop
+        )
+        sandboxes = kopf.operator(
+            registry=pods,
+            namespaces=[self._sandbox_namespace],
+            standalone=True,
+            settings=settings(),
+            stop_flag=stop,
+        )
+        tasks = [asyncio.create_task(everywhere), asyncio.create_task(sandboxes)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.set()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    def _handle(self, registry: kopf.OperatorRegistry, resource: Resource, kind: str) -> None:
+        kopf.on.login(registry=registry)(_login)
+
+        async def event(type: str | None, body: Mapping[str, Any], **_: Any) -> None:  # noqa: A002
+            self.take(resource, kind, type, dict(body))
+
+        kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)(event)
+
+    def take(self, resource: Resource, kind: str, type: str | None, obj: dict[str, Any]) -> None:  # noqa: A002
+        """One event: cache, then queue. A deletion also queues the uid, which the cache no longer knows."""
+        metadata = obj["metadata"]
+        key = Key(kind, metadata.get("namespace", ""), metadata["name"])
+        if type == "DELETED":
+            self._cache.delete(resource, obj)
+            if kind == "execution":
+                self._add(Key("gone", key.namespace, key.name, metadata["uid"]))
+                return
+        elif not self._cache.put(resource, obj):
+            return
+        self._add(key)
+
+
+def _login(**kwargs: Any) -> Any:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

@@ -1,0 +1,64 @@
+"""The gateway process."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from prometheus_client import CollectorRegistry
+
+from citadel.gateway.limits import LimitedServer
+from citadel.gateway.routes import Routes
+from citadel.gateway.service import Gateway
+from citadel.gateway.tokens import TokenVerifier
+from citadel.gateway.waking import Waker
+from citadel.serving import forever, health_app, run_process, serve, server_tls
+from citadel.settings import Settings
+from citadel.store.sql.database import open_database
+
+HANDSHAKE_SECONDS = 5.0
+DUE_BATCH = 32
+
+
+def run() -> None:
+    """Serves sandboxes until SIGTERM."""
+    run_process(main)
+
+
+async def main(stop: asyncio.Event) -> None:
+    settings = Settings.from_env()
+    async with AsyncExitStack() as stack:
+        database = open_database(settings.database_url)
+        stack.push_async_callback(database.close)
+        waker = Waker()
+        verifier = TokenVerifier(database.keys.get, settings.sandbox_namespace)
+        gateway = Gateway(database.journal, database.sandboxes, verifier, waker)
+
+        async def ready() -> str | None:
+            return await database.ping()
+
+        await serve(stack, health_app(CollectorRegistry(), ready), settings.health_port)
+        server = LimitedServer(Routes(gateway).handle, access_log=None)
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(
+            server,
+            None,
+            settings.port,
+            ssl=server_tls(str(settings.tls_dir)),
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            backlog=512,
+            reuse_address=True,
+        )
+        stack.callback(listening.close)
+
+        async def take_due() -> None:
+            if len(await database.journal.due(DUE_BATCH)) < DUE_BATCH:
+                await asyncio.sleep(0.25)
+
+        tasks = [
+            asyncio.create_task(forever("following notices", lambda: waker.follow(database.journal.listen))),
+            asyncio.create_task(forever("taking what is due", take_due)),
+        ]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.shutdown(3.0)

@@ -1,0 +1,126 @@
+"""The protocol's HTTP side: paths, bodies, errors and limits. What is answered stands in `service`."""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from citadel.gateway.limits import BODY_LIMIT, Bucket
+from citadel.gateway.service import Gateway, Refused, Session
+from citadel.store.journal import JournalUnavailable
+
+log = logging.getLogger(__name__)
+
+BODY_SECONDS = 30.0
+#: Registrations that one address may try: a pod needs one.
+_REGISTRATIONS_PER_SECOND, _REGISTRATIONS_BURST = 5.0, 20.0
+_KNOWN_ADDRESSES = 10_000
+_ATTEMPT = re.compile(
+    r"/v1/attempts/(?P<step>[A-Za-z][A-Za-z0-9_]{0,62})/(?P<attempt>[0-9]{1,6})/(?P<what>result|logs)"
+)
+
+Answer = Callable[[web.BaseRequest, Session, bytes], Awaitable[dict[str, Any]]]
+
+
+class Routes:
+    """HTTP handlers around one Gateway; `handle` is the handler of a low-level server."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._registrations: dict[str, Bucket] = {}
+        self._paths: dict[str, Answer] = {
+            "/v1/poll": self._poll,
+            "/v1/heartbeat": self._heartbeat,
+            "result": self._result,
+            "logs": self._logs,
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers one request."""
+        try:
+            return web.json_response(await self._answer(request))
+        except Refused as error:
+            return _error(error.status, error.reason, error.message)
+        except JournalUnavailable as error:
+            log.warning("the journal is unavailable: %s", error)
+            return _error(503, "JournalUnavailable", "the journal is away; try again")
+
+    async def _answer(self, request: web.BaseRequest) -> dict[str, Any]:
+        if request.method != "POST":
+            raise Refused(405, "Method", f"found {request.method}, expected POST")
+        if request.path == "/v1/register":
+            return await self._register(request)
+        match = _ATTEMPT.fullmatch(request.path)
+        path = match["what"] if match else request.path
+        answer = self._paths.get(path)
+        if answer is None:
+            raise Refused(404, "Path", "this path is not part of the protocol")
+        session = await self._gateway.session(request.headers.get("Authorization", ""))
+        allowance = session.allowance
+        if not allowance.admits(request.content_length or BODY_LIMIT // 8):
+            raise Refused(429, "TooManyRequests", "this sandbox asks too much at once")
+        allowance.under_way += 1
+        try:
+            return await answer(request, session, await _body(request))
+        finally:
+            allowance.under_way -= 1
+
+    async def _register(self, request: web.BaseRequest) -> dict[str, Any]:
+        address = request.remote or ""
+        if address not in self._registrations and len(self._registrations) >= _KNOWN_ADDRESSES:
+            self._registrations.clear()
+        bucket = self._registrations.setdefault(
+            address, Bucket(_REGISTRATIONS_PER_SECOND, _REGISTRATIONS_BURST)
+        )
+        if not bucket.take(1):
+            raise Refused(429, "TooManyRequests", "too many registrations from this address")
+        try:
+            data = json.loads(await _body(request))
+        except (ValueError, RecursionError):
+            data = None
+        if not isinstance(data, dict):
+            raise Refused(400, "BadRequest", "the body: expected a JSON object")
+        return await self._gateway.register(data)
+
+    async def _poll(self, _: web.BaseRequest, session: Session, __: bytes) -> dict[str, Any]:
+        return await self._gateway.poll(session)
+
+    async def _heartbeat(self, _: web.BaseRequest, session: Session, __: bytes) -> dict[str, Any]:
+        return await self._gateway.heartbeat(session)
+
+    async def _result(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
+        step, attempt = _attempt(request)
+        outcome = request.query.get("outcome", "")
+        claim = request.query.get("next") != "false"
+        return await self._gateway.result(session, step, attempt, outcome, body, claim)
+
+    async def _logs(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
+        return await self._gateway.logs(session, *_attempt(request), body)
+
+
+def _attempt(request: web.BaseRequest) -> tuple[str, int]:
+    match = _ATTEMPT.fullmatch(request.path)
+    assert match is not None
+    return match["step"], int(match["attempt"])
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The body; raises Refused when it is too large, or takes too long to come."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > BODY_LIMIT:
+                    raise Refused(413, "TooLarge", f"expected at most {BODY_LIMIT} bytes")
+    except TimeoutError:
+        raise Refused(408, "TooSlow", f"the body did not come within {BODY_SECONDS:.0f} s") from None
+    return bytes(body)
+
+
+def _error(status: int, reason: str, message: str) -> web.Response:
+    return web.json_response({"error": {"reason": reason, "message": message}}, status=status)

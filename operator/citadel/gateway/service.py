@@ -1,0 +1,236 @@
+"""What the gateway answers to a sandbox, apart from HTTP: see docs/protocol.md."""
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from citadel.core import events as ev
+from citadel.core.state import State
+from citadel.gateway import reports
+from citadel.gateway.assignments import assignment
+from citadel.gateway.limits import Allowance
+from citadel.gateway.tokens import InvalidToken, TokenVerifier
+from citadel.gateway.waking import Waker
+from citadel.store.journal import Advance, ExecutionUnknown, Journal, Sandboxes
+
+POLL_SECONDS = 20.0
+HEARTBEAT_SECONDS = 10.0
+#: Longest wait for a notice; behind a lost one stands another look.
+LOOK_SECONDS = 1.0
+CANCEL_GRACE = 10
+LOG_LIMIT = 10 * 2**20
+KNOWN_SESSIONS = 10_000
+LIMITS = {
+    "pollSeconds": POLL_SECONDS,
+    "heartbeatSeconds": HEARTBEAT_SECONDS,
+    "logChunkBytes": reports.CHUNK_LIMIT,
+    "attemptLogBytes": LOG_LIMIT,
+    "outputBytes": 2**20,
+}
+
+
+class Refused(Exception):
+    """A request that is not served; `status` and `reason` as on the protocol page."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.reason, self.message = status, reason, message
+
+
+@dataclass
+class Session:
+    """A registered sandbox, as this gateway knows it."""
+
+    sandbox: str
+    uid: str
+    secret_hash: str
+    allowance: Allowance = field(default_factory=Allowance)
+    logged: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Bytes of log that came for each attempt."""
+
+
+class Gateway:
+    """Serves sandboxes from the journal. Keeps nothing that may not be lost."""
+
+    def __init__(self, journal: Journal, sandboxes: Sandboxes, verifier: TokenVerifier, waker: Waker) -> None:
+        self._journal, self._sandboxes = journal, sandboxes
+        self._verifier, self._waker = verifier, waker
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+
+    async def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The one registration of a pod: its token for a session."""
+        if body.get("protocol") != 1:
+            raise Refused(400, "Protocol", f"protocol: found {body.get('protocol')!r:.20}, expected 1")
+        try:
+            pod = await self._verifier.pod(str(body.get("token", "")))
+        except InvalidToken as error:
+            raise Refused(401, "InvalidToken", str(error)) from None
+        row = await self._sandboxes.get(pod.name)
+        if row is None or row.status in ("draining", "gone"):
+            raise Refused(410, "NotWanted", f"sandbox {pod.name} is not wanted")
+        if row.pod_uid is None:
+            raise Refused(425, "NotRecorded", f"pod {pod.name} is not recorded yet")
+        if row.pod_uid != pod.uid:
+            raise Refused(401, "UnknownPod", "the token's pod is not one that was created for this sandbox")
+        secret = f"{pod.name}.{secrets.token_urlsafe(32)}"
+        public_key = str(body.get("publicKey", ""))[:64]
+        if not await self._sandboxes.register(pod.name, pod.uid, _hash(secret), public_key):
+            raise Refused(401, "Registered", f"sandbox {pod.name} has registered before")
+        session = Session(pod.name, row.uid, _hash(secret))
+        self._sessions[pod.name] = session
+        advance = await self._advance(session, [ev.SandboxRegistered(pod.name)], claim=True)
+        told = await self._assignment(session, advance)
+        return {"session": secret, "sandbox": pod.name, "limits": LIMITS, "assignment": told}
+
+    async def session(self, authorization: str) -> Session:
+        """The session that an Authorization header names; raises Refused."""
+        secret = authorization.removeprefix("Bearer ")
+        name = secret.partition(".")[0]
+        found = self._sessions.get(name)
+        if found is None:
+            row = await self._sandboxes.get(name) if name else None
+            if row is not None and row.session_hash:
+                found = self._sessions[name] = Session(name, row.uid, row.session_hash)
+                while len(self._sessions) > KNOWN_SESSIONS:
+                    self._sessions.popitem(last=False)
+        if found is None or not secrets.compare_digest(found.secret_hash, _hash(secret)):
+            raise Refused(401, "InvalidSession", "the session is not valid")
+        self._sessions.move_to_end(name)
+        return found
+
+    async def poll(self, session: Session) -> dict[str, Any]:
+        """The next assignment, waiting for one as long as a poll may be held."""
+        deadline = time.monotonic() + POLL_SECONDS
+        while True:
+            topics = (f"execution {session.uid}", f"sealed {session.sandbox}", f"sandbox {session.sandbox}")
+            expected = self._waker.expect(*topics)
+            try:
+                advance = await self._advance(session, (), claim=True)
+                _still_wanted(advance.state, session.sandbox)
+                told = await self._assignment(session, advance)
+                left = deadline - time.monotonic()
+                if told is not None or left <= 0:
+                    return {"assignment": told}
+                await expected.met(min(LOOK_SECONDS, left))
+            finally:
+                expected.close()
+
+    async def result(
+        self, session: Session, step: str, attempt: int, outcome: str, body: bytes, claim: bool
+    ) -> dict[str, Any]:
+        """Records the result of an attempt, and gives the next one."""
+        try:
+            fact, values = reports.result(step, attempt, session.sandbox, outcome, body)
+        except reports.BadReport as error:
+            raise Refused(400, "BadRequest", str(error)) from None
+        advance = await self._advance(session, [fact], claim=claim, outputs=values)
+        recorded = advance.accepted[0]
+        if not recorded:
+            _refuse_outdated(advance.state, session.sandbox, step, attempt)
+        return {"recorded": recorded, "assignment": await self._assignment(session, advance)}
+
+    async def logs(self, session: Session, step: str, attempt: int, body: bytes) -> dict[str, Any]:
+        """Stores chunks of an attempt that this sandbox was given."""
+        try:
+            chunks = reports.log_chunks(step, attempt, body)
+        except reports.BadReport as error:
+            raise Refused(400, "BadRequest", str(error)) from None
+        if (step, attempt) not in session.logged:
+            state = await self._read(session)
+            if f"{step}/{attempt}" not in state.sandboxes[session.sandbox].given:
+                raise Refused(409, "Superseded", f"step {step} attempt {attempt} is not this sandbox's")
+        size = session.logged.get((step, attempt), 0) + sum(len(chunk.text) for chunk in chunks)
+        session.logged[step, attempt] = size
+        if size > 2 * LOG_LIMIT:
+            raise Refused(413, "LogTooLarge", f"found more than {LOG_LIMIT} bytes of log")
+        await self._journal.append_logs(session.uid, chunks)
+        return {"stored": max((chunk.n for chunk in chunks if chunk.stream != "end"), default=-1)}
+
+    async def heartbeat(self, session: Session) -> dict[str, Any]:
+        """Notes that the runner lives; answers when its attempt is to be cancelled, or after a while."""
+        await self._sandboxes.heartbeat([session.sandbox])
+        deadline = time.monotonic() + HEARTBEAT_SECONDS
+        while True:
+            expected = self._waker.expect(f"control {session.uid}", f"sandbox {session.sandbox}")
+            try:
+                state = await self._read(session)
+                sandbox = state.sandboxes[session.sandbox]
+                drain = not sandbox.usable
+                cancel = []
+                if sandbox.step is not None and (state.stop is not None or drain):
+                    attempt = state.steps[sandbox.step].attempt
+                    cancel.append({"step": sandbox.step, "attempt": attempt, "graceSeconds": CANCEL_GRACE})
+                left = deadline - time.monotonic()
+                if cancel or drain or left <= 0:
+                    return {"cancel": cancel, "drain": drain}
+                await expected.met(min(5 * LOOK_SECONDS, left))
+            finally:
+                expected.close()
+
+    async def _assignment(self, session: Session, advance: Advance) -> dict[str, Any] | None:
+        """The JSON of what the sandbox has now; None while its sealed arguments are awaited."""
+        name = advance.step
+        if name is None:
+            return None
+        step = advance.state.steps[name]
+        assert advance.state.plan is not None
+        if not advance.state.plan.steps[name].has_references:
+            return assignment(advance, None)
+        delivery = await self._sandboxes.delivery(session.sandbox)
+        if (
+            delivery is None
+            or delivery.sealed is None
+            or (delivery.step, delivery.attempt) != (name, step.attempt)
+        ):
+            return None
+        if step.delivered_at is None:
+            fact = ev.Delivered(name, step.attempt, step.placing)
+            advance = await self._advance(session, [fact], claim=True)
+            if advance.step != name:
+                return None
+        return assignment(advance, delivery.sealed)
+
+    async def _advance(
+        self,
+        session: Session,
+        facts: Any,
+        *,
+        claim: bool,
+        outputs: Mapping[str, bytes] | None = None,
+    ) -> Advance:
+        try:
+            return await self._journal.advance(
+                session.uid, facts, claim=session.sandbox if claim else None, outputs=outputs
+            )
+        except ExecutionUnknown:
+            raise Refused(410, "NotWanted", "the execution is not known any more") from None
+
+    async def _read(self, session: Session) -> State:
+        try:
+            return await self._journal.read(session.uid)
+        except ExecutionUnknown:
+            raise Refused(410, "NotWanted", "the execution is not known any more") from None
+
+
+def _still_wanted(state: State, sandbox: str) -> None:
+    found = state.sandboxes.get(sandbox)
+    if state.finished is not None or found is None or not found.usable:
+        raise Refused(410, "NotWanted", f"sandbox {sandbox} has no more work")
+
+
+def _refuse_outdated(state: State, sandbox: str, step: str, attempt: int) -> None:
+    """A repeated result is fine; one of an attempt that is not this sandbox's any more is refused."""
+    found, mine = state.steps.get(step), state.sandboxes.get(sandbox)
+    given = mine is not None and f"{step}/{attempt}" in mine.given
+    if given and found is not None and found.attempt == attempt and found.sandbox == sandbox:
+        return
+    _still_wanted(state, sandbox)
+    raise Refused(409, "Superseded", f"step {step} attempt {attempt} is not under way in this sandbox")
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,180 @@
+"""The status of an Execution, from the journal's state and what is known of its sandboxes.
+
+Bounded at any number of steps: at most 20 steps are named, outputs beyond 8 kB are named by digest.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from citadel.api.conditions import Condition, merge
+from citadel.api.execution import ExecutionStatus, Failure, LargeValue, Progress, StepSummary
+from citadel.api.reasons import ConditionType, Phase, Reason, StepStatus
+from citadel.core.jsonvalues import Json, canonical, digest
+from citadel.core.state import State
+from citadel.core.summary import Summary, summarise
+
+OUTPUTS_LIMIT = 8 * 1024
+NAMED_STEPS = 20
+_NOTEWORTHY = (
+    StepStatus.FAILED,
+    StepStatus.CANCELLED,
+    StepStatus.RUNNING,
+    StepStatus.BACKING_OFF,
+    StepStatus.READY,
+)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything a status is made of."""
+
+    state: State
+    generation: int
+    conditions: tuple[Condition, ...] = ()
+    """Conditions the object has now: their transition times are kept."""
+    outputs: Mapping[str, Json] | None = None
+    waiting: str | None = None
+    """Why a sandbox that is wanted does not run yet, as `Reason: message`."""
+
+
+def timestamp(at: float) -> str:
+    """RFC 3339, whole seconds, as metav1.Time."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def execution_status(observed: Observed) -> dict[str, Any]:
+    """The whole status, as JSON."""
+    state = observed.state
+    summary = _with_waiting(summarise(state), observed)
+    status = ExecutionStatus(
+        observed_generation=observed.generation,
+        phase=summary.phase,
+        reason=summary.reason,
+        message=summary.message or None,
+        started_at=timestamp(state.created_at) if state.known else None,
+        finished_at=timestamp(state.finished_at) if state.finished_at else None,
+        duration=_duration(state),
+        progress=_progress(state),
+        steps=tuple(_steps(state)),
+        failure=_failure(state),
+        definition=state.created.definition if state.created else None,
+        conditions=merge(observed.conditions, _conditions(state, summary, observed.generation)),
+        **_outputs(observed.outputs),
+    )
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def rejected_status(
+    generation: int, conditions: Iterable[Condition], phase: Phase, reason: str, message: str, now: float
+) -> dict[str, Any]:
+    """The status of an execution that the journal does not know: it waits for something, or is lost."""
+    finished = phase.terminal
+    summary = Summary(phase, reason, message)
+    status = ExecutionStatus(
+        observed_generation=generation,
+        phase=phase,
+        reason=reason,
+        message=message,
+        finished_at=timestamp(now) if finished else None,
+        conditions=merge(conditions, _condition_pair(summary, finished, generation, now)),
+    )
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _with_waiting(summary: Summary, observed: Observed) -> Summary:
+    idle = summary.phase in (Phase.PENDING, Phase.RUNNING) and summary.reason != Reason.CANCEL_REQUESTED
+    running = any(step.status is StepStatus.RUNNING for step in observed.state.steps.values())
+    if observed.waiting is None or running or not idle:
+        return summary
+    reason, _, message = observed.waiting.partition(": ")
+    return Summary(Phase.WAITING, reason, message)
+
+
+def _conditions(state: State, summary: Summary, generation: int) -> tuple[Condition, ...]:
+    at = state.finished_at or state.created_at
+    return _condition_pair(summary, state.finished is not None, generation, at)
+
+
+def _condition_pair(summary: Summary, finished: bool, generation: int, at: float) -> tuple[Condition, ...]:
+    succeeded = "Unknown"
+    if finished:
+        succeeded = "True" if summary.phase is Phase.SUCCEEDED else "False"
+    return tuple(
+        Condition(
+            type=kind,
+            status=status,
+            reason=summary.reason,
+            message=summary.message[:2048],
+            last_transition_time=timestamp(at),
+            observed_generation=generation,
+        )
+        for kind, status in (
+            (ConditionType.SUCCEEDED, succeeded),
+            (ConditionType.FINISHED, "True" if finished else "False"),
+        )
+    )
+
+
+def _progress(state: State) -> Progress | None:
+    if state.created is None:
+        return None
+    done, total = state.ended_steps, len(state.steps)
+    return Progress(done=done, total=total, text=f"{done}/{total}")
+
+
+def _duration(state: State) -> str | None:
+    if state.finished_at is None:
+        return None
+    seconds = max(0.0, state.finished_at - state.created_at)
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _steps(state: State) -> Iterable[StepSummary]:
+    named = sorted(
+        (_NOTEWORTHY.index(step.status), name)
+        for name, step in state.steps.items()
+        if step.status in _NOTEWORTHY
+    )
+    for _, name in named[:NAMED_STEPS]:
+        step = state.steps[name]
+        failure = step.failure
+        yield StepSummary(
+            name=name,
+            status=step.status,
+            reason=failure.reason if failure else step.reason,
+            message=(failure.message if failure else step.message or "")[:256] or None,
+            attempt=step.attempt or None,
+        )
+
+
+def _failure(state: State) -> Failure | None:
+    finished = state.finished
+    if finished is None or finished.phase != Phase.FAILED:
+        return None
+    step = state.steps.get(finished.step) if finished.step else None
+    if step is None or step.failure is None:
+        return Failure(reason=finished.reason, message=finished.message)
+    failure = step.failure
+    detail = f"{failure.message}\n{failure.traceback}" if failure.traceback else failure.message
+    return Failure(
+        step=finished.step,
+        attempt=step.attempt or None,
+        reason=failure.reason,
+        message=detail[:2048],
+        log_tail=failure.log_tail or None,
+    )
+
+
+def _outputs(outputs: Mapping[str, Json] | None) -> dict[str, Any]:
+    if outputs is None:
+        return {}
+    encoded = canonical(dict(outputs))
+    if len(encoded) <= OUTPUTS_LIMIT:
+        return {"outputs": dict(outputs)}
+    return {"large_outputs": LargeValue(digest=digest(encoded), size=len(encoded))}
