@@ -6,6 +6,7 @@ import pytest
 
 from citadel.api.loader import load
 from citadel.api.problems import Problem, dotted, found
+from citadel.api.reasons import Reason
 from citadel.api.validate import InvalidObject, parse, problems, problems_with_positions, title
 
 STEP: dict[str, Any] = {"name": "a", "run": {"runtime": "python", "code": "x"}}
@@ -224,6 +225,16 @@ def test_what_does_not_fit_is_said_in_words(kind: str, value: Any, messages: lis
 def test_the_outer_object_is_checked_too(change: dict[str, Any], message: str) -> None:
     (problem,) = problems("Workflow", workflow(STEP) | change)
     assert problem.text.startswith(message)
+
+
+def test_a_word_near_to_a_known_one_gets_a_suggestion() -> None:
+    value = step(join="al", retry={"reasons": ["OOMkiled", "Nonsense"]})
+    assert [problem.message for problem in problems("Workflow", value)] == [
+        'found "al" (string), expected one of all, any, finished, did you mean all?',
+        f'found "OOMkiled" (string), expected one of Accepted, Running, Completed … ({len(Reason)} in all), '
+        "did you mean OOMKilled?",
+        f'found "Nonsense" (string), expected one of Accepted, Running, Completed … ({len(Reason)} in all)',
+    ]
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 3])
