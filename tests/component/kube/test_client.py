@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ async def test_only_what_may_be_repeated_is_retried(
     async with client_of(api, pauses) as client:
         await api.change("ADDED", f"{PATH}/one", config_map("one"))
         api.faults.append(fault)
-        calls = {
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
             "get": lambda: client.get(CONFIGMAPS, "one", "a"),
             "merge": lambda: client.patch(CONFIGMAPS, "one", {"data": {}}, "a"),
             "json": lambda: client.patch(CONFIGMAPS, "one", [], "a", kind=Patch.JSON),
