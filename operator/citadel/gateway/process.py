@@ -9,10 +9,10 @@ from citadel.gateway.limits import LimitedServer
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.gateway.tokens import TokenVerifier
-from citadel.gateway.waking import Waker
 from citadel.serving import forever, health_app, run_process, serve, server_tls
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
+from citadel.store.waking import Waker
 
 HANDSHAKE_SECONDS = 5.0
 DUE_BATCH = 32

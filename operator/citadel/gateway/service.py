@@ -14,8 +14,8 @@ from citadel.gateway import reports
 from citadel.gateway.assignments import assignment
 from citadel.gateway.limits import Allowance
 from citadel.gateway.tokens import InvalidToken, TokenVerifier
-from citadel.gateway.waking import Waker
 from citadel.store.journal import Advance, ExecutionUnknown, Journal, Sandboxes
+from citadel.store.waking import Waker
 
 POLL_SECONDS = 20.0
 HEARTBEAT_SECONDS = 10.0

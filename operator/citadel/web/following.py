@@ -1,0 +1,56 @@
+"""An execution's log as it is written: what is there, then what comes, in order for every attempt."""
+
+import time
+from collections.abc import AsyncIterator
+
+from citadel.api.reasons import StepStatus
+from citadel.core.state import State
+from citadel.store.journal import Journal, LogChunk
+from citadel.store.waking import Waker
+
+BATCH = 500
+LOOK_SECONDS = 1.0
+#: Seconds for which the last chunks of an attempt that has ended are waited for.
+LATE_SECONDS = 3.0
+
+
+async def follow(
+    journal: Journal, waker: Waker, uid: str, *, to_the_end: bool
+) -> AsyncIterator[list[LogChunk]]:
+    """Batches of chunks. Ends with the execution's log, or without `to_the_end` when all that was said is told."""
+    after: dict[tuple[str, int], int] = {}
+    ended: set[tuple[str, int]] = set()
+    patience: float | None = None
+    while True:
+        expected = waker.expect(f"log {uid}", f"execution {uid}")
+        try:
+            chunks = await journal.logs(uid, after, BATCH)
+            for chunk in chunks:
+                after[chunk.step, chunk.attempt] = max(chunk.n, after.get((chunk.step, chunk.attempt), -1))
+                if chunk.stream == "end":
+                    ended.add((chunk.step, chunk.attempt))
+            if chunks:
+                patience = None
+                yield [chunk for chunk in chunks if chunk.stream != "end"]
+                continue
+            state = await journal.read(uid)
+            late = _late(state, ended)
+            if not late and (state.finished is not None or not to_the_end):
+                return
+            if late and (state.finished is not None or not to_the_end):
+                patience = patience or time.monotonic() + LATE_SECONDS
+                if time.monotonic() >= patience:
+                    return
+            await expected.met(LOOK_SECONDS if patience is None else 0.2)
+        finally:
+            expected.close()
+
+
+def _late(state: State, ended: set[tuple[str, int]]) -> bool:
+    """Whether an attempt has ended whose log has not."""
+    return any(
+        step.sandbox is not None
+        and step.status in (StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.CANCELLED)
+        and (name, step.attempt) not in ended
+        for name, step in state.steps.items()
+    )

@@ -1,0 +1,134 @@
+"""The API's paths. Every answer is preceded by the cluster's word on who may have it."""
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from citadel.core.state import State
+from citadel.core.summary import summarise
+from citadel.core.values import Stored, Values
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import ApiError, NotFound
+from citadel.kube.resources import EXECUTIONS
+from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable
+from citadel.store.waking import Waker
+from citadel.web.access import Access, Denied, Unauthenticated
+from citadel.web.following import follow
+
+log = logging.getLogger(__name__)
+
+_EXECUTION = "/api/v1/namespaces/{namespace}/executions/{name}"
+
+
+class Routes:
+    """Handlers of the API."""
+
+    def __init__(self, kube: KubeClient, journal: Journal, access: Access, waker: Waker) -> None:
+        self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
+
+    def app(self) -> web.Application:
+        """The application."""
+        app = web.Application(middlewares=[errors])
+        app.router.add_get(_EXECUTION, self.execution)
+        app.router.add_get(f"{_EXECUTION}/outputs", self.outputs)
+        app.router.add_get(f"{_EXECUTION}/logs", self.logs)
+        return app
+
+    async def execution(self, request: web.Request) -> web.Response:
+        """Every step of an execution, as the journal has it."""
+        state = await self._journal.read(await self._uid(request, ""))
+        return web.json_response(described(state))
+
+    async def outputs(self, request: web.Request) -> web.Response:
+        """The outputs of an execution, or of the step that `step` names; null while there are none."""
+        uid = await self._uid(request, "")
+        state = await self._journal.read(uid)
+        step = request.query.get("step")
+        if step is not None:
+            if step not in state.steps:
+                raise web.HTTPNotFound(text=f"step: found {step!r:.80}, expected a step of this workflow")
+            value = state.steps[step].output
+        else:
+            value = state.finished.outputs if state.finished is not None else None
+        if value is None:
+            return web.json_response(None)
+        values = Values()
+        if isinstance(value, Stored):
+            values.loaded.update(await self._journal.values(uid, [value.digest]))
+        return web.json_response(values.get(value))
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        """Log chunks as server-sent events: `log` for each, `end` when there are no more."""
+        uid = await self._uid(request, "log")
+        only = request.query.get("step")
+        wanted = request.query.get("follow") == "true"
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        async for chunks in follow(self._journal, self._waker, uid, to_the_end=wanted):
+            events = (asdict(chunk) for chunk in chunks if only is None or chunk.step == only)
+            text = "".join(f"event: log\ndata: {json.dumps(event)}\n\n" for event in events)
+            if text:
+                await response.write(text.encode())
+        await response.write(b"event: end\ndata: {}\n\n")
+        return response
+
+    async def _uid(self, request: web.Request, subresource: str) -> str:
+        """The uid of the execution a request names, once its sender may read it."""
+        transport = request.transport
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
+        who = await self._access.identity(request.headers.get("Authorization", ""), certificate)
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        await self._access.require(who, "get", subresource, namespace, name)
+        found = await self._kube.get(EXECUTIONS, name, namespace)
+        return str(found["metadata"]["uid"])
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Any) -> web.StreamResponse:
+    """What goes wrong, as a status and one sentence."""
+    try:
+        answer: web.StreamResponse = await handler(request)
+    except Unauthenticated as error:
+        return web.Response(status=401, text=str(error))
+    except Denied as error:
+        return web.Response(status=403, text=str(error))
+    except NotFound:
+        return web.Response(status=404, text=f"Execution {request.match_info.get('name')} does not exist")
+    except ExecutionUnknown:
+        return web.Response(status=404, text=f"Execution {request.match_info.get('name')} has not started")
+    except JournalUnavailable:
+        return web.Response(status=503, text="the journal is away; try again")
+    except ApiError as error:
+        log.warning("the API server: %s", error)
+        return web.Response(status=502, text="the API server does not answer as expected; try again")
+    return answer
+
+
+def described(state: State) -> dict[str, Any]:
+    """An execution and all its steps, for views on it."""
+    summary = summarise(state)
+    return {
+        "phase": summary.phase,
+        "reason": summary.reason,
+        "message": summary.message,
+        "startedAt": state.created_at,
+        "finishedAt": state.finished_at,
+        "steps": [
+            {
+                "name": name,
+                "status": step.status,
+                "attempt": step.attempt,
+                "reason": step.failure.reason if step.failure else step.reason,
+                "message": step.failure.message if step.failure else step.message,
+                "startedAt": step.started_at,
+                "finishedAt": step.finished_at,
+                "sandbox": step.sandbox,
+            }
+            for name, step in state.steps.items()
+        ],
+    }
