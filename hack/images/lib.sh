@@ -23,9 +23,16 @@ base_image() {
   ensure_apt buildah mmdebstrap
   buildah_ inspect --type image $BASE >/dev/null 2>&1 && return
   local dir; dir=$(mktemp -d)
-  watched "base image debian:trixie-slim (half a minute)" mmdebstrap --variant=minbase \
+  cat > "$dir/apt.conf" <<'APT'
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb || true"; };
+Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";
+APT
+  watched "base image debian:trixie-slim (half a minute)" mmdebstrap --variant=minbase --dpkgopt=force-unsafe-io \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' trixie "$dir/base.tar"
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+    --customize-hook="copy-in $dir/apt.conf /etc/apt/apt.conf.d" --customize-hook='mv "$1/etc/apt/apt.conf.d/apt.conf" "$1/etc/apt/apt.conf.d/99slim"; rm -f "$1"/var/cache/apt/*.bin' \
+    trixie "$dir/base.tar"
   printf 'FROM scratch\nADD base.tar /\nCMD ["bash"]\n' > "$dir/Dockerfile"
   watched "base image: storing" buildah_ bud --isolation chroot -t $BASE "$dir"
   rm -rf "$dir"
