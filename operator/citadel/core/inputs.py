@@ -1,0 +1,355 @@
+"""A workflow's inputs: JSON Schema 2020-12, compiled once, applied to what an execution gives.
+
+Must never fetch (only `$ref`s into the schema itself resolve), never backtrack in a regular expression, and
+never take exponential or quadratic time: schemas and inputs come from people who are not trusted with the
+control plane. Recursive schemas are refused for that reason; what is left is a finite number of checks,
+bounded before it starts.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn, TypeAlias
+from urllib.parse import unquote
+
+import jsonschema_rs
+
+from citadel.core.cost import pattern_size
+from citadel.core.jsonvalues import InvalidValue, Json, canonical, check, join_path, kind_of
+
+__all__ = ["InputSchema", "InvalidInputs", "InvalidSchema", "compile_inputs"]
+
+MAX_SCHEMA_BYTES = 64 * 1024
+#: Subschemas (references followed) and pattern instructions that one value may have to be checked against.
+MAX_WEIGHT = 20_000
+#: Bytes of inputs times weight of the schema: about one second.
+MAX_WORK = 200_000_000
+MAX_MESSAGES = 20
+_REGEX_BYTES = 1024 * 1024
+
+_Path: TypeAlias = "tuple[str | int, ...]"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_SCHEMAS = (
+    "additionalProperties",
+    "contains",
+    "contentSchema",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+)
+_UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
+_CLOSED = ("additionalProperties", "patternProperties", "unevaluatedProperties")
+_REFUSED = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef", "$id", "$vocabulary")
+
+
+class InvalidSchema(ValueError):
+    """The schema cannot be used; `path` leads to the place inside it."""
+
+    def __init__(self, message: str, path: _Path = ()) -> None:
+        place = _shown(path)
+        super().__init__(f"{place}: {message}" if place else message)
+        self.message = message
+        self.path = path
+
+
+class InvalidInputs(ValueError):
+    """The inputs do not fit; `messages` has one line for each problem (at most 20)."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
+
+
+@dataclass(frozen=True, slots=True)
+class InputSchema:
+    """A compiled schema of inputs."""
+
+    schema: dict[str, Json]
+    """As given; {"type": "object"} when a workflow declares none."""
+    _validator: jsonschema_rs.Validator = field(repr=False, compare=False)
+    _weight: float = field(repr=False, compare=False)
+
+    def apply(self, given: Mapping[str, Json]) -> dict[str, Json]:
+        """The inputs with defaults filled in, nested ones too; raises InvalidInputs. `given` stays as it
+        is.
+        """
+        try:
+            check(dict(given))
+        except InvalidValue as error:
+            raise InvalidInputs(
+                [str(InvalidValue(error.message, _shown(("inputs",)) + _suffix(error.path)))]
+            ) from None
+        filled: dict[str, Json] = copy.deepcopy(dict(given))
+        if len(canonical(filled)) * self._weight > MAX_WORK:
+            raise InvalidInputs(
+                ["inputs: too large for a schema of this complexity; pass the data by a file or a step"]
+            )
+        _fill(self.schema, self.schema, filled)
+        messages: list[str] = []
+        for problem in self._validator.iter_errors(filled):
+            for message in _messages(problem, self.schema):
+                if message not in messages:
+                    messages.append(message)
+            if len(messages) >= MAX_MESSAGES:
+                break
+        if messages:
+            raise InvalidInputs(messages[:MAX_MESSAGES])
+        return filled
+
+
+def compile_inputs(schema: Mapping[str, Json] | None) -> InputSchema:
+    """Checks and compiles a schema; None declares no inputs. Raises InvalidSchema.
+
+    Inputs that no keyword speaks of are refused, unless the schema itself says `additionalProperties`,
+    `patternProperties` or `unevaluatedProperties` at its top.
+    """
+    root: dict[str, Json] = dict(schema) if schema is not None else {"type": "object"}
+    try:
+        check(root, MAX_SCHEMA_BYTES)
+    except InvalidValue as error:
+        raise InvalidSchema(str(error)) from None
+    root = copy.deepcopy(root)
+    if root.get("type") != "object":
+        found = f"found {_found(root['type'])}" if "type" in root else "found nothing"
+        raise InvalidSchema(f'{found}, expected "object": inputs are an object of named values', ("type",))
+    if (dialect := root.get("$schema", _DIALECT)) not in (_DIALECT, f"{_DIALECT}#"):
+        raise InvalidSchema(f"found {_found(dialect)}, expected {_DIALECT}", ("$schema",))
+    weight = _Weigher(root).weigh(root, ())
+    closed = root if any(keyword in root for keyword in _CLOSED) else {**root, "unevaluatedProperties": False}
+    result = InputSchema(schema=root, _validator=_compile(closed, ()), _weight=weight)
+    _check_defaults(root)
+    return result
+
+
+def _compile(schema: Json, path: _Path) -> jsonschema_rs.Validator:
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            schema,  # type: ignore[arg-type]
+            validate_formats=True,
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=_REGEX_BYTES, dfa_size_limit=_REGEX_BYTES),
+            retriever=_refuse_fetch,
+        )
+    except jsonschema_rs.ValidationError as error:
+        at = tuple(error.instance_path)
+        keyword = at[-1] if at else ""
+        if error.kind.name == "format" and (keyword == "pattern" or "patternProperties" in at):
+            message = (
+                f"found {_found(error.instance)}, expected a regular expression without look-around or"
+                " back-references that compiles to at most 1 MiB"
+            )
+        elif keyword == "type":
+            kinds = "array, boolean, integer, null, number, object, string"
+            message = f"found {_found(error.instance)}, expected one of: {kinds}"
+        else:
+            message = error.message.splitlines()[0]
+        raise InvalidSchema(message, (*path, *at)) from None
+
+
+def _refuse_fetch(uri: str) -> NoReturn:
+    raise ValueError(f"{uri} is not part of the schema")
+
+
+class _Weigher:
+    """Counts the checks one value may meet, following references; refuses recursion and what is not local."""
+
+    def __init__(self, root: dict[str, Json]) -> None:
+        self.root = root
+        self.done: dict[str, float] = {}
+        self.open: list[str] = []
+
+    def weigh(self, schema: Json, path: _Path) -> float:
+        if not isinstance(schema, dict):
+            return 1
+        weight = 1.0
+        for keyword in _REFUSED:
+            if keyword in schema:
+                raise InvalidSchema(f"{keyword} is not supported", (*path, keyword))
+        for keyword in ("pattern", "patternProperties"):
+            patterns = schema.get(keyword)
+            for pattern in patterns if isinstance(patterns, dict) else [patterns]:
+                weight += pattern_size(pattern) if isinstance(pattern, str) else 0
+        enum = schema.get("enum")
+        weight += len(enum) if isinstance(enum, list) else 0
+        if "$ref" in schema:
+            weight += self._reference(schema["$ref"], (*path, "$ref"))
+        for at, below in _below(schema):
+            if at[0] not in ("$defs", "definitions"):
+                weight += self.weigh(below, (*path, *at))
+        if weight > MAX_WEIGHT:
+            raise InvalidSchema(f"too complex: one value may meet more than {MAX_WEIGHT} checks", path)
+        return weight
+
+    def _reference(self, reference: Json, path: _Path) -> float:
+        if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+            raise InvalidSchema(
+                f"found {_found(reference)}, expected a local reference like #/$defs/name", path
+            )
+        if reference in self.open:
+            raise InvalidSchema(
+                f"found {_found(reference)}, which leads back to itself: recursion is not supported", path
+            )
+        if reference not in self.done:
+            target, at = _resolve(self.root, reference)
+            if target is None:
+                raise InvalidSchema(f"found {_found(reference)}, which is not in the schema", path)
+            self.open.append(reference)
+            self.done[reference] = self.weigh(target, at)
+            self.open.pop()
+        return self.done[reference]
+
+
+def _below(schema: dict[str, Json]) -> Iterator[tuple[_Path, Json]]:
+    """The subschemas directly below, with the keys that lead to them."""
+    for keyword, value in schema.items():
+        if keyword in _SCHEMAS or keyword in _UNEVALUATED:
+            yield (keyword,), value
+        elif keyword in _LISTS and isinstance(value, list):
+            yield from (((keyword, index), item) for index, item in enumerate(value))
+        elif keyword in _MAPS and isinstance(value, dict):
+            yield from (((keyword, name), item) for name, item in value.items())
+
+
+def _resolve(root: dict[str, Json], reference: str) -> tuple[Json, _Path]:
+    """The place a local reference leads to; (None, ()) when it does not exist."""
+    node: Json = root
+    keys: list[str | int] = []
+    for part in unquote(reference).split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict) and key in node:
+            node = node[key]
+            keys.append(key)
+        elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+            node = node[int(key)]
+            keys.append(int(key))
+        else:
+            return None, ()
+    return node, tuple(keys)
+
+
+def _fill(root: dict[str, Json], schema: Json, value: Json) -> None:
+    """Sets the defaults of absent properties in place, wherever `properties`, `items`, `allOf` and `$ref`
+    lead.
+    """
+    if not isinstance(schema, dict):
+        return
+    if isinstance(reference := schema.get("$ref"), str):
+        _fill(root, _resolve(root, reference)[0], value)
+    for part in _as_list(schema.get("allOf")):
+        _fill(root, part, value)
+    properties = schema.get("properties")
+    if isinstance(value, dict) and isinstance(properties, dict):
+        for name, below in properties.items():
+            if name not in value:
+                found, default = _default(root, below)
+                if not found:
+                    continue
+                value[name] = copy.deepcopy(default)
+            _fill(root, below, value[name])
+    if isinstance(value, list) and "items" in schema:
+        for item in value[len(_as_list(schema.get("prefixItems"))) :]:
+            _fill(root, schema["items"], item)
+
+
+def _default(root: dict[str, Json], schema: Json) -> tuple[bool, Json]:
+    while isinstance(schema, dict):
+        if "default" in schema:
+            return True, schema["default"]
+        reference = schema.get("$ref")
+        schema = _resolve(root, reference)[0] if isinstance(reference, str) else None
+    return False, None
+
+
+def _check_defaults(root: dict[str, Json]) -> None:
+    """Refuses a default that its own schema refuses: it would fail every execution."""
+    stack: list[tuple[_Path, Json]] = [((), root)]
+    while stack:
+        path, schema = stack.pop()
+        if not isinstance(schema, dict):
+            continue
+        stack.extend(((*path, *at), below) for at, below in _below(schema))
+        if "default" not in schema or not path:
+            continue
+        definitions: dict[str, Json] = {
+            keyword: root[keyword] for keyword in ("$defs", "definitions") if keyword in root
+        }
+        if "$ref" in str(schema) and not all(
+            ref.startswith(("#/$defs/", "#/definitions/")) for ref in _refs(schema)
+        ):
+            continue
+        default = copy.deepcopy(schema["default"])
+        _fill(root, schema, default)
+        for error in _compile({**definitions, **schema}, path).iter_errors(default):
+            message = next(iter(_messages(error, schema))).partition(": ")[2]
+            raise InvalidSchema(message, (*path, "default", *error.instance_path))
+
+
+def _refs(schema: dict[str, Json]) -> Iterator[str]:
+    stack: list[Json] = [schema]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if isinstance(reference := node.get("$ref"), str):
+                yield reference
+            stack.extend(below for _, below in _below(node))
+
+
+def _messages(error: jsonschema_rs.ValidationError, schema: dict[str, Json]) -> Iterator[str]:
+    """One error of the validator in our words: field, what was found, what was expected."""
+    place = _shown(("inputs", *error.instance_path))
+    found = _found(error.instance)
+    match error.kind.as_dict() if error.kind.name != "referencing" else {}:
+        case {"types": [*types]}:
+            yield f"{place}: found {found}, expected {' or '.join(str(name) for name in types)}"
+        case {"property": str(name)} if error.kind.name == "required":
+            yield f"{join_path(place, name)}: found nothing, expected a value: it is required"
+        case {"unexpected": [*names]} if isinstance(error.instance, dict):
+            declared = schema.get("properties") if not error.instance_path else None
+            known = ", ".join(declared) if isinstance(declared, dict) and declared else ""
+            for name in names:
+                hint = f", expected only {known}" if known else ""
+                yield f"{join_path(place, str(name))}: found an input that is not declared{hint}"
+        case {"options": [*options]}:
+            allowed = ", ".join(_found(item, False) for item in options[:20])
+            yield f"{place}: found {found}, expected one of {allowed}"
+        case {"expected_value": expected}:
+            yield f"{place}: found {found}, expected {_found(expected, False)}"
+        case {"pattern": str(pattern)}:
+            yield f"{place}: found {found}, expected a match of {pattern}"
+        case {"format": str(name)}:
+            yield f"{place}: found {found}, expected the format {name}"
+        case {"limit": limit}:
+            yield f"{place}: found {found}, expected {error.kind.name} {limit}"
+        case _:
+            yield f"{place}: found {found}, which {error.kind.name} refuses"
+
+
+def _found(value: object, kind: bool = True) -> str:
+    """A value as messages show it: short, with its type."""
+    try:
+        text = canonical(value).decode()  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        text = repr(value)
+    text = text if len(text) <= 60 else f"{text[:57]}…"
+    return f"{text} ({kind_of(value)})" if kind and not isinstance(value, str) and value is not None else text
+
+
+def _shown(path: _Path) -> str:
+    shown = ""
+    for key in path:
+        shown = join_path(shown, key)
+    return shown
+
+
+def _suffix(path: str) -> str:
+    return path if not path or path.startswith("[") else f".{path}"
+
+
+def _as_list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,204 @@
+"""What a CEL expression refers to: which steps and attributes it reads, which data it needs, which names it
+may not use.
+
+Works on the syntax tree alone. Must never let an expression through that names anything but the roots below
+and the variables of its own comprehensions: order and skipping of steps are derived from what is found here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+
+from citadel.core.syntax import (
+    Call,
+    Comprehension,
+    Constant,
+    Identifier,
+    MapLiteral,
+    Node,
+    Select,
+    Tree,
+    children,
+)
+
+ROOTS = ("inputs", "steps", "item", "index", "execution")
+ATTRIBUTES = ("output", "status", "error")
+_TYPES = frozenset(("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"))
+_NAMESPACES = frozenset(("optional", "strings"))
+_INDEXES = {"_[_]": False, "_?._": True, "_[?_]": True}
+
+
+class InvalidExpression(ValueError):
+    """The expression can never run. `offset` is the character it is about (0 is the first), `path` the
+    place in a template.
+    """
+
+    def __init__(self, message: str, offset: int = 0, path: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.message = message
+        self.offset = offset
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A step that an expression refers to; `attribute` is output, status, error, or None for the step as a
+    whole.
+
+    `optional`: the author provided for its absence, by `.?`, `[?…]` or has() anywhere in the same expression.
+    """
+
+    step: str
+    attribute: str | None
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A root and the constant keys after it: `steps.load.?output["rows"][0]`."""
+
+    root: Identifier
+    keys: tuple[str | int, ...]
+    optional: tuple[bool, ...]
+    """For each key, whether it may be missing."""
+
+
+@dataclass(slots=True)
+class References:
+    """All that one expression refers to."""
+
+    names: set[str] = field(default_factory=set)
+    reads: set[Read] = field(default_factory=set)
+    chains: list[Chain] = field(default_factory=list)
+
+
+def find_references(tree: Tree) -> References:
+    """Collects references; raises InvalidExpression for unknown names and for steps without a constant
+    name.
+    """
+    visitor = _Visitor(tree)
+    visitor.visit(tree.root, frozenset())
+    found = visitor.found
+    # has(steps.a.output) ? steps.a.output : 0 provides for the absence just as .? does.
+    tested = {(read.step, read.attribute) for read in found.reads if read.optional}
+    found.reads = {
+        Read(read.step, read.attribute, read.optional or (read.step, read.attribute) in tested)
+        for read in found.reads
+    }
+    return found
+
+
+def chain_of(node: Node) -> Chain | None:
+    """The node as a root followed by constant keys only, or None."""
+    keys: list[str | int] = []
+    optional: list[bool] = []
+    while True:
+        match node:
+            case Identifier():
+                return Chain(node, tuple(reversed(keys)), tuple(reversed(optional)))
+            case Select():
+                keys.append(node.field)
+                optional.append(node.test)
+                node = node.operand
+            case Call(function=function, target=None, arguments=(operand, Constant(value=key))) if (
+                function in _INDEXES and isinstance(key, str | int) and not isinstance(key, bool)
+            ):
+                keys.append(key)
+                optional.append(_INDEXES[function])
+                node = operand
+            case _:
+                return None
+
+
+class _Visitor:
+    def __init__(self, tree: Tree) -> None:
+        self.offsets = tree.offsets
+        self.found = References()
+
+    def visit(self, node: Node, bound: frozenset[str]) -> None:
+        chain = chain_of(node)
+        if chain is not None and chain.root.name not in bound:
+            self._chain(chain, node)
+            return
+        match node:
+            case Comprehension():
+                inner = bound | {node.accumulator}
+                self.visit(node.range, bound)
+                self.visit(node.initial, bound)
+                self.visit(node.condition, inner | {node.variable})
+                self.visit(node.step, inner | {node.variable})
+                self.visit(node.result, inner)
+            case Call(target=Identifier(name=name)) if name in _NAMESPACES - bound:
+                for argument in node.arguments:
+                    self.visit(argument, bound)
+            case MapLiteral(message=message) if message:
+                self._refuse(f'found {message}{{}}, expected a map: {{"key": value}}', node)
+            case Call(function="_-_", arguments=(left, right)):
+                self._subtraction(left, right, bound)
+                self.visit(left, bound)
+                self.visit(right, bound)
+            case _:
+                for child in children(node):
+                    self.visit(child, bound)
+
+    def _chain(self, chain: Chain, node: Node) -> None:
+        name = chain.root.name
+        if name in _TYPES and not chain.keys:
+            return
+        if name not in ROOTS:
+            close = difflib.get_close_matches(name, ROOTS, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            self._refuse(
+                f"found the unknown name {name}, expected one of: {', '.join(ROOTS)}{hint}", chain.root
+            )
+        self.found.names.add(name)
+        self.found.chains.append(chain)
+        if name == "steps":
+            self._step(chain, node)
+
+    def _step(self, chain: Chain, node: Node) -> None:
+        keys, optional = chain.keys, chain.optional
+        if not keys or not isinstance(keys[0], str):
+            self._refuse(
+                "found steps without the name of a step, expected steps.<name>.output, .status or .error",
+                node,
+            )
+        step = str(keys[0])
+        if len(keys) == 1:
+            self.found.reads.add(Read(step, None, optional[0]))
+            return
+        if keys[1] not in ATTRIBUTES:
+            self._refuse(
+                f"found steps.{step}.{keys[1]}, but a step has {', '.join(ATTRIBUTES)}"
+                f" (its results are under steps.{step}.output)",
+                node,
+            )
+        self.found.reads.add(Read(step, str(keys[1]), optional[0] or optional[1]))
+
+    def _subtraction(self, left: Node, right: Node, bound: frozenset[str]) -> None:
+        """`steps.load-data.output` is steps.load minus data.output; nobody ever means that."""
+        chain = chain_of(left)
+        if chain is None or chain.root.name in bound or chain.root.name not in ROOTS or not chain.keys:
+            return
+        while not isinstance(right, Identifier) and (below := children(right)):
+            right = below[0]
+        if not isinstance(right, Identifier) or right.name in bound:
+            return
+        written = f"{chain.root.name}.{'.'.join(str(key) for key in chain.keys)}"
+        if chain.root.name == "steps" and len(chain.keys) == 1:
+            self._refuse(
+                f"{written}-{right.name} is a subtraction; the names of steps hold letters, digits and _,"
+                f" like {written}_{right.name}",
+                right,
+            )
+        if right.name not in ROOTS and right.name not in _TYPES:
+            before, last = written.rsplit(".", 1)
+            self._refuse(
+                f"{written}-{right.name} is a subtraction;"
+                f' for a key that holds - write {before}["{last}-{right.name}"]',
+                right,
+            )
+
+    def _refuse(self, message: str, node: Node) -> None:
+        raise InvalidExpression(message, self.offsets.get(node.id, 0))
