@@ -1,0 +1,58 @@
+# One entry for every habit, the same by hand and in CI. The work is done by the scripts under hack/ and by the tools themselves.
+VENV := .venv
+IN_CLUSTER := eval "$$(hack/env)" &&
+PYTEST := $(VENV)/bin/pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench install uninstall venv postgres
+
+help: ## this text
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+quickstart: ## a cluster, Citadel on it, an example run to its end
+	hack/quickstart
+
+test: check unit cluster-test ## everything: checks, unit tests, and the tests on a real cluster
+
+check: venv ## lint, types, rings, generated files
+	$(VENV)/bin/ruff check operator tests
+	$(VENV)/bin/ruff format --check operator tests
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/python -m citadel.api.crds --check
+	hack/check-go
+
+unit: venv postgres ## tests without a cluster: unit, golden, component
+	$(PYTEST)
+
+cluster-test: venv install ## tests on the real cluster
+	$(IN_CLUSTER) $(PYTEST) tests/cluster
+
+cluster-up: ## a Kubernetes to work on; builds a single node from source where there is none
+	hack/cluster/up
+
+cluster-down: ## takes it away again (PURGE=1: also what was built for it)
+	hack/cluster/down
+
+images: cluster-up ## builds the images and hands them to the cluster
+	hack/images/build
+
+crds: venv ## writes the CRDs from the models
+	$(VENV)/bin/python -m citadel.api.crds
+
+bench: venv install ## measures Citadel beside a bare pod
+	$(IN_CLUSTER) $(VENV)/bin/python tests/bench
+
+install: images ## installs or upgrades Citadel on the cluster
+	$(IN_CLUSTER) helm upgrade --install citadel charts/citadel -n citadel-system --create-namespace \
+	  -f build/images.yaml --wait --timeout 5m
+
+uninstall: ## removes Citadel from the cluster
+	$(IN_CLUSTER) helm uninstall citadel -n citadel-system --ignore-not-found --wait
+
+venv: $(VENV)/.installed
+$(VENV)/.installed: pyproject.toml
+	hack/venv $(VENV)
+
+postgres: # the component tests start servers of their own
+	@bash -c 'source hack/lib.sh; ensure_postgres'
