@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 SUPERUSER = "postgres"
 ROLES = ("controller", "gateway", "api")
 
+#: Seconds between two looks at the certificates.
+RENEW_SECONDS = 12 * 3600.0
 _PATIENCE = 60.0  # seconds: rights and objects of an installation do not all appear in the same moment
 _PAUSE = 0.5
 
@@ -211,6 +213,12 @@ async def patiently(
             log.warning("not yet: %s", error)
         await sleep(pause)
     return await work()
+
+
+async def keep_prepared(kube: KubeClient, installation: Installation) -> None:
+    """One round of renewing certificates before they expire, for the controller that leads."""
+    await asyncio.sleep(RENEW_SECONDS)
+    await prepare(kube, installation, datetime.now(UTC))
 
 
 async def _main(installation: Installation) -> None:

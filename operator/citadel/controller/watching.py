@@ -77,13 +77,21 @@ class Watcher:
             self._handle(definitions, resource, kind)
         pods = kopf.OperatorRegistry()
         self._handle(pods, PODS, "sandbox")
+        # Without peering it means nothing; left to itself kopf asks for a user name, and our uid has none.
+        identity: Any = "citadel-controller"
         everywhere = kopf.operator(
-            registry=definitions, clusterwide=True, standalone=True, settings=settings(), stop_flag=stop
+            registry=definitions,
+            clusterwide=True,
+            standalone=True,
+            identity=identity,
+            settings=settings(),
+            stop_flag=stop,
         )
         sandboxes = kopf.operator(
             registry=pods,
             namespaces=[self._sandbox_namespace],
             standalone=True,
+            identity=identity,
             settings=settings(),
             stop_flag=stop,
         )
