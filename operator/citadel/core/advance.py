@@ -35,8 +35,8 @@ def advance(
 ) -> Outcome:
     """Appends the facts that still matter, everything that follows, and what the sandbox `claim` gets to do.
 
-    `plan` is needed when a fact is Created. Raises MissingValues when a value must be loaded first; nothing is
-    changed then, and the call can be repeated.
+    `plan` is needed when a fact is Created. Raises MissingValues when a value must be loaded first; nothing
+    is changed then, and the call can be repeated.
     """
     events: list[ev.Event] = []
     accepted: list[bool] = []

@@ -1,7 +1,7 @@
 """What follows from where an execution stands: `decide(state, now, values) -> events`.
 
-Pure, and level-triggered: it looks at the state, never at how the state came about, so facts may arrive in any
-order, twice, or late. It is called until it has nothing more to say.
+Pure, and level-triggered: it looks at the state, never at how the state came about, so facts may arrive in
+any order, twice, or late. It is called until it has nothing more to say.
 """
 
 from collections.abc import Iterator
@@ -11,19 +11,21 @@ from typing import Any
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.expressions import ExpressionError
-from citadel.core.jsonvalues import Json, canonical
+from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.retry import next_delay
-from citadel.core.sessions import IDLE_SECONDS, SPREAD_SECONDS, scale
-from citadel.core.state import State, StepState, apply
+from citadel.core.sessions import scale, wake_times
+from citadel.core.state import State, StepState, apply, is_over, is_running
 from citadel.core.steps import CompiledStep, hard_reads
 from citadel.core.templates import Template, copy_path
-from citadel.core.values import ByReference, Value, Values, encode
+from citadel.core.values import ByReference, MissingValues, Stored, Value, Values, encode
 
 #: Seconds after its own timeout at which an attempt counts as timed out even if its sandbox says nothing.
 TIMEOUT_GRACE = 30.0
 #: Seconds that running steps get after `stop: Cancel`, and after which it ends without them.
 CANCEL_GRACE = 10.0
 CANCEL_LIMIT = 30.0
+#: Bytes of JSON that one environment variable may take; Linux refuses 128 KiB.
+MAX_VARIABLE = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,14 @@ def wake_at(state: State, now: float) -> float | None:
         times.append(state.created_at + plan.workflow.timeout)
     if state.stop is not None:
         times.append(state.stop_at + CANCEL_LIMIT)
-    for name in state.active:
-        step, compiled = state.steps[name], plan.steps[name]
-        if step.status is StepStatus.RUNNING and step.delivered_at and compiled.timeout:
-            times.append(step.delivered_at + compiled.timeout + TIMEOUT_GRACE)
-        elif step.status is StepStatus.BACKING_OFF:
-            times.append(step.ready_at)
-        if step.sandbox is None:
-            times.append(step.ready_at + SPREAD_SECONDS)
-    for sandbox in state.sandboxes.values():
-        if sandbox.usable and sandbox.registered and sandbox.step is None:
-            times.append(sandbox.idle_since + IDLE_SECONDS)
+    else:
+        times += wake_times(state, now)
+        for name in state.active:
+            step = state.steps[name]
+            if step.status is StepStatus.BACKING_OFF:
+                times.append(step.ready_at)
+            elif (overdue := _overdue_at(step, plan.steps[name])) is not None:
+                times.append(overdue)
     return min((time for time in times if time > now), default=None)
 
 
@@ -77,7 +76,9 @@ def _step(state: State, now: float, values: Values) -> Iterator[ev.Event]:
     timeout = state.plan.workflow.timeout
     if timeout is not None and now >= state.created_at + timeout:
         yield ev.Finished(
-            Phase.TIMED_OUT, Reason.DEADLINE_EXCEEDED, f"not finished within {state.plan.workflow.spec.timeout}"
+            Phase.TIMED_OUT,
+            Reason.DEADLINE_EXCEEDED,
+            f"not finished within {state.plan.workflow.spec.timeout}",
         )
         return
     if state.stop is not None:
@@ -102,21 +103,32 @@ def _attempt(state: State, name: str, now: float) -> ev.Event | None:
     if step.undecided:
         assert step.failure is not None
         delay = None
-        if not state.failing:
+        if not state.failing or compiled.spec.join == "finished":
             delay = next_delay(compiled.spec.retry, step.attempt, step.failure.reason)
         if delay is not None:
             return ev.RetryScheduled(name, step.attempt + 1, now + delay)
         return ev.StepFailed(name, step.failure)
     if state.failing and step.sandbox is None and compiled.spec.join != "finished":
+        if step.failure is not None:
+            return ev.StepFailed(name, step.failure)
         message = f"not started, because step {state.failed_step} failed"
         return ev.StepSkipped(name, Reason.EXECUTION_FAILED, message)
-    if step.sandbox is None or step.delivered_at is None or compiled.timeout is None:
-        return None
-    if now >= step.delivered_at + compiled.timeout + TIMEOUT_GRACE:
+    overdue = _overdue_at(step, compiled)
+    if overdue is not None and now >= overdue:
+        assert step.sandbox is not None
         # Its sandbox enforces the timeout; one that says nothing this long after it is of no use any more.
-        message = f"no result within the timeout of {compiled.spec.timeout}, nor {TIMEOUT_GRACE:.0f}s after it"
+        message = (
+            f"no result within the timeout of {compiled.spec.timeout}, nor {TIMEOUT_GRACE:.0f}s after it"
+        )
         return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.TIMEOUT, message))
     return None
+
+
+def _overdue_at(step: StepState, compiled: CompiledStep) -> float | None:
+    """When a running attempt counts as timed out although its sandbox says nothing."""
+    if not is_running(step) or step.delivered_at is None or compiled.timeout is None:
+        return None
+    return step.delivered_at + compiled.timeout + TIMEOUT_GRACE
 
 
 def _start(state: State, now: float, values: Values) -> Iterator[ev.Event]:
@@ -133,17 +145,9 @@ def _start(state: State, now: float, values: Values) -> Iterator[ev.Event]:
         yield _open(state, compiled, values)
 
 
-def _over(state: State, name: str) -> bool:
-    """Whether a step has ended, or will never start because the execution is failing."""
-    assert state.plan is not None
-    step = state.steps[name]
-    dead = state.failing and step.status is StepStatus.PENDING and name not in state.plan.workflow.finishers
-    return step.status.terminal or dead
-
-
 def _satisfied(state: State, compiled: CompiledStep, name: str) -> bool:
     if compiled.spec.join == "finished":
-        return _over(state, name)
+        return is_over(state, name)
     return state.steps[name].status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
 
 
@@ -156,18 +160,16 @@ def _waits(state: State, compiled: CompiledStep) -> bool:
     if not all(_satisfied(state, compiled, name) for name in strict):
         return True
     succeeded = any(state.steps[name].status is StepStatus.SUCCEEDED for name in needs)
-    return not succeeded and not all(_over(state, name) for name in needs)
+    return not succeeded and not all(is_over(state, name) for name in needs)
 
 
 def _open(state: State, compiled: CompiledStep, values: Values) -> ev.Event:
     """The step is due: it becomes ready, is skipped, or fails because an expression does."""
     name = compiled.name
-    if state.steps[name].payload is None:
-        for read in sorted(compiled.hard_reads):
-            if state.steps[read].output is None:
-                status = state.steps[read].status
-                message = f"step {read} is {status} and has no output"
-                return ev.StepSkipped(name, Reason.DEPENDENCY_SKIPPED, message)
+    for read in sorted(compiled.hard_reads):
+        if state.steps[read].output is None:
+            message = f"step {read} is {state.steps[read].status} and has no output"
+            return ev.StepSkipped(name, Reason.DEPENDENCY_SKIPPED, message)
     where = "when"
     try:
         if compiled.when is not None:
@@ -175,7 +177,9 @@ def _open(state: State, compiled: CompiledStep, values: Values) -> ev.Event:
             if not isinstance(holds, bool):
                 raise ExpressionError(f"found {holds!r:.60}, expected true or false")
             if not holds:
-                return ev.StepSkipped(name, Reason.CONDITION_FALSE, f"when: {compiled.spec.when}"[:256])
+                return ev.StepSkipped(
+                    name, Reason.CONDITION_FALSE, ev.shorten(f"when: {compiled.spec.when}", 256)
+                )
         arguments: dict[str, Json] = {}
         for argument, template in compiled.arguments.items():
             where = f"with.{argument}"
@@ -186,7 +190,7 @@ def _open(state: State, compiled: CompiledStep, values: Values) -> ev.Event:
         variables: list[Json] = []
         for variable, template in compiled.env:
             where = f"env.{variable}"
-            variables.append({"name": variable, "value": _text(values.get(evaluate(state, template, values)))})
+            variables.append({"name": variable, "value": _text(evaluate(state, template, values), values)})
     except ExpressionError as error:
         failure = ev.Failure.cut(Reason.EXPRESSION_ERROR, f"step {name}, {where}: {error}")
         return ev.StepFailed(name, failure)
@@ -202,23 +206,30 @@ def evaluate(state: State, template: Template, values: Values) -> Value:
         if output is not None:
             return output
     context = scope(state, template.reads, template.names, values)
-    if path is not None:
-        return values.put(copy_path(context, path))
-    return values.put(template.evaluate(context))
+    result = template.evaluate(context) if path is None else copy_path(context, path)
+    value = values.put(result)
+    if isinstance(value, Stored) and value.size > MAX_BYTES:
+        raise ExpressionError(f"found {value.size} bytes of JSON, expected at most {MAX_BYTES}")
+    return value
 
 
 def scope(state: State, reads: Any, names: frozenset[str], values: Values) -> dict[str, Any]:
     """What expressions see: inputs, identity, and the steps that are read."""
     created = state.created
     assert created is not None
+    wanted: dict[str, bool] = {}
+    for read in reads:
+        wanted[read.step] = wanted.get(read.step, False) or read.attribute in ("output", None)
+    # All at once: each round of loading is a round trip.
+    needed = [created.inputs] if "inputs" in names else []
+    needed += [output for name, whole in wanted.items() if whole and (output := state.steps[name].output)]
+    if missing := values.missing(needed):
+        raise MissingValues(missing)
     context: dict[str, Any] = {}
     if "inputs" in names:
         context["inputs"] = values.get(created.inputs)
     if "execution" in names:
         context["execution"] = {"name": created.name, "namespace": created.namespace, "uid": created.uid}
-    wanted: dict[str, bool] = {}
-    for read in reads:
-        wanted[read.step] = wanted.get(read.step, False) or read.attribute in ("output", None)
     if "steps" in names:
         context["steps"] = {name: _seen(state.steps[name], whole, values) for name, whole in wanted.items()}
     return context
@@ -233,9 +244,14 @@ def _seen(step: StepState, with_output: bool, values: Values) -> dict[str, Json]
     return seen
 
 
-def _text(value: Json) -> str:
+def _text(value: Value, values: Values) -> str:
     """An environment variable's value: strings raw, anything else compact JSON."""
-    return value if isinstance(value, str) else canonical(value).decode()
+    if isinstance(value, Stored) and value.size > MAX_VARIABLE:
+        raise ExpressionError(
+            f"found {value.size} bytes, expected at most {MAX_VARIABLE}; pass it in with instead"
+        )
+    content = values.get(value)
+    return content if isinstance(content, str) else canonical(content).decode()
 
 
 def _finish(state: State, values: Values) -> Iterator[ev.Event]:
@@ -246,7 +262,9 @@ def _finish(state: State, values: Values) -> Iterator[ev.Event]:
         assert step is not None
         failure = state.steps[step].failure
         assert failure is not None
-        yield ev.Finished(Phase.FAILED, failure.reason, f"step {step}: {failure.message}"[:1024], step=step)
+        yield ev.Finished(
+            Phase.FAILED, failure.reason, ev.shorten(f"step {step}: {failure.message}"), step=step
+        )
         return
     if state.ended_steps < len(state.steps):
         return
@@ -256,12 +274,19 @@ def _finish(state: State, values: Values) -> Iterator[ev.Event]:
         for name, template in state.plan.workflow.outputs.items():
             for read in sorted(hard_reads(template.reads)):
                 if state.steps[read].output is None:
-                    raise ExpressionError(f"step {read} was skipped and has no output; use .?output.orValue(…)")
+                    raise ExpressionError(
+                        f"step {read} was skipped and has no output; use .?output.orValue(…)"
+                    )
             outputs[name] = values.get(evaluate(state, template, values))
     except ExpressionError as error:
-        yield ev.Finished(Phase.FAILED, Reason.EXPRESSION_ERROR, f"outputs.{name}: {error}"[:1024])
+        yield ev.Finished(Phase.FAILED, Reason.EXPRESSION_ERROR, ev.shorten(f"outputs.{name}: {error}"))
         return
-    yield ev.Finished(Phase.SUCCEEDED, Reason.COMPLETED, "", outputs=values.put(outputs))
+    result = values.put(outputs)
+    if isinstance(result, Stored) and result.size > MAX_BYTES:
+        message = f"outputs: found {result.size} bytes of JSON in all, expected at most {MAX_BYTES}"
+        yield ev.Finished(Phase.FAILED, Reason.INVALID_OUTPUT, message)
+        return
+    yield ev.Finished(Phase.SUCCEEDED, Reason.COMPLETED, "", outputs=result)
 
 
 def _stopping(state: State, now: float) -> Iterator[ev.Event]:
@@ -276,4 +301,4 @@ def _stopping(state: State, now: float) -> Iterator[ev.Event]:
             assert failure is not None
             yield ev.StepFailed(name, failure)
     elif state.stop.mode == "Terminate" or not running or overdue:
-        yield ev.Finished(Phase.CANCELLED, state.stop.reason, state.stop.message)
+        yield ev.Finished(Phase.CANCELLED, state.stop.reason, ev.shorten(state.stop.message))

@@ -4,13 +4,41 @@ Facts come from outside and carry a unique key, so that repeating one changes no
 them. Every event is small: large values are named by digest.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import accumulate
 from typing import Any
 
 from citadel.core.values import Inline, Stored, Value, decode_value, encode
 
+#: Bytes of JSON that texts may take in an event; together, with the longest names, they stay under 4 kB.
 MESSAGE_LIMIT = 1024
-DETAIL_LIMIT = 1500
+DETAIL_LIMIT = 1000
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """The start of `text` that takes at most `limit` bytes of JSON; what no database takes is replaced."""
+    text = _UNSTORABLE.sub("\ufffd", text[:limit])
+    return text[: _fitting(text, limit)]
+
+
+def shorten_front(text: str, limit: int = DETAIL_LIMIT) -> str:
+    """The end of `text` that takes at most `limit` bytes of JSON."""
+    text = _UNSTORABLE.sub("\ufffd", text[-limit:])
+    return text[len(text) - _fitting(reversed(text), limit) :]
+
+
+def _fitting(text: Iterable[str], limit: int) -> int:
+    """How many characters fit."""
+    return sum(1 for size in accumulate(map(_json_size, text)) if size <= limit)
+
+
+def _json_size(character: str) -> int:
+    if character < " ":
+        return 6
+    return 2 if character in '"\\' else len(character.encode())
 
 
 @dataclass(frozen=True)
@@ -28,7 +56,13 @@ class Failure:
         cls, reason: str, message: str, traceback: str = "", exit_code: int | None = None, log_tail: str = ""
     ) -> "Failure":
         """A failure whose texts are cut to what an event holds; the end of a traceback or log says most."""
-        return cls(reason, message[:MESSAGE_LIMIT], traceback[-DETAIL_LIMIT:], exit_code, log_tail[-DETAIL_LIMIT:])
+        return cls(
+            shorten(reason, 63),
+            shorten(message),
+            shorten_front(traceback),
+            exit_code,
+            shorten_front(log_tail),
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +110,7 @@ class Rejected(Event):
 
 @dataclass(frozen=True)
 class Assigned(Event):
-    """A polling sandbox got an attempt. One with arguments by reference is `delivered` only when they are sealed."""
+    """A polling sandbox got an attempt. Arguments by reference are not `delivered` before they are sealed."""
 
     step: str
     attempt: int
@@ -209,7 +243,7 @@ class StepFailed(Event):
 
 @dataclass(frozen=True)
 class RetryScheduled(Event):
-    """The failed attempt is followed by attempt `attempt`, not before `not_before` (seconds since the epoch)."""
+    """Another attempt follows the failed one, not before `not_before` (seconds since the epoch)."""
 
     step: str
     attempt: int
@@ -245,8 +279,6 @@ class Finished(Event):
 
 _VALUES = frozenset(("inputs", "output", "outputs", "payload"))
 EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
-
-
 
 
 def to_json(event: Event) -> dict[str, Any]:

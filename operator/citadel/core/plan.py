@@ -1,7 +1,8 @@
 """A definition, compiled: what the engine knows of a workflow before anything happened.
 
-A definition is the JSON document that an execution pins: `{"spec": WorkflowSpec, "runtimes": {name: RuntimeSpec},
-"code": {step: text}}`. Its digest names the plan, so a plan may be cached for ever.
+A definition is the JSON document that an execution pins: `{"spec": WorkflowSpec,
+"runtimes": {name: RuntimeSpec}, "code": {step: text}}`.
+Its digest names the plan, so a plan may be cached for ever.
 """
 
 from collections.abc import Mapping
@@ -9,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from citadel.api.durations import quantity, seconds
+from citadel.api.problems import Problem
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.step import ResourceList, Resources
-from citadel.api.problems import Problem
 from citadel.api.workflow import WorkflowSpec
 from citadel.core.graph import dependents, find_cycle
 from citadel.core.inputs import InputSchema, InvalidSchema, compile_inputs
@@ -28,13 +29,13 @@ class InvalidDefinition(ValueError):
     """The definition cannot run; `problems` says where and why."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(str(problem) for problem in problems))
+        super().__init__("; ".join(problem.text for problem in problems))
         self.problems = problems
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Which sandbox a step may run in. Steps of one execution with equal keys may share one, unless `exclusive`."""
+    """Which sandbox a step may run in. Steps with equal keys may share one, unless `exclusive`."""
 
     key: str
     template: Mapping[str, Any]
@@ -85,13 +86,13 @@ def compile_workflow(spec: WorkflowSpec) -> Workflow:
         path = ("spec", "outputs", name)
         template = compiler.template(path, value)
         if template is not None:
-            compiler.known_reads(path, template.reads)
             outputs[name] = template
     problems += _resource_problems(spec)
     steps = {step.name: step for step in compiled}
     after = {name: step.after for name, step in steps.items()}
     if not problems and (cycle := find_cycle(after)):
-        problems.append(Problem(("spec", "steps"), f"found a cycle: {' needs '.join(cycle)}"))
+        message = f"found a cycle: {' needs '.join(cycle)}"
+        problems.append(Problem(("spec", "steps", steps[cycle[0]].index), message))
     if problems:
         raise InvalidDefinition(problems)
     return Workflow(
@@ -143,7 +144,7 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> Placement:
 
 
 def merge_resources(base: Resources, override: Resources) -> Resources:
-    """`override` where it says something; a request never exceeds its limit, since naming one limit is usual."""
+    """`override` where it says something; requests never exceed limits: often only a limit is named."""
     limits = _merge(base.limits, override.limits)
     requests = _merge(base.requests, override.requests)
     for amount in ("cpu", "memory"):
@@ -166,6 +167,14 @@ def _resource_problems(spec: WorkflowSpec) -> list[Problem]:
             wanted = getattr(action.resources.requests, amount)
             most = getattr(action.resources.limits, amount)
             if wanted and most and quantity(wanted) > quantity(most):
-                path = ("spec", "steps", index, "run" if step.run else "container", "resources", "requests", amount)
+                path = (
+                    "spec",
+                    "steps",
+                    index,
+                    "run" if step.run else "container",
+                    "resources",
+                    "requests",
+                    amount,
+                )
                 problems.append(Problem(path, f"found {wanted}, expected at most the limit {most}"))
     return problems

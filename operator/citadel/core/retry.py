@@ -5,7 +5,7 @@ from citadel.api.step import Retry
 
 
 def next_delay(retry: Retry | None, attempt: int, reason: str) -> float | None:
-    """Seconds to wait before the attempt after `attempt` (counted from 1); None when there is no further one."""
+    """Seconds between attempt `attempt` (counted from 1) and the next; None when there is no next."""
     if retry is None or attempt >= retry.attempts or reason not in retry.reasons:
         return None
     backoff = retry.backoff

@@ -1,15 +1,16 @@
 """Which sandboxes an execution wants, and which attempt a polling sandbox gets.
 
-One sandbox for a placement comes first; another follows when a ready attempt has waited `SPREAD_SECONDS` and the
-workflow's `parallelism` allows; an idle one goes after `IDLE_SECONDS`, or at once when no step can need it.
+One sandbox for a placement comes first; another follows when a ready attempt has waited `SPREAD_SECONDS` and
+the workflow's `parallelism` allows; an idle one goes after `IDLE_SECONDS`, or at once when
+no step can need it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from citadel.api.reasons import Reason, StepStatus
+from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.jsonvalues import digest
-from citadel.core.state import SandboxState, State
+from citadel.core.state import SandboxState, State, is_over, is_ready, ready_steps
 
 SPREAD_SECONDS = 0.3
 IDLE_SECONDS = 20.0
@@ -25,7 +26,7 @@ def assign(state: State, sandbox: str, now: float) -> ev.Assigned | None:
     found = state.sandboxes.get(sandbox)
     if found is None or not found.usable or found.step is not None or _closed(state):
         return None
-    name = next(iter(_ready(state, found.placement, now)), None)
+    name = next(iter(ready_steps(state, found.placement, now)), None)
     if name is None or state.plan is None:
         return None
     step = state.steps[name]
@@ -40,75 +41,95 @@ def current(state: State, sandbox: str) -> str | None:
 
 
 def scale(state: State, now: float) -> Iterator[ev.Event]:
-    """Sandboxes to want, and sandboxes to let go."""
-    assert state.plan is not None and state.created is not None
+    """Sandboxes to want, and sandboxes to let go: one change at a time, since each changes what is next."""
+    plan, created = state.plan, state.created
+    assert plan is not None
+    assert created is not None
     usable = {name: sandbox for name, sandbox in state.sandboxes.items() if sandbox.usable}
+    waiting = _waiting(state, now)
     for name, sandbox in usable.items():
-        reason = _release_reason(state, sandbox, now)
+        reason = _release_reason(state, sandbox, waiting, now)
         if reason is not None:
             yield ev.SandboxReleased(name, reason)
             return
-    if _closed(state):
-        return
-    waiting: dict[str, list[str]] = {}
-    for name in sorted(state.active, key=lambda name: state.plan.steps[name].index):  # type: ignore[union-attr]
-        if _is_ready(state, name, now):
-            waiting.setdefault(state.plan.placements[name].key, []).append(name)
-    room = state.plan.workflow.spec.parallelism - len(usable)
-    for key, names in waiting.items():
+    room = plan.workflow.spec.parallelism - len(usable)
+    for key, ready in waiting.items():
         same = [sandbox for sandbox in usable.values() if sandbox.placement == key]
         free = sum(1 for sandbox in same if sandbox.step is None)
-        long = [name for name in names if now >= state.steps[name].ready_at + SPREAD_SECONDS]
-        lacking = max(len(long), 0 if same else 1) - free
-        if lacking <= 0:
+        long = sum(1 for at in ready if now >= at + SPREAD_SECONDS)
+        if max(long, 0 if same else 1) <= free:
             continue
         if room > 0:
-            yield ev.SandboxWanted(sandbox_name(state.created.uid, len(state.sandboxes)), key)
+            yield ev.SandboxWanted(sandbox_name(created.uid, len(state.sandboxes)), key)
             return
-        idle = [name for name, sandbox in usable.items() if _is_idle(sandbox) and sandbox.placement != key]
-        if idle:
-            yield ev.SandboxReleased(idle[0], "MadeRoom")
+        # Only one that has nothing to take: else two placements would push each other out for ever.
+        idle = (
+            name for name, sandbox in usable.items() if _is_idle(sandbox) and sandbox.placement not in waiting
+        )
+        for name in idle:
+            yield ev.SandboxReleased(name, "MadeRoom")
             return
+
+
+def wake_times(state: State, now: float) -> Iterator[float]:
+    """When `scale` may have something new to say, without a new fact; some of these times may have passed."""
+    waiting = _waiting(state, now)
+    for ready in waiting.values():
+        yield from (at + SPREAD_SECONDS for at in ready)
+    for sandbox in state.sandboxes.values():
+        if sandbox.usable and _is_idle(sandbox):
+            yield _idle_since(sandbox, waiting) + IDLE_SECONDS
+
+
+def _waiting(state: State, now: float) -> dict[str, list[float]]:
+    """Since when attempts have been ready, by placement, in the order of their steps; none while closed."""
+    plan = state.plan
+    assert plan is not None
+    waiting: dict[str, list[float]] = {}
+    if _closed(state):
+        return waiting
+    ready = [
+        name for name in state.active if is_ready(state.steps[name]) and now >= state.steps[name].ready_at
+    ]
+    for name in sorted(ready, key=lambda name: plan.steps[name].index):
+        waiting.setdefault(plan.placements[name].key, []).append(state.steps[name].ready_at)
+    return waiting
 
 
 def _is_idle(sandbox: SandboxState) -> bool:
     return sandbox.registered and sandbox.step is None
 
 
-def _release_reason(state: State, sandbox: SandboxState, now: float) -> str | None:
+def _idle_since(sandbox: SandboxState, waiting: Mapping[str, list[float]]) -> float:
+    """A sandbox for which work came is idle only since then: it is about to take it."""
+    return max(sandbox.idle_since, min(waiting.get(sandbox.placement, ()), default=0.0))
+
+
+def _release_reason(
+    state: State, sandbox: SandboxState, waiting: Mapping[str, list[float]], now: float
+) -> str | None:
     """Why a sandbox is to go now; None while it is needed."""
-    assert state.plan is not None
     if sandbox.step is not None:
         return None
-    placements = state.plan.placements
     if sandbox.served and "/" in sandbox.placement:
         return "Served"
-    if not any(
-        placements[name].key == sandbox.placement
-        for name, step in state.steps.items()
-        if not step.status.terminal
-    ):
+    if not _may_be_needed(state, sandbox.placement):
         return "NoMoreSteps"
-    idle = _is_idle(sandbox) and now >= sandbox.idle_since + IDLE_SECONDS
+    idle = _is_idle(sandbox) and now >= _idle_since(sandbox, waiting) + IDLE_SECONDS
     return "Idle" if idle else None
+
+
+def _may_be_needed(state: State, placement: str) -> bool:
+    plan = state.plan
+    assert plan is not None
+    # From the end: there the steps are that have not run yet.
+    return any(
+        plan.placements[name].key == placement and not is_over(state, name) for name in reversed(plan.steps)
+    )
 
 
 def _closed(state: State) -> bool:
     return state.finished is not None or state.stop is not None or state.suspended
-
-
-def _is_ready(state: State, name: str, now: float) -> bool:
-    step = state.steps[name]
-    ready = step.status in (StepStatus.READY, StepStatus.BACKING_OFF)
-    return ready and not step.undecided and step.sandbox is None and now >= step.ready_at
-
-
-def _ready(state: State, placement: str, now: float) -> Iterator[str]:
-    """Ready steps of a placement, longest waiting first."""
-    assert state.plan is not None
-    mine = (name for name in state.active if state.plan.placements[name].key == placement)
-    ready = (name for name in mine if _is_ready(state, name, now))
-    yield from sorted(ready, key=lambda name: (state.steps[name].ready_at, state.plan.steps[name].index))  # type: ignore[union-attr]
 
 
 def failure_of(sandbox: str, reason: str | None, message: str) -> ev.SandboxEnded:

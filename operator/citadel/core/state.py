@@ -1,7 +1,7 @@
 """Where an execution stands: a fold over its events.
 
-`apply` only records what an event says. It never evaluates an expression, never decides, and is total over every
-event that `admissible` let into the log.
+`apply` only records what an event says. It never evaluates an expression, never decides, and is total over
+every event that `admissible` let into the log.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,8 +12,10 @@ from citadel.core import events as ev
 from citadel.core.plan import Plan
 from citadel.core.values import Value
 
-#: How often one attempt may be placed again because its sandbox was lost before its code started.
+#: How often an attempt is placed at most, when its sandboxes are lost before its code starts.
 MAX_PLACINGS = 5
+#: Why a sandbox could not start, where placing the attempt again would only repeat it.
+_HOPELESS = (Reason.IMAGE_PULL_FAILED, Reason.UNSCHEDULABLE, Reason.SANDBOX_START_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class SandboxState:
     step: str | None = None
     idle_since: float = 0.0
     served: int = 0
+    given: frozenset[str] = frozenset()
+    """Attempts it was ever given, as `step/attempt`: whose logs it may write."""
 
     @property
     def usable(self) -> bool:
@@ -109,29 +113,43 @@ def admissible(state: State, fact: ev.Event) -> bool:
         case ev.AttemptSucceeded() | ev.AttemptFailed():
             return is_current(state, fact.step, fact.attempt, fact.sandbox)
         case ev.Assigned():
-            step = state.steps[fact.step]
-            return (step.attempt, step.placing) == (fact.attempt, fact.placing) and step.sandbox is None
+            step = state.steps.get(fact.step)
+            return step is not None and is_ready(step) and _is_placing(step, fact)
         case ev.Delivered():
-            step = state.steps[fact.step]
-            same = (step.attempt, step.placing) == (fact.attempt, fact.placing)
-            return same and step.sandbox is not None and step.delivered_at is None
+            step = state.steps.get(fact.step)
+            return (
+                step is not None
+                and is_running(step)
+                and _is_placing(step, fact)
+                and step.delivered_at is None
+            )
         case ev.StopRequested(mode=mode):
             return state.stop is None or (state.stop.mode == "Cancel" and mode == "Terminate")
-        case ev.SuspendChanged():
-            return fact.suspended != state.suspended and fact.generation > state.suspend_generation
+        case ev.SuspendChanged(suspended=suspended, generation=generation):
+            # A newer generation counts even when it says the same: an older one that comes late must not.
+            news = suspended or state.suspended or generation > 1
+            return news and generation > state.suspend_generation
     return True
+
+
+def is_ready(step: StepState) -> bool:
+    """Whether an attempt waits for a sandbox, or for its time."""
+    return step.status in (StepStatus.READY, StepStatus.BACKING_OFF) and not step.undecided
+
+
+def is_running(step: StepState) -> bool:
+    """Whether an attempt is in a sandbox, and nothing was recorded of its end."""
+    return step.status is StepStatus.RUNNING and not step.undecided
+
+
+def _is_placing(step: StepState, fact: ev.Assigned | ev.Delivered) -> bool:
+    return (step.attempt, step.placing) == (fact.attempt, fact.placing)
 
 
 def is_current(state: State, step: str, attempt: int, sandbox: str) -> bool:
     """Whether this attempt is under way in this sandbox, and nothing was recorded of its end."""
     found = state.steps.get(step)
-    return (
-        found is not None
-        and found.status is StepStatus.RUNNING
-        and not found.undecided
-        and found.attempt == attempt
-        and found.sandbox == sandbox
-    )
+    return found is not None and is_running(found) and (found.attempt, found.sandbox) == (attempt, sandbox)
 
 
 def apply(state: State, event: ev.Event, at: float, plan: Plan | None = None) -> State:
@@ -152,9 +170,7 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             assert plan is not None
             roots = frozenset(name for name, step in plan.steps.items() if not step.after)
             steps = dict.fromkeys(plan.steps, StepState())
-            return replace(
-                state, plan=plan, created=event, created_at=at, steps=steps, candidates=roots
-            )
+            return replace(state, plan=plan, created=event, created_at=at, steps=steps, candidates=roots)
         case ev.Rejected():
             finished = ev.Finished(Phase.FAILED, event.failure.reason, event.failure.message)
             return replace(state, rejected=event, created_at=at, finished=finished, finished_at=at)
@@ -172,9 +188,11 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
                 status=StepStatus.RUNNING,
                 sandbox=event.sandbox,
                 delivered_at=at if event.delivered else None,
-                started_at=step.started_at or at,
+                started_at=at if step.started_at is None else step.started_at,
             )
-            sandbox = replace(state.sandboxes[event.sandbox], step=event.step)
+            sandbox = state.sandboxes[event.sandbox]
+            given = sandbox.given | {f"{event.step}/{event.attempt}"}
+            sandbox = replace(sandbox, step=event.step, given=given)
             return _with_sandbox(_with_step(state, event.step, changed), event.sandbox, sandbox)
         case ev.Delivered():
             return _with_step(state, event.step, replace(state.steps[event.step], delivered_at=at))
@@ -219,9 +237,7 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             sandbox = replace(state.sandboxes[event.sandbox], registered=True, idle_since=at)
             return _with_sandbox(state, event.sandbox, sandbox)
         case ev.SandboxReleased():
-            return _with_sandbox(
-                state, event.sandbox, replace(state.sandboxes[event.sandbox], released=True)
-            )
+            return _with_sandbox(state, event.sandbox, replace(state.sandboxes[event.sandbox], released=True))
         case ev.SandboxEnded():
             return _sandbox_ended(state, event, at)
         case ev.StopRequested():
@@ -237,17 +253,48 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
 def _sandbox_ended(state: State, event: ev.SandboxEnded, at: float) -> State:
     """An attempt whose code had not started is placed again; one that had started has failed."""
     sandbox = state.sandboxes[event.sandbox]
-    name = sandbox.step
     state = _with_sandbox(state, event.sandbox, replace(sandbox, ended=True, step=None))
-    if name is None or state.finished is not None:
+    if state.finished is not None:
+        return state
+    name = sandbox.step or _in_vain(state, sandbox, at)
+    if name is None:
         return state
     step = state.steps[name]
-    if step.delivered_at is not None or step.placing >= MAX_PLACINGS:
+    hopeless = sandbox.step is None and event.failure.reason in _HOPELESS
+    if step.delivered_at is not None or step.placing >= MAX_PLACINGS or hopeless:
         return _with_step(state, name, replace(step, undecided=True, failure=event.failure))
-    changed = replace(
-        step, status=StepStatus.READY, sandbox=None, placing=step.placing + 1, ready_at=at
-    )
+    changed = replace(step, status=StepStatus.READY, sandbox=None, placing=step.placing + 1, ready_at=at)
     return _with_step(state, name, changed)
+
+
+def _in_vain(state: State, sandbox: SandboxState, at: float) -> str | None:
+    """The attempt that waits for this sandbox, which ended without having served any; else None.
+
+    It pays for the loss, so that sandboxes which cannot start are not wanted for ever.
+    """
+    if sandbox.served or sandbox.released:
+        return None
+    others = (other for other in state.sandboxes.values() if other.usable and other.registered)
+    if any(other.placement == sandbox.placement for other in others):
+        return None
+    return next(iter(ready_steps(state, sandbox.placement, at)), None)
+
+
+def is_over(state: State, name: str) -> bool:
+    """Whether a step has ended, or will never start because the execution is failing."""
+    assert state.plan is not None
+    status = state.steps[name].status
+    dead = state.failing and status is StepStatus.PENDING and name not in state.plan.workflow.finishers
+    return status.terminal or dead
+
+
+def ready_steps(state: State, placement: str, now: float) -> list[str]:
+    """Steps of a placement with an attempt that a sandbox may take now, longest waiting first."""
+    plan = state.plan
+    assert plan is not None
+    mine = (name for name in state.active if plan.placements[name].key == placement)
+    ready = [name for name in mine if is_ready(state.steps[name]) and now >= state.steps[name].ready_at]
+    return sorted(ready, key=lambda name: (state.steps[name].ready_at, plan.steps[name].index))
 
 
 def _with_step(state: State, name: str, step: StepState) -> State:

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from citadel.api.durations import seconds
 from citadel.api.meta import KeyRef
-from citadel.api.step import EnvVar, Step
 from citadel.api.problems import Problem
+from citadel.api.step import Step
 from citadel.core.expressions import Expression, InvalidExpression, Read, compile_expression
 from citadel.core.jsonvalues import Json
 from citadel.core.templates import Template, compile_template
 from citadel.core.values import ByReference
 
 Path = tuple[str | int, ...]
-#: Roots a step's expressions may use in this version of the language.
+#: Roots that a step's expressions may use in this version of the language.
 _ROOTS = frozenset(("inputs", "steps", "execution"))
 
 
@@ -79,10 +79,10 @@ class StepCompiler:
                 self._known((*path, "needs", position), name, step.name)
         when = None
         if step.when is not None:
-            when = self._expression((*path, "when"), step.when)
+            when = self._expression((*path, "when"), step.when, step.name)
         arguments: dict[str, Template | ByReference] = {}
         for name, value in step.arguments.items():
-            argument = self._argument((*path, "with", name), value)
+            argument = self._argument((*path, "with", name), value, step.name)
             if argument is not None:
                 arguments[name] = argument
         env = tuple(self._env(path, step))
@@ -90,8 +90,6 @@ class StepCompiler:
         for argument in (*arguments.values(), *(template for _, template in env)):
             if isinstance(argument, Template):
                 reads |= argument.reads
-        for read in sorted(reads, key=lambda read: read.step):
-            self._known(path, read.step, step.name)
         return CompiledStep(
             spec=step,
             index=index,
@@ -105,19 +103,17 @@ class StepCompiler:
         )
 
     def _env(self, path: Path, step: Step) -> Iterator[tuple[str, Template]]:
-        action, variables = "container", ()  # type: str, tuple[EnvVar, ...]
-        if step.run is not None:
-            action, variables = "run", step.run.env
-        elif step.container is not None:
-            variables = step.container.env
-        for position, variable in enumerate(variables):
-            template = self.template((*path, action, "env", position, "value"), variable.value)
+        action = step.run or step.container
+        assert action is not None
+        path = (*path, "run" if step.run else "container", "env")
+        for position, variable in enumerate(action.env):
+            template = self.template((*path, position, "value"), variable.value, step.name)
             if template is not None:
                 yield variable.name, template
 
-    def _argument(self, path: Path, value: Json) -> Template | ByReference | None:
+    def _argument(self, path: Path, value: Json, reader: str) -> Template | ByReference | None:
         if not (isinstance(value, dict) and set(value) == {"valueFrom"}):
-            return self.template(path, value)
+            return self.template(path, value, reader)
         source = value["valueFrom"]
         kinds = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
         if isinstance(source, dict) and len(source) == 1 and (field := next(iter(source))) in kinds:
@@ -133,7 +129,7 @@ class StepCompiler:
         )
         return None
 
-    def _expression(self, path: Path, source: str) -> Expression | None:
+    def _expression(self, path: Path, source: str, reader: str) -> Expression | None:
         if source.startswith("${") and source.endswith("}"):
             self._problem(path, f"found {source!r}, expected bare CEL without ${{…}} around it")
             return None
@@ -142,27 +138,25 @@ class StepCompiler:
         except InvalidExpression as error:
             self._problem(path, str(error))
             return None
-        self._roots(path, expression.names)
+        self._check(path, expression, reader)
         return expression
 
-    def template(self, path: Path, value: Json) -> Template | None:
-        """The compiled template, or None with a problem noted."""
+    def template(self, path: Path, value: Json, reader: str | None = None) -> Template | None:
+        """The compiled template of the step `reader`, or of an output; None with a problem noted."""
         try:
             template = compile_template(value)
         except InvalidExpression as error:
             self._problem(path, str(error))
             return None
-        self._roots(path, template.names)
+        self._check(path, template, reader)
         return template
 
-    def known_reads(self, path: Path, reads: frozenset[Read]) -> None:
-        """Notes a problem for every read of a step that does not exist."""
-        for read in sorted(reads, key=lambda read: read.step):
-            self._known(path, read.step, None)
-
-    def _roots(self, path: Path, names: frozenset[str]) -> None:
-        for name in sorted(names & {"item", "index"} - _ROOTS):
+    def _check(self, path: Path, found: Expression | Template, reader: str | None) -> None:
+        """Notes a problem for every name in it that means nothing here."""
+        for name in sorted(found.names - _ROOTS):
             self._problem(path, f"found {name!r}, which exists only inside a loop")
+        for name in sorted({read.step for read in found.reads}):
+            self._known(path, name, reader)
 
     def _known(self, path: Path, name: str, reader: str | None) -> None:
         if name == reader:

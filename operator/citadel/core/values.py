@@ -3,7 +3,7 @@
 Nothing here touches a database: `Values` holds what was loaded for one decision, and collects what it made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ class MissingValues(LookupError):
 
 @dataclass(slots=True)
 class Values:
-    """The values of one decision: those loaded before it, and those it makes (`made`: digest -> canonical JSON)."""
+    """Values of one decision: those loaded before it, and those it makes (digest -> canonical JSON)."""
 
     loaded: dict[str, Json] = field(default_factory=dict)
     made: dict[str, bytes] = field(default_factory=dict)
@@ -68,6 +68,10 @@ class Values:
             return self.loaded[value.digest]
         except KeyError:
             raise MissingValues(frozenset((value.digest,))) from None
+
+    def missing(self, values: Iterable[Value]) -> frozenset[str]:
+        """The digests among `values` that are not loaded."""
+        return frozenset(v.digest for v in values if isinstance(v, Stored) and v.digest not in self.loaded)
 
     def put(self, content: Json) -> Value:
         """`content` as a value; what is too large for an event is collected in `made`."""

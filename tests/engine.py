@@ -1,0 +1,222 @@
+"""Builders and drivers for tests of the engine: a workflow in a line, an execution that is driven by hand.
+
+`Run` keeps what a journal keeps (log, values) and checks on every event what must hold of any log.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from citadel.api.reasons import StepStatus
+from citadel.core import events as ev
+from citadel.core.advance import Outcome, advance
+from citadel.core.decide import decide, wake_at
+from citadel.core.jsonvalues import canonical
+from citadel.core.plan import Plan, compile_definition
+from citadel.core.state import State, fold
+from citadel.core.values import Inline, MissingValues, Values
+
+Answer = Callable[[str, int], Any]
+"""What an attempt gives: its output, or a Failure."""
+
+
+def step(name: str, **fields: Any) -> dict[str, Any]:
+    """A step that runs Python, with the given modifiers; `arguments` stands for `with`."""
+    if "arguments" in fields:
+        fields["with"] = fields.pop("arguments")
+    action = {} if "container" in fields else {"run": {"runtime": "python", "code": "def main(): pass"}}
+    return {"name": name, **action, **fields}
+
+
+def plan(*steps: dict[str, Any], **spec: Any) -> Plan:
+    """The plan of a workflow of these steps."""
+    return compile_definition(
+        {"spec": {"steps": list(steps), **spec}, "runtimes": {"python": {"image": "python"}}, "code": {}}
+    )
+
+
+def failure(reason: str = "Error", message: str = "boom") -> ev.Failure:
+    return ev.Failure.cut(reason, message)
+
+
+class Run:
+    """One execution, its log and its values, with a clock that only tests move."""
+
+    def __init__(self, plan: Plan, inputs: Mapping[str, Any] | None = None, now: float = 1000.0) -> None:
+        self.plan, self.now = plan, now
+        self.state = State()
+        self.log: list[tuple[ev.Event, float]] = []
+        self.store: dict[str, Any] = {}
+        self.post(self.created(inputs))
+
+    def created(self, inputs: Mapping[str, Any] | None = None) -> ev.Created:
+        values = Values()
+        value = values.put(dict(inputs or {}))
+        self.keep(values)
+        return ev.Created("run", "default", "uid-1", "flow", self.plan.digest, value)
+
+    def keep(self, values: Values) -> None:
+        self.store.update({name: json.loads(encoded) for name, encoded in values.made.items()})
+
+    def post(self, *facts: ev.Event, claim: str | None = None) -> Outcome:
+        """One advance, loading values as a journal does; checks every event it appends."""
+        loaded: dict[str, Any] = {}
+        while True:
+            values = Values(loaded=dict(loaded))
+            try:
+                outcome = advance(self.state, facts, self.now, values, plan=self.plan, claim=claim)
+                break
+            except MissingValues as missing:
+                wanted = missing.digests
+            assert not wanted & loaded.keys(), "asked again for a value that was loaded"
+            loaded |= {name: self.store[name] for name in wanted}
+        self.keep(values)
+        for event in outcome.events:
+            self.check(event)
+            self.log.append((event, self.now))
+        self.state = outcome.state
+        self.check_rest()
+        return outcome
+
+    def check(self, event: ev.Event) -> None:
+        """What holds of each event, seen from the log before it."""
+        encoded = canonical(ev.to_json(event))
+        assert len(encoded) <= 4096, f"{type(event).__name__} takes {len(encoded)} bytes"
+        past = [old for old, _ in self.log]
+        if event.key is not None:
+            assert event.key not in {old.key for old in past}, f"{event.key} came twice"
+        if any(isinstance(old, ev.Finished) for old in past):
+            assert isinstance(event, ev.SandboxEnded), f"{event} after the end"
+        if isinstance(event, ev.Assigned):
+            done = {
+                old.step
+                for old in past
+                if isinstance(old, ev.AttemptSucceeded | ev.StepSkipped | ev.StepFailed)
+            }
+            assert event.step not in done, f"{event.step} runs again after its end"
+
+    def check_rest(self) -> None:
+        """What holds of each state between two advances."""
+        again = self.decide(self.now)
+        assert not again, f"not everything was said: {again}"
+        limit = self.plan.workflow.spec.parallelism
+        assert len(self.usable()) <= limit
+        wake = wake_at(self.state, self.now)
+        if wake is not None:
+            assert wake > self.now, "busy loop"
+            early = self.now + (wake - self.now) * 0.99
+            assert not self.decide(early), f"{self.decide(early)} before wake_at"
+        elif self.state.finished is None:
+            assert not self.decide(self.now + 10_000), "something follows with time, but wake_at is None"
+
+    def decide(self, now: float) -> tuple[ev.Event, ...]:
+        return decide(self.state, now, Values(loaded=self.store)).events
+
+    def usable(self) -> list[str]:
+        return [name for name, sandbox in self.state.sandboxes.items() if sandbox.usable]
+
+    # ---- what the world does
+
+    def register(self) -> list[str]:
+        """Every sandbox that is wanted starts, and asks for work; returns the steps they got."""
+        found = []
+        while starting := [name for name in self.usable() if not self.state.sandboxes[name].registered]:
+            outcome = self.post(ev.SandboxRegistered(starting[0]), claim=starting[0])
+            found += [outcome.step] if outcome.step else []
+        return found
+
+    def poll(self) -> list[str]:
+        """Every idle sandbox asks for work; returns the steps they got."""
+        found = []
+        for name in self.usable():
+            sandbox = self.state.sandboxes[name]
+            if sandbox.usable and sandbox.registered and sandbox.step is None:
+                outcome = self.post(claim=name)
+                found += [outcome.step] if outcome.step else []
+        return found
+
+    def running(self) -> list[str]:
+        return sorted(name for name, item in self.state.steps.items() if item.status is StepStatus.RUNNING)
+
+    def result(self, name: str, answer: Any = None) -> ev.Event:
+        """The fact of the running attempt's end."""
+        current = self.state.steps[name]
+        assert current.sandbox is not None, f"{name} does not run"
+        if isinstance(answer, ev.Failure):
+            return ev.AttemptFailed(name, current.attempt, current.sandbox, answer)
+        values = Values()
+        output = values.put(answer)
+        self.keep(values)
+        return ev.AttemptSucceeded(name, current.attempt, current.sandbox, output)
+
+    def end(self, name: str, answer: Any = None) -> Outcome:
+        """The running attempt ends, and its sandbox takes the next one."""
+        return self.post(self.result(name, answer), claim=self.state.steps[name].sandbox)
+
+    def lose(self, sandbox: str, reason: str = "SandboxLost") -> Outcome:
+        return self.post(ev.SandboxEnded(sandbox, failure(reason, "the sandbox is gone")))
+
+    def sleep(self, seconds: float) -> Outcome:
+        self.now += seconds
+        return self.post()
+
+    def wake(self) -> Outcome:
+        """Time passes until something follows from it."""
+        wake = wake_at(self.state, self.now)
+        assert wake is not None, f"stuck: {self.statuses()}"
+        return self.sleep(wake - self.now)
+
+    def finish(self, answer: Answer | None = None) -> "Run":
+        """Runs to the end; attempts give what `answer` says, else null."""
+        for _ in range(2000):
+            if self.state.finished is not None:
+                return self
+            if self.register() or self.poll():
+                continue
+            running = self.running()
+            for name in running:
+                if self.state.finished is None:
+                    item = self.state.steps[name]
+                    if item.delivered_at is None:
+                        self.post(ev.Delivered(name, item.attempt, item.placing))
+                    self.end(name, answer(name, item.attempt) if answer else None)
+            if not running:
+                self.wake()
+        raise AssertionError(f"did not finish: {self.statuses()}")
+
+    # ---- what became of it
+
+    def statuses(self) -> dict[str, str]:
+        return {name: str(item.status) for name, item in self.state.steps.items()}
+
+    def phase(self) -> str:
+        assert self.state.finished is not None
+        return str(self.state.finished.phase)
+
+    def outputs(self) -> Any:
+        assert self.state.finished is not None
+        assert self.state.finished.outputs is not None
+        return Values(loaded=self.store).get(self.state.finished.outputs)
+
+    def payload(self, name: str) -> Any:
+        """What the attempts of a step get, with digests resolved."""
+        value = self.state.steps[name].payload
+        assert value is not None
+        values = Values(loaded=self.store)
+        found: Any = values.get(value)
+        arguments = {}
+        for key, item in found["arguments"].items():
+            arguments[key] = self.store[item["d"]] if "d" in item else item.get("v", item.get("ref"))
+        return {"arguments": arguments, "env": found["env"]}
+
+    def replayed(self) -> State:
+        """The state as another process folds it from the log's JSON."""
+        log = []
+        for event, at in self.log:
+            data = json.loads(json.dumps(ev.to_json(event)))
+            log.append((ev.from_json(type(event).__name__, data), at))
+        return fold(State(), log, self.plan)
+
+
+def small(value: Any) -> Inline:
+    return Inline(value)
