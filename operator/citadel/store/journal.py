@@ -1,7 +1,7 @@
 """What a journal does, whatever database is behind it.
 
-Any process may advance any execution; the transaction is the only lock, the sequence of its log the only fence.
-Times are seconds since the epoch on the database's clock.
+Any process may advance any execution; the transaction is the only lock, the sequence of its log the only
+fence. Times are seconds since the epoch on the database's clock.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -88,7 +88,7 @@ class LogChunk:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Arguments by reference of one assigned attempt. `sealed` is None until the controller has sealed them."""
+    """Arguments by reference of an assigned attempt; `sealed` is None until the controller sealed them."""
 
     sandbox: str
     uid: str
@@ -100,7 +100,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something changed: `topic` is execution, sandbox, delivery, sealed or log; `id` names the object.
+    """Something changed: `topic` is execution, control, sandbox, delivery, sealed or log, `id` its object.
 
     Notices may be lost or repeated; whoever waits for one also looks at least once a second.
     """
@@ -123,11 +123,11 @@ class Journal(Protocol):
     ) -> Advance:
         """Appends facts and what follows from them, in one transaction.
 
-        `claim` names the sandbox that asks for an attempt. `definition` goes with Created, `outputs` (digest ->
-        canonical JSON) with AttemptSucceeded. Writes nothing when there is nothing new. U+0000 and lone surrogates in
-        the texts of a failure are replaced.
-        Raises ExecutionUnknown, JournalUnavailable, CorruptJournal, InvalidValue for a value that is not JSON, and
-        InvalidDefinition.
+        `claim` names the sandbox that asks for an attempt. `definition` goes with Created, `outputs` (digest
+        -> canonical JSON) with AttemptSucceeded. Writes nothing when there is nothing new. U+0000 and lone
+        surrogates in the texts of a failure are replaced.
+        Raises ExecutionUnknown, JournalUnavailable, CorruptJournal, InvalidValue for a value that is not
+        JSON, and InvalidDefinition.
         """
         ...
 
@@ -140,7 +140,7 @@ class Journal(Protocol):
         ...
 
     async def due(self, limit: int) -> list[str]:
-        """Takes up to `limit` executions whose time has come; each is advanced by this call. Returns their uids.
+        """Advances up to `limit` executions whose time has come; returns the uids of those it advanced.
 
         One that cannot be advanced is logged, and put off for a minute; the others go on.
         """
@@ -162,7 +162,7 @@ class Journal(Protocol):
         ...
 
     def listen(self) -> AsyncIterator[Notice]:
-        """Notices as they are committed; ends only when cancelled, reconnects by itself. One call a process."""
+        """Notices as they are committed; ends only when cancelled, reconnects by itself. One a process."""
         ...
 
     async def forget(self, uids: Sequence[str]) -> None:
@@ -170,7 +170,7 @@ class Journal(Protocol):
         ...
 
     async def prune(self, older_than: float) -> int:
-        """Deletes executions that finished more than `older_than` seconds ago, some hundreds a call; says how many."""
+        """Deletes executions finished over `older_than` seconds ago, some hundreds a call; says how many."""
         ...
 
 
@@ -192,8 +192,8 @@ class Sandboxes(Protocol):
     async def register(self, name: str, pod_uid: str, session_hash: str, public_key: str) -> bool:
         """Records the one registration of a sandbox, which is live from then on.
 
-        False when no such pod of it is wanted (`pod_uid` is not the one that `observe` recorded), or it has registered
-        before; the very same registration again is no news, and True.
+        False when no such pod of it is wanted (`pod_uid` is not the one that `observe` recorded), or it has
+        registered before; the very same registration again is no news, and True.
         """
         ...
 

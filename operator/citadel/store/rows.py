@@ -1,0 +1,202 @@
+"""What follows from one advance for everything that is not the log: rows for people, for the controller, for
+timers.
+
+Pure: the same for every database. Nothing here is needed to fold an execution; all of it can be made again
+from the log.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from citadel.api.reasons import Phase, Reason
+from citadel.core import events as ev
+from citadel.core.advance import Outcome
+from citadel.core.decide import wake_at
+from citadel.core.state import State, StepState
+from citadel.core.summary import summarise
+from citadel.store.journal import Delivery, Notice, SandboxRow
+from citadel.store.texts import mend
+
+#: Reasons after which what still runs is not waited for.
+_AT_ONCE = frozenset((Reason.TERMINATED, Reason.DELETED))
+
+
+@dataclass(frozen=True)
+class ExecutionRow:
+    """An execution in one row. Times are seconds since the epoch."""
+
+    uid: str
+    namespace: str
+    name: str
+    workflow: str
+    definition: str | None
+    seq: int
+    phase: str
+    reason: str
+    message: str
+    suspended: bool
+    done: int
+    """Steps that have ended."""
+    total: int
+    created_at: float
+    changed_at: float
+    """When its last event happened."""
+    finished_at: float | None
+    wake_at: float | None
+    """When it has to be advanced without a fact."""
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """A step in one row."""
+
+    uid: str
+    name: str
+    position: int
+    status: str
+    attempt: int
+    sandbox: str | None
+    reason: str | None
+    message: str | None
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Everything that one advance changes, besides the log and its values."""
+
+    execution: ExecutionRow
+    steps: tuple[StepRow, ...]
+    """Rows that differ; all of them when the execution is new."""
+    wanted: tuple[SandboxRow, ...]
+    draining: Mapping[str, bool]
+    """Sandboxes that are to end, and whether at once."""
+    deliveries: tuple[Delivery, ...]
+    delivered: tuple[str, ...]
+    """Sandboxes whose delivery is of no use any more."""
+    notices: tuple[Notice, ...]
+
+
+def changes(before: State, outcome: Outcome, now: float) -> Changes:
+    """The rows that follow from `outcome`, an advance of `before` at `now`."""
+    state = outcome.state
+    execution = execution_row(state, now)
+    wanted = tuple(_wanted(state, outcome.events, now))
+    draining = _draining(state, outcome.events)
+    deliveries = tuple(_deliveries(state, outcome.events))
+    notices = []
+    if outcome.events:
+        notices.append(Notice("execution", execution.uid))
+    if any(isinstance(event, ev.StopRequested | ev.Finished) for event in outcome.events):
+        notices.append(Notice("control", execution.uid))
+    if any(isinstance(event, ev.StopRequested) for event in outcome.events):
+        notices.append(Notice("control", execution.uid))
+    notices += [Notice("sandbox", name) for name in (*(row.name for row in wanted), *draining)]
+    notices += [Notice("delivery", delivery.sandbox) for delivery in deliveries]
+    return Changes(
+        execution=execution,
+        steps=tuple(_steps(before, state, execution.uid)),
+        wanted=wanted,
+        draining=draining,
+        deliveries=deliveries,
+        delivered=tuple(_delivered(state, outcome.events)),
+        notices=tuple(notices),
+    )
+
+
+def execution_row(state: State, now: float) -> ExecutionRow:
+    """The row of an execution that is known."""
+    start = state.created or state.rejected
+    assert start is not None
+    summary = summarise(state)
+    return ExecutionRow(
+        uid=start.uid,
+        namespace=start.namespace,
+        name=start.name,
+        workflow=start.workflow,
+        definition=start.definition if isinstance(start, ev.Created) else None,
+        seq=state.seq,
+        phase=summary.phase,
+        reason=summary.reason,
+        message=mend(summary.message),
+        suspended=state.suspended,
+        done=state.ended_steps,
+        total=len(state.steps),
+        created_at=state.created_at,
+        changed_at=now,
+        finished_at=state.finished_at,
+        wake_at=wake_at(state, now),
+    )
+
+
+def _steps(before: State, state: State, uid: str) -> Iterator[StepRow]:
+    for position, (name, step) in enumerate(state.steps.items()):
+        if before.steps.get(name) is not step:
+            yield _step_row(uid, position, name, step)
+
+
+def _step_row(uid: str, position: int, name: str, step: StepState) -> StepRow:
+    reason, message = step.reason, step.message
+    if reason is None and step.failure is not None:
+        reason, message = step.failure.reason, step.failure.message
+    return StepRow(
+        uid=uid,
+        name=name,
+        position=position,
+        status=step.status,
+        attempt=step.attempt,
+        sandbox=step.sandbox,
+        reason=reason,
+        message=None if message is None else mend(message),
+        started_at=step.started_at,
+        finished_at=step.finished_at,
+    )
+
+
+def _wanted(state: State, events: tuple[ev.Event, ...], now: float) -> Iterator[SandboxRow]:
+    for event in events:
+        if isinstance(event, ev.SandboxWanted):
+            assert state.created is not None
+            assert state.plan is not None
+            places = state.plan.placements.values()
+            template = next(place.template for place in places if place.key == event.placement)
+            yield SandboxRow(
+                name=event.sandbox,
+                uid=state.created.uid,
+                namespace=state.created.namespace,
+                execution=state.created.name,
+                placement=event.placement,
+                template=template,
+                status="wanted",
+                wanted_at=now,
+            )
+
+
+def _draining(state: State, events: tuple[ev.Event, ...]) -> dict[str, bool]:
+    found: dict[str, bool] = {}
+    for event in events:
+        match event:
+            case ev.SandboxReleased() | ev.SandboxEnded():
+                found.setdefault(event.sandbox, False)
+            case ev.Finished():
+                at_once = event.phase == Phase.TIMED_OUT or event.reason in _AT_ONCE
+                names = (name for name, sandbox in state.sandboxes.items() if not sandbox.ended)
+                found.update(dict.fromkeys(names, at_once))
+    return found
+
+
+def _deliveries(state: State, events: tuple[ev.Event, ...]) -> Iterator[Delivery]:
+    for event in events:
+        if isinstance(event, ev.Assigned) and not event.delivered and state.created is not None:
+            yield Delivery(event.sandbox, state.created.uid, event.step, event.attempt, event.placing)
+
+
+def _delivered(state: State, events: tuple[ev.Event, ...]) -> Iterator[str]:
+    """A delivery stays until its attempt ends: a runner whose answer was lost asks for it again."""
+    for event in events:
+        match event:
+            case ev.AttemptSucceeded() | ev.AttemptFailed() | ev.SandboxEnded():
+                yield event.sandbox
+            case ev.Finished():
+                yield from state.sandboxes

@@ -1,0 +1,139 @@
+"""The transaction of one advance. It may run again after a rollback, and keeps nothing of the try before."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from citadel.core import events as ev
+from citadel.core.advance import Outcome
+from citadel.core.decide import wake_at
+from citadel.core.jsonvalues import Json
+from citadel.core.plan import Plan
+from citadel.core.state import State
+from citadel.core.values import Stored
+from citadel.store.journal import Advance, ExecutionUnknown, Notice
+from citadel.store.rows import changes
+from citadel.store.sql.reading import Reader
+from citadel.store.sql.statements import Statements
+from citadel.store.sql.writing import new_execution, write
+from citadel.store.stepping import assignment_values, step_forward
+
+
+class Advancing:
+    """Facts, and what goes with them, on their way into the log of one execution."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        statements: Statements,
+        uid: str,
+        facts: Sequence[ev.Event] = (),
+        claim: str | None = None,
+        definition: Mapping[str, Any] | None = None,
+        bodies: Mapping[str, bytes] | None = None,
+        plan: Plan | None = None,
+        *,
+        due: bool = False,
+    ) -> None:
+        self._reader = reader
+        self._statements = statements
+        self._uid = uid
+        self._facts = facts
+        self._claim = claim
+        self._definition = definition
+        self._bodies = bodies or {}
+        self._plan = plan
+        self._due = due
+        self.notices: tuple[Notice, ...] = ()
+        """What to announce once it is committed."""
+
+    async def run(self, connection: AsyncConnection) -> Advance | None:
+        """Does it all but the commit; None when it was asked for because it is due, and is not."""
+        self.notices = ()
+        row = await self._lock(connection)
+        if row is None:
+            await connection.rollback()
+            return None
+        state = State() if row.seq == 0 else await self._reader.state(connection, self._uid, row.seq)
+        # A database's clock may be set back, or be another one's after a failover; the times of a log never
+        # go back.
+        at = max(row.now, row.changed_at)
+        made = dict(self._bodies)
+
+        async def load(digests: Sequence[str]) -> Mapping[str, Json]:
+            here = {digest: json.loads(made[digest]) for digest in digests if digest in made}
+            rest = [digest for digest in digests if digest not in made]
+            return here | (await self._reader.values(connection, self._uid, rest) if rest else {})
+
+        outcome, new = await step_forward(
+            self._uid, state, self._facts, at, load, plan=self._plan, claim=self._claim
+        )
+        made |= new
+        values = await assignment_values(self._uid, outcome.state, outcome.step, load)
+        if outcome.events:
+            bodies = {digest: made[digest] for digest in (*_brought(self._facts, outcome, made), *new)}
+            await self._write(connection, state, outcome, at, bodies)
+        elif (wake := wake_at(outcome.state, at)) != row.wake_at:
+            await connection.execute(self._statements.wake, {"of_uid": self._uid, "new_wake_at": wake})
+        else:
+            await connection.rollback()
+        return Advance(outcome.state, outcome.events, outcome.accepted, outcome.step, values)
+
+    async def _lock(self, connection: AsyncConnection) -> Row[Any] | None:
+        """The execution's row, locked; it is made when a fact says that the execution begins."""
+        lock = self._statements.lock_due if self._due else self._statements.lock
+        row = (await connection.execute(lock, {"of_uid": self._uid})).one_or_none()
+        if row is not None or self._due:
+            return row
+        start = next((fact for fact in self._facts if isinstance(fact, ev.Created | ev.Rejected)), None)
+        if start is None:
+            raise ExecutionUnknown(self._uid)
+        if start.uid != self._uid:
+            raise ValueError(f"found the start of execution {start.uid}, expected {self._uid}")
+        if isinstance(start, ev.Created):
+            if self._plan is None:
+                raise ValueError(f"execution {self._uid}: expected its definition together with Created")
+            parameters = {"digest": start.definition, "body": self._definition}
+            await connection.execute(self._statements.new_definition, parameters)
+        await connection.execute(self._statements.new_execution, new_execution(start))
+        return (await connection.execute(lock, {"of_uid": self._uid})).one()
+
+    async def _write(
+        self,
+        connection: AsyncConnection,
+        before: State,
+        outcome: Outcome,
+        at: float,
+        bodies: Mapping[str, bytes],
+    ) -> None:
+        log = [
+            {
+                "uid": self._uid,
+                "seq": seq,
+                "at": at,
+                "kind": type(event).__name__,
+                "key": event.key,
+                "data": ev.to_json(event),
+            }
+            for seq, event in enumerate(outcome.events, before.seq + 1)
+        ]
+        follows = changes(before, outcome, at)
+        await write(connection, self._statements, follows, log, bodies)
+        self.notices = follows.notices
+
+
+def _brought(facts: Sequence[ev.Event], outcome: Outcome, bodies: Mapping[str, bytes]) -> list[str]:
+    """Digests of values that came with accepted facts; raises ValueError when one came without its body."""
+    digests = []
+    for fact, accepted in zip(facts, outcome.accepted, strict=True):
+        match fact:
+            case ev.AttemptSucceeded(output=Stored() as value) | ev.Created(inputs=Stored() as value) if (
+                accepted
+            ):
+                if value.digest not in bodies:
+                    raise ValueError(f"{type(fact).__name__}: expected the value {value.digest} in outputs")
+                digests.append(value.digest)
+    return digests

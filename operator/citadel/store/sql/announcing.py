@@ -1,0 +1,62 @@
+"""Announcing what was committed: NOTIFY in Postgres, a hub inside the process for SQLite, which has one
+process.
+
+A notice says where to look, never what is there.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from sqlalchemy import Select, Text, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from citadel.store.journal import Notice
+from citadel.store.notices import Hub
+
+CHANNEL = "citadel"
+
+
+def announcing() -> Select[tuple[int]]:
+    """A query that sends every text of its parameter `notices` as a notice, and says how many there were."""
+    payload = func.unnest(bindparam("notices", type_=ARRAY(Text))).column_valued("payload")
+    return select(func.count(func.pg_notify(CHANNEL, payload)))
+
+
+def payloads(notices: Sequence[Notice]) -> list[str]:
+    """Notices as they go over the wire: `<topic> <id>`."""
+    return [f"{notice.topic} {notice.id}" for notice in notices]
+
+
+class Notices(Protocol):
+    """How the processes on one database tell each other."""
+
+    async def announce(self, connection: AsyncConnection, notices: Sequence[Notice]) -> None:
+        """Announces when the transaction of `connection` commits, where the database can."""
+        ...
+
+    def committed(self, notices: Sequence[Notice]) -> None:
+        """Announces what was committed just now, where the database cannot."""
+        ...
+
+    def listen(self) -> AsyncIterator[Notice]:
+        """Notices as they come, until cancelled."""
+        ...
+
+
+class LocalNotices:
+    """Notices in one process."""
+
+    def __init__(self) -> None:
+        self._hub = Hub()
+
+    async def announce(self, connection: AsyncConnection, notices: Sequence[Notice]) -> None:
+        """Nothing: `committed` does it."""
+
+    def committed(self, notices: Sequence[Notice]) -> None:
+        """Hands the notices to all that listen."""
+        self._hub.publish(notices)
+
+    def listen(self) -> AsyncIterator[Notice]:
+        """Notices as they come."""
+        return self._hub.listen()

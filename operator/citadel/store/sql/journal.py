@@ -1,0 +1,197 @@
+"""The journal in a database.
+
+An advance is one transaction: it locks the execution's row, folds the events it has not seen, lets the pure
+engine decide, appends, and writes the rows that follow. The row's lock is what keeps two advances apart,
+`(uid, seq)` what proves that it did. Nothing is ever remembered that was not committed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from citadel.core import events as ev
+from citadel.core.jsonvalues import Json
+from citadel.core.state import State
+from citadel.store.journal import (
+    Advance,
+    CorruptJournal,
+    ExecutionRef,
+    JournalUnavailable,
+    LogChunk,
+    Notice,
+)
+from citadel.store.sql import tables as t
+from citadel.store.sql.advancing import Advancing
+from citadel.store.sql.announcing import Notices
+from citadel.store.sql.engine import TRIES, Connections, now
+from citadel.store.sql.logs import Logs
+from citadel.store.sql.reading import Reader
+from citadel.store.sql.statements import Statements
+from citadel.store.texts import fit
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which an execution that cannot be advanced is left alone.
+PUT_OFF_SECONDS = 60.0
+_PRUNED_AT_ONCE = 200
+
+
+class SqlJournal:
+    """`Journal` over Postgres or SQLite."""
+
+    def __init__(self, connections: Connections, notices: Notices) -> None:
+        self._connections = connections
+        self._notices = notices
+        self._statements = Statements(connections.postgres)
+        self._reader = Reader(self._statements)
+        self._logs = Logs(connections, self._statements, notices)
+        # Advances of one execution queue up here, not in the database, where each would hold a connection.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def advance(
+        self,
+        uid: str,
+        facts: Sequence[ev.Event] = (),
+        *,
+        claim: str | None = None,
+        definition: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, bytes] | None = None,
+    ) -> Advance:
+        """Appends facts and what follows from them, in one transaction; see `Journal.advance`."""
+        fitting = tuple(fit(fact) for fact in facts)
+        plan = None
+        for fact in fitting:
+            if isinstance(fact, ev.Created) and definition is not None:
+                plan = self._reader.compiled(definition, fact.definition)
+        work = Advancing(self._reader, self._statements, uid, fitting, claim, definition, outputs or {}, plan)
+        advance = await self._take_turn(uid, work)
+        assert advance is not None
+        return advance
+
+    async def _take_turn(self, uid: str, work: Advancing) -> Advance | None:
+        turn = self._turns.setdefault(uid, asyncio.Lock())
+        async with turn:
+            for left in reversed(range(TRIES)):
+                try:
+                    advance = await self._connections.transact(work.run)
+                except IntegrityError as error:
+                    # Somebody wrote without the lock, or what is remembered here is wrong: look again.
+                    self._reader.drop(uid)
+                    if not left:
+                        raise CorruptJournal(
+                            uid, f"its log refuses what follows from it: {error.orig}"
+                        ) from error
+                else:
+                    if advance is not None:
+                        self._reader.keep(uid, advance.state)
+                        self._notices.committed(work.notices)
+                    return advance
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def read(self, uid: str) -> State:
+        """The state as last committed; see `Journal.read`."""
+        return await self._connections.read(lambda connection: self._reader.state(connection, uid))
+
+    async def values(self, uid: str, digests: Sequence[str]) -> dict[str, Json]:
+        """The JSON of these digests of this execution."""
+        return await self._connections.read(lambda connection: self._reader.values(connection, uid, digests))
+
+    async def unfinished(self) -> list[ExecutionRef]:
+        """Executions that have not ended."""
+
+        async def work(connection: AsyncConnection) -> list[ExecutionRef]:
+            rows = t.executions.c
+            query = select(rows.uid, rows.namespace, rows.name).where(rows.finished_at.is_(None))
+            return [ExecutionRef(*row) for row in await connection.execute(query)]
+
+        return await self._connections.read(work)
+
+    async def due(self, limit: int) -> list[str]:
+        """Advances executions whose time has come; see `Journal.due`."""
+
+        async def find(connection: AsyncConnection) -> list[str]:
+            return list((await connection.execute(self._statements.due, {"of_limit": limit})).scalars())
+
+        taken = []
+        for uid in await self._connections.read(find):
+            try:
+                # Another worker may be at it, or have done it: then there is no row to lock.
+                if (
+                    await self._take_turn(uid, Advancing(self._reader, self._statements, uid, due=True))
+                    is not None
+                ):
+                    taken.append(uid)
+            except JournalUnavailable:
+                raise
+            except Exception:
+                log.exception("execution %s cannot be advanced; trying again in %.0fs", uid, PUT_OFF_SECONDS)
+                await self._put_off(uid)
+        return taken
+
+    async def _put_off(self, uid: str) -> None:
+        parameters = {"of_uid": uid, "of_seconds": PUT_OFF_SECONDS}
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(self._statements.put_off, parameters)
+
+        await self._connections.transact(work)
+
+    async def unfinished(self) -> list[ExecutionRef]:
+        """Executions that have not ended, oldest first."""
+
+        async def work(connection: AsyncConnection) -> list[ExecutionRef]:
+            return [
+                ExecutionRef(*row) for row in (await connection.execute(self._statements.unfinished)).all()
+            ]
+
+        return await self._connections.read(work)
+
+    async def append_logs(self, uid: str, chunks: Sequence[LogChunk]) -> None:
+        """Stores chunks; see `Journal.append_logs`."""
+        await self._logs.append(uid, chunks)
+
+    async def logs(self, uid: str, after: Mapping[tuple[str, int], int], limit: int) -> list[LogChunk]:
+        """Chunks that follow `after`; see `Journal.logs`."""
+        return await self._logs.read(uid, after, limit)
+
+    def listen(self) -> AsyncIterator[Notice]:
+        """Notices as they are committed."""
+        return self._notices.listen()
+
+    async def forget(self, uids: Sequence[str]) -> None:
+        """Deletes all there is of these executions."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(delete(t.executions).where(t.executions.c.uid.in_(uids)))
+
+        await self._connections.transact(work)
+        for uid in uids:
+            self._reader.drop(uid)
+
+    async def prune(self, older_than: float) -> int:
+        """Deletes executions that finished long ago, and definitions that nothing runs by any more."""
+        used = select(t.executions.c.uid).where(t.executions.c.definition == t.definitions.c.digest).exists()
+
+        async def work(connection: AsyncConnection) -> list[str]:
+            old = (
+                select(t.executions.c.uid)
+                .where(t.executions.c.finished_at < now() - older_than)
+                .order_by(t.executions.c.finished_at)
+                .limit(_PRUNED_AT_ONCE)
+            )
+            uids = list((await connection.execute(old)).scalars())
+            if uids:
+                await connection.execute(delete(t.executions).where(t.executions.c.uid.in_(uids)))
+                await connection.execute(delete(t.definitions).where(~used))
+            return uids
+
+        gone = await self._connections.transact(work)
+        for uid in gone:
+            self._reader.drop(uid)
+        return len(gone)

@@ -1,0 +1,68 @@
+"""Notices from Postgres, by LISTEN. They are lost while there is no connection."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+import psycopg
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from citadel.store.journal import Notice
+from citadel.store.sql.announcing import CHANNEL, announcing, payloads
+from citadel.store.sql.engine import CONNECT_SECONDS
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a silent connection is asked whether it is alive, and between attempts to connect.
+CHECK_SECONDS = 10.0
+RECONNECT_SECONDS = 0.5
+_ANNOUNCE = announcing()
+
+
+class PostgresNotices:
+    """Notices through the channel `citadel`."""
+
+    def __init__(self, url: URL) -> None:
+        self._parameters = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
+
+    async def announce(self, connection: AsyncConnection, notices: Sequence[Notice]) -> None:
+        """NOTIFY, which takes effect with the commit."""
+        await connection.execute(_ANNOUNCE, {"notices": payloads(notices)})
+
+    def committed(self, notices: Sequence[Notice]) -> None:
+        """Nothing: the database has announced them."""
+
+    async def listen(self) -> AsyncIterator[Notice]:
+        """Notices as they come, over a connection of its own that is opened again when it breaks."""
+        away = False
+        while True:
+            try:
+                async with contextlib.aclosing(self._once()) as once:
+                    async for notice in once:
+                        if away:
+                            log.info("listening to the database again")
+                            away = False
+                        yield notice
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+                if not away:
+                    log.warning("no notices from the database: %s", str(error).strip().partition("\n")[0])
+                away = True
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _once(self) -> AsyncGenerator[Notice]:
+        connection = await psycopg.AsyncConnection.connect(
+            **self._parameters,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="citadel-notices",
+        )
+        async with connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            while True:
+                async for found in connection.notifies(timeout=CHECK_SECONDS):
+                    topic, _, name = found.payload.partition(" ")
+                    yield Notice(topic, name)
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await connection.execute("SELECT 1")

@@ -1,0 +1,119 @@
+"""Rows of sandboxes. An advance makes and drains them; here they are observed and registered."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from citadel.store.journal import Delivery, Notice, SandboxRow
+from citadel.store.sql import tables as t
+from citadel.store.sql.announcing import Notices
+from citadel.store.sql.engine import Connections, now
+
+_OBSERVED = frozenset(("status", "pod_uid", "waiting"))
+_STATUSES = frozenset(("wanted", "live", "draining", "gone"))
+
+
+class SqlSandboxes:
+    """`Sandboxes` over Postgres or SQLite."""
+
+    def __init__(self, connections: Connections, notices: Notices) -> None:
+        self._connections = connections
+        self._notices = notices
+
+    async def open(self) -> list[SandboxRow]:
+        """Rows that are not gone, oldest first."""
+        query = select(t.sandboxes).where(t.sandboxes.c.status != "gone")
+        return await self._rows(query.order_by(t.sandboxes.c.wanted_at, t.sandboxes.c.name))
+
+    async def get(self, name: str) -> SandboxRow | None:
+        """The row of this name."""
+        rows = await self._rows(select(t.sandboxes).where(t.sandboxes.c.name == name))
+        return rows[0] if rows else None
+
+    async def observe(self, name: str, **changes: Any) -> None:
+        """Sets `status`, `pod_uid`, `waiting` of a row; a row never goes back from gone or draining."""
+        unknown = changes.keys() - _OBSERVED
+        if unknown or changes.get("status", "gone") not in _STATUSES:
+            raise ValueError(
+                f"found {changes}, expected some of {sorted(_OBSERVED)}, status of {sorted(_STATUSES)}"
+            )
+        row = and_(t.sandboxes.c.name == name, t.sandboxes.c.status != "gone")
+        if changes.get("status") in ("wanted", "live"):
+            row = and_(row, t.sandboxes.c.status != "draining")
+        different = or_(*(t.sandboxes.c[field].is_distinct_from(value) for field, value in changes.items()))
+        await self._update(
+            update(t.sandboxes).where(row, different).values(**changes), Notice("sandbox", name)
+        )
+
+    async def register(self, name: str, pod_uid: str, session_hash: str, public_key: str) -> bool:
+        """Records the one registration of a sandbox; see `Sandboxes.register`."""
+        same = and_(t.sandboxes.c.session_hash == session_hash, t.sandboxes.c.public_key == public_key)
+        statement = (
+            update(t.sandboxes)
+            .where(
+                t.sandboxes.c.name == name,
+                t.sandboxes.c.pod_uid == pod_uid,
+                t.sandboxes.c.status.in_(("wanted", "live")),
+                or_(t.sandboxes.c.session_hash.is_(None), same),
+            )
+            .values(
+                session_hash=session_hash,
+                public_key=public_key,
+                status="live",
+                heartbeat_at=now(),
+                waiting=None,
+            )
+        )
+        return await self._update(statement, Notice("sandbox", name))
+
+    async def heartbeat(self, names: Sequence[str]) -> None:
+        """Records that these runners were heard from now."""
+        if names:
+            await self._update(
+                update(t.sandboxes).where(t.sandboxes.c.name.in_(names)).values(heartbeat_at=now()), None
+            )
+
+    async def deliveries(self) -> list[Delivery]:
+        """Deliveries that wait to be sealed."""
+        return await self._deliveries(select(t.deliveries).where(t.deliveries.c.sealed.is_(None)))
+
+    async def delivery(self, sandbox: str, sealed: Mapping[str, Any] | None = None) -> Delivery | None:
+        """The delivery of a sandbox; with `sealed`, sets it first."""
+        row = t.deliveries.c.sandbox == sandbox
+        if sealed is not None:
+            await self._update(
+                update(t.deliveries).where(row).values(sealed=dict(sealed)), Notice("sealed", sandbox)
+            )
+        found = await self._deliveries(select(t.deliveries).where(row))
+        return found[0] if found else None
+
+    async def _rows(self, query: Select[Any]) -> list[SandboxRow]:
+        async def work(connection: AsyncConnection) -> list[SandboxRow]:
+            return [SandboxRow(**row) for row in (await connection.execute(query)).mappings()]
+
+        return await self._connections.read(work)
+
+    async def _deliveries(self, query: Select[Any]) -> list[Delivery]:
+        async def work(connection: AsyncConnection) -> list[Delivery]:
+            return [Delivery(**row) for row in (await connection.execute(query)).mappings()]
+
+        return await self._connections.read(work)
+
+    async def _update(self, statement: Any, notice: Notice | None) -> bool:
+        """Whether there was a row to update; only then there is news."""
+        notices = [] if notice is None else [notice]
+
+        async def work(connection: AsyncConnection) -> bool:
+            changed = bool((await connection.execute(statement)).rowcount)
+            if not changed:
+                await connection.rollback()
+            elif notices:
+                await self._notices.announce(connection, notices)
+            return changed
+
+        changed = await self._connections.transact(work)
+        if changed:
+            self._notices.committed(notices)
+        return changed

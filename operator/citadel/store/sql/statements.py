@@ -1,0 +1,126 @@
+"""The statements of an advance, built once, so that SQLAlchemy and psycopg find them in their caches."""
+
+from typing import Any
+
+from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+from citadel.store.sql import tables as t
+from citadel.store.sql.announcing import announcing
+from citadel.store.sql.engine import now
+
+_EXECUTION = (
+    "seq",
+    "phase",
+    "reason",
+    "message",
+    "suspended",
+    "done",
+    "total",
+    "created_at",
+    "changed_at",
+    "finished_at",
+    "wake_at",
+)
+_STEP = ("status", "attempt", "sandbox", "reason", "message", "started_at", "finished_at")
+
+
+def _set(names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: bindparam(f"new_{name}") for name in names}
+
+
+class Statements:
+    """Parameters are named as columns; in updates `of_…` names the row and `new_…` what is set."""
+
+    def __init__(self, postgres: bool) -> None:
+        self.postgres = postgres
+        row = select(
+            t.executions.c.seq,
+            t.executions.c.definition,
+            t.executions.c.wake_at,
+            t.executions.c.changed_at,
+            now().label("now"),
+        ).where(t.executions.c.uid == bindparam("of_uid"))
+        # NO KEY: appending logs takes a key share lock by its foreign key, and must not wait for advances.
+        self.lock = row.with_for_update(key_share=True)
+        self.lock_due = row.where(t.executions.c.wake_at <= now()).with_for_update(
+            key_share=True, skip_locked=True
+        )
+        self.log_after = (
+            select(t.executions.c.definition, t.events.c.seq, t.events.c.at, t.events.c.kind, t.events.c.data)
+            .select_from(
+                t.executions.outerjoin(
+                    t.events, (t.events.c.uid == t.executions.c.uid) & (t.events.c.seq > bindparam("of_seq"))
+                )
+            )
+            .where(t.executions.c.uid == bindparam("of_uid"))
+            .order_by(t.events.c.seq)
+        )
+        self.due = (
+            select(t.executions.c.uid)
+            .where(t.executions.c.wake_at <= now())
+            .order_by(t.executions.c.wake_at)
+            .limit(bindparam("of_limit"))
+        )
+        self.wake = (
+            update(t.executions)
+            .where(t.executions.c.uid == bindparam("of_uid"))
+            .values(wake_at=bindparam("new_wake_at"))
+        )
+        self.put_off = (
+            update(t.executions)
+            .where(t.executions.c.uid == bindparam("of_uid"))
+            .values(wake_at=now() + bindparam("of_seconds"))
+        )
+        self.unfinished = (
+            select(t.executions.c.uid, t.executions.c.namespace, t.executions.c.name)
+            .where(t.executions.c.finished_at.is_(None))
+            .order_by(t.executions.c.created_at)
+        )
+        self.values = select(t.values.c.digest, t.values.c.body).where(
+            t.values.c.uid == bindparam("of_uid"),
+            t.values.c.digest.in_(bindparam("of_digests", expanding=True)),
+        )
+        self.definition = select(t.definitions.c.body).where(t.definitions.c.digest == bindparam("of_digest"))
+        self.new_execution = self.insert_new(t.executions)
+        self.new_definition = self.insert_new(t.definitions)
+        self.new_value = self.insert_new(t.values)
+        self.new_sandbox = self.insert_new(t.sandboxes)
+        self.new_logs = self.insert_new(t.logs)
+        self.new_events = insert(t.events)
+        self.new_steps = insert(t.steps)
+        self.execution = (
+            update(t.executions).where(t.executions.c.uid == bindparam("of_uid")).values(_set(_EXECUTION))
+        )
+        if postgres:
+            # The notices ride along: a round trip less in every step.
+            self.execution = self.execution.returning(announcing().scalar_subquery())
+        self.step = (
+            update(t.steps)
+            .where(t.steps.c.uid == bindparam("of_uid"), t.steps.c.name == bindparam("of_name"))
+            .values(_set(_STEP))
+        )
+        self.drain = (
+            update(t.sandboxes)
+            .where(t.sandboxes.c.name == bindparam("of_name"), t.sandboxes.c.status != "gone")
+            .values(status="draining", immediate=t.sandboxes.c.immediate | bindparam("new_immediate"))
+        )
+        self.new_delivery = self._insert(t.deliveries).on_conflict_do_update(
+            index_elements=["sandbox"],
+            set_={name: bindparam(f"new_{name}") for name in ("uid", "step", "attempt", "placing", "sealed")},
+        )
+        self.published_key = self._insert(t.cluster_keys)
+        self.published_key = self.published_key.on_conflict_do_update(
+            index_elements=["name"], set_={"body": self.published_key.excluded.body}
+        )
+        self.no_delivery = delete(t.deliveries).where(
+            t.deliveries.c.sandbox.in_(bindparam("of_sandboxes", expanding=True))
+        )
+
+    def insert_new(self, table: Table) -> Any:
+        """An insert that leaves rows that are there as they are."""
+        return self._insert(table).on_conflict_do_nothing()
+
+    def _insert(self, table: Table) -> Any:
+        return insert_postgresql(table) if self.postgres else insert_sqlite(table)

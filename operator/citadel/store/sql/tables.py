@@ -1,0 +1,166 @@
+"""The tables. Times are seconds since the epoch on the database's clock, as double precision.
+
+`events` is the truth; everything else but `values`, `logs` and `definitions` can be made again from it. JSON
+columns are `json`, not `jsonb`: they are read whole, and keep every escape.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("body", JSON, nullable=False),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("definition", Text, ForeignKey("definitions.digest")),
+    Column("seq", Integer, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("suspended", Boolean, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Column("wake_at", Double),
+)
+Index("executions_namespace_name_idx", executions.c.namespace, executions.c.name)
+Index("executions_definition_idx", executions.c.definition)
+for _name, _column, _which in (
+    ("executions_wake_at_idx", executions.c.wake_at, executions.c.wake_at.is_not(None)),
+    ("executions_finished_at_idx", executions.c.finished_at, executions.c.finished_at.is_not(None)),
+    ("executions_unfinished_idx", executions.c.created_at, executions.c.finished_at.is_(None)),
+):
+    Index(_name, _column, postgresql_where=_which, sqlite_where=_which)
+
+
+def _of_execution() -> Column[str]:
+    return Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE"), primary_key=True)
+
+
+events = Table(
+    "events",
+    metadata,
+    _of_execution(),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text),
+    Column("data", JSON, nullable=False),
+    UniqueConstraint("uid", "key"),
+)
+
+values = Table(
+    "values",
+    metadata,
+    _of_execution(),
+    Column("digest", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    _of_execution(),
+    Column("name", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("sandbox", Text),
+    Column("reason", Text),
+    Column("message", Text),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+)
+
+sandboxes = Table(
+    "sandboxes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE"), nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("execution", Text, nullable=False),
+    Column("placement", Text, nullable=False),
+    Column("template", JSON, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("wanted_at", Double, nullable=False),
+    Column("pod_uid", Text),
+    Column("session_hash", Text),
+    Column("public_key", Text),
+    Column("heartbeat_at", Double),
+    Column("waiting", Text),
+    Column("immediate", Boolean, nullable=False),
+)
+Index("sandboxes_uid_idx", sandboxes.c.uid)
+Index(
+    "sandboxes_wanted_at_idx",
+    sandboxes.c.wanted_at,
+    postgresql_where=sandboxes.c.status != "gone",
+    sqlite_where=sandboxes.c.status != "gone",
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("sandbox", Text, ForeignKey("sandboxes.name", ondelete="CASCADE"), primary_key=True),
+    Column("uid", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("placing", Integer, nullable=False),
+    Column("sealed", JSON(none_as_null=True)),
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    # In the order of arrival: what a follower pages by.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(always=True), primary_key=True),
+    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    UniqueConstraint("uid", "step", "attempt", "n"),
+)
+
+cluster_keys = Table(
+    "cluster_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("body", JSON, nullable=False),
+)

@@ -1,0 +1,99 @@
+"""Writes what one advance came to, inside its transaction. Decides nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from citadel.core import events as ev
+from citadel.store.rows import Changes, ExecutionRow
+from citadel.store.sql.announcing import payloads
+from citadel.store.sql.statements import Statements
+
+
+async def write(
+    connection: AsyncConnection,
+    statements: Statements,
+    changes: Changes,
+    log: Sequence[Mapping[str, Any]],
+    values: Mapping[str, bytes],
+) -> None:
+    """Writes an advance: `log` its events, `values` digest -> canonical JSON. One statement a table."""
+    uid = changes.execution.uid
+    if log:
+        await connection.execute(statements.new_events, log)
+    if values:
+        rows = [{"uid": uid, "digest": digest, "body": body} for digest, body in values.items()]
+        await connection.execute(statements.new_value, rows)
+    await _write_steps(connection, statements, changes, is_new=bool(log) and log[0]["seq"] == 1)
+    if changes.wanted:
+        await connection.execute(statements.new_sandbox, [asdict(row) for row in changes.wanted])
+    if changes.draining:
+        drained = [
+            {"of_name": name, "new_immediate": at_once} for name, at_once in sorted(changes.draining.items())
+        ]
+        await connection.execute(statements.drain, drained)
+    if changes.delivered:
+        await connection.execute(statements.no_delivery, {"of_sandboxes": changes.delivered})
+    for delivery in changes.deliveries:
+        row = asdict(delivery)
+        news = {f"new_{name}": value for name, value in row.items() if name != "sandbox"}
+        await connection.execute(statements.new_delivery, row | news)
+    parameters = _renamed(changes.execution, "uid")
+    if statements.postgres:
+        parameters["notices"] = payloads(changes.notices)
+    await connection.execute(statements.execution, parameters)
+
+
+async def _write_steps(
+    connection: AsyncConnection, statements: Statements, changes: Changes, *, is_new: bool
+) -> None:
+    if not changes.steps:
+        return
+    if is_new:
+        await connection.execute(statements.new_steps, [asdict(step) for step in changes.steps])
+        return
+    rows = [
+        {
+            "of_uid": step.uid,
+            "of_name": step.name,
+            "new_status": step.status,
+            "new_attempt": step.attempt,
+            "new_sandbox": step.sandbox,
+            "new_reason": step.reason,
+            "new_message": step.message,
+            "new_started_at": step.started_at,
+            "new_finished_at": step.finished_at,
+        }
+        for step in changes.steps
+    ]
+    await connection.execute(statements.step, rows)
+
+
+def _renamed(row: ExecutionRow, key: str) -> dict[str, Any]:
+    found = {f"new_{name}": value for name, value in asdict(row).items()}
+    found[f"of_{key}"] = found.pop(f"new_{key}")
+    for fixed in ("namespace", "name", "workflow", "definition"):
+        del found[f"new_{fixed}"]
+    return found
+
+
+def new_execution(start: ev.Created | ev.Rejected) -> dict[str, Any]:
+    """The row with which an execution begins; the advance that makes it fills in the rest."""
+    return {
+        "uid": start.uid,
+        "namespace": start.namespace,
+        "name": start.name,
+        "workflow": start.workflow,
+        "definition": start.definition if isinstance(start, ev.Created) else None,
+        "seq": 0,
+        "phase": "Pending",
+        "reason": "",
+        "message": "",
+        "suspended": False,
+        "done": 0,
+        "total": 0,
+        "created_at": 0.0,
+        "changed_at": 0.0,
+    }

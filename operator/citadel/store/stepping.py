@@ -1,0 +1,63 @@
+"""One advance around the pure engine, which gets values as it asks for them; the same for any database."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from citadel.core import events as ev
+from citadel.core.advance import Outcome, advance
+from citadel.core.jsonvalues import Json
+from citadel.core.plan import Plan
+from citadel.core.state import State
+from citadel.core.values import MissingValues, Stored, Values, decode
+from citadel.store.journal import CorruptJournal
+
+#: Loads the JSON of digests; leaves out what there is not.
+Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Json]]]
+
+
+async def step_forward(
+    uid: str,
+    state: State,
+    facts: Sequence[ev.Event],
+    now: float,
+    load: Load,
+    *,
+    plan: Plan | None = None,
+    claim: str | None = None,
+) -> tuple[Outcome, dict[str, bytes]]:
+    """What an advance does, and the values it makes (digest -> canonical JSON). Raises CorruptJournal."""
+    loaded: dict[str, Json] = {}
+    while True:
+        values = Values(loaded=loaded)
+        try:
+            return advance(state, facts, now, values, plan=plan, claim=claim), values.made
+        except MissingValues as missing:
+            loaded.update(await _load(uid, missing.digests, load))
+
+
+async def assignment_values(uid: str, state: State, step: str | None, load: Load) -> dict[str, Json]:
+    """The JSON of every digest that the payload of `step` names, its own included. Raises CorruptJournal."""
+    if step is None:
+        return {}
+    payload = state.steps[step].payload
+    found: dict[str, Json] = {}
+    content: Any = None
+    if isinstance(payload, Stored):
+        found.update(await _load(uid, frozenset((payload.digest,)), load))
+        content = found[payload.digest]
+    elif payload is not None:
+        content = payload.value
+    if content is not None:
+        arguments = (decode(argument) for argument in content["arguments"].values())
+        digests = frozenset(item.digest for item in arguments if isinstance(item, Stored)) - found.keys()
+        if digests:
+            found.update(await _load(uid, digests, load))
+    return found
+
+
+async def _load(uid: str, digests: frozenset[str], load: Load) -> Mapping[str, Json]:
+    found = await load(sorted(digests))
+    lacking = digests - found.keys()
+    if lacking:
+        raise CorruptJournal(uid, f"value {min(lacking)} is not in the journal")
+    return found

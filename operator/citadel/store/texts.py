@@ -1,0 +1,45 @@
+"""What comes in from sandboxes, made fit for a database before a transaction starts.
+
+Postgres refuses U+0000 and lone surrogates in texts; a fact that holds one would fail again at every retry.
+Texts for people are mended, values are refused.
+"""
+
+import re
+from dataclasses import replace
+from typing import TypeVar
+
+from citadel.core import events as ev
+from citadel.core.jsonvalues import check
+from citadel.core.values import Inline
+
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+E = TypeVar("E", bound=ev.Event)
+
+
+def mend(text: str) -> str:
+    """The text with U+FFFD for what a database refuses."""
+    return _UNFIT.sub("\ufffd", text)
+
+
+def fit(fact: E) -> E:
+    """The fact with its texts mended; raises InvalidValue when a value is not JSON that can be kept."""
+    match fact:
+        case ev.AttemptFailed() | ev.SandboxEnded() | ev.Rejected():
+            return replace(fact, failure=_fit_failure(fact.failure))
+        case ev.StopRequested():
+            return replace(fact, message=mend(fact.message), reason=mend(fact.reason))
+        case ev.AttemptSucceeded():
+            if isinstance(fact.output, Inline):
+                check(fact.output.value)
+        case ev.Created():
+            if isinstance(fact.inputs, Inline):
+                check(fact.inputs.value)
+    return fact
+
+
+def _fit_failure(failure: ev.Failure) -> ev.Failure:
+    texts = (failure.reason, failure.message, failure.traceback, failure.log_tail)
+    if not any(_UNFIT.search(text) for text in texts):
+        return failure
+    reason, message, traceback, log_tail = map(mend, texts)
+    return ev.Failure(reason, message, traceback, failure.exit_code, log_tail)
