@@ -1,0 +1,131 @@
+"""What tests do on a real cluster with Citadel installed on it."""
+
+import asyncio
+import os
+import subprocess
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from citadel.controller.executions import is_finished
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import Gone, Unavailable
+from citadel.kube.resources import CONFIGMAPS, EXECUTIONS, WORKFLOWS, Object
+
+CLUSTER_DIR = Path(os.environ.get("CITADEL_CLUSTER_DIR", Path.home() / ".cache/citadel/cluster"))
+SYSTEM = "citadel-system"
+SANDBOXES = "citadel-sandboxes"
+
+
+def kubeconfig() -> Path:
+    """The cluster that is meant: $KUBECONFIG, else the project's own node."""
+    return Path(os.environ.get("KUBECONFIG") or CLUSTER_DIR / "kubeconfig")
+
+
+def kubectl(*args: str, stdin: str | None = None, check: bool = True) -> str:
+    """What kubectl prints; fails the test with what it says when it fails."""
+    env = {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig()),
+        "PATH": f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(["kubectl", *args], input=stdin, capture_output=True, text=True, env=env)
+    assert not check or done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}"
+    return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+
+@dataclass
+class Cluster:
+    """One namespace of the cluster, and what tests do in it."""
+
+    kube: KubeClient
+    namespace: str
+
+    async def workflow(self, name: str, steps: Sequence[Mapping[str, Any]], **spec: Any) -> str:
+        """Creates a Workflow; returns its name."""
+        await self.kube.create(
+            WORKFLOWS,
+            {
+                "apiVersion": WORKFLOWS.api_version,
+                "kind": "Workflow",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"steps": list(steps), **spec},
+            },
+        )
+        return name
+
+    async def config_map(self, name: str, **data: str) -> str:
+        """Creates a ConfigMap; returns its name."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": self.namespace},
+        }
+        await self.kube.create(CONFIGMAPS, {**body, "data": data})
+        return name
+
+    async def execute(self, workflow: str, name: str | None = None, **spec: Any) -> str:
+        """Creates an Execution; returns its name."""
+        name = name or f"{workflow}-{uuid.uuid4().hex[:6]}"
+        await self.kube.create(
+            EXECUTIONS,
+            {
+                "apiVersion": EXECUTIONS.api_version,
+                "kind": "Execution",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"workflowRef": {"name": workflow}, **spec},
+            },
+        )
+        return name
+
+    async def get(self, name: str) -> Object:
+        """The Execution as it is."""
+        return await self.kube.get(EXECUTIONS, name, self.namespace)
+
+    async def until(self, name: str, condition: Any, seconds: float = 60.0) -> Object:
+        """The Execution once `condition(object)` holds, told by a watch; fails after `seconds`."""
+        last: Object = {}
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    last = await self.get(name)
+                    if condition(last):
+                        return last
+                    version = last["metadata"]["resourceVersion"]
+                    try:
+                        async for event in self.kube.watch(
+                            EXECUTIONS,
+                            self.namespace,
+                            resource_version=version,
+                            field_selector=f"metadata.name={name}",
+                        ):
+                            if event.type in ("ADDED", "MODIFIED"):
+                                last = event.object
+                                if condition(last):
+                                    return last
+                    except (Gone, Unavailable):
+                        continue
+        except TimeoutError:
+            pytest.fail(f"Execution {name} after {seconds:.0f} s: {last.get('status')}")
+
+    async def finished(self, name: str, seconds: float = 60.0) -> Object:
+        """The Execution once it has ended, however."""
+        return await self.until(name, is_finished, seconds)
+
+    async def run(self, workflow: str, seconds: float = 60.0, **spec: Any) -> dict[str, Any]:
+        """Executes a workflow to its end; returns the status."""
+        status: dict[str, Any] = (await self.finished(await self.execute(workflow, **spec), seconds))[
+            "status"
+        ]
+        return status
+
+
+def python(name: str, code: str, **modifiers: Any) -> dict[str, Any]:
+    """A python step; `args` become its `with`, since that is a keyword."""
+    run = {"runtime": "python", "code": code, **modifiers.pop("run", {})}
+    arguments = modifiers.pop("args", None)
+    return {"name": name, "run": run, **({"with": arguments} if arguments else {}), **modifiers}
