@@ -102,16 +102,6 @@ class SqlJournal:
         """The JSON of these digests of this execution."""
         return await self._connections.read(lambda connection: self._reader.values(connection, uid, digests))
 
-    async def unfinished(self) -> list[ExecutionRef]:
-        """Executions that have not ended."""
-
-        async def work(connection: AsyncConnection) -> list[ExecutionRef]:
-            rows = t.executions.c
-            query = select(rows.uid, rows.namespace, rows.name).where(rows.finished_at.is_(None))
-            return [ExecutionRef(*row) for row in await connection.execute(query)]
-
-        return await self._connections.read(work)
-
     async def due(self, limit: int) -> list[str]:
         """Advances executions whose time has come; see `Journal.due`."""
 
@@ -121,11 +111,9 @@ class SqlJournal:
         taken = []
         for uid in await self._connections.read(find):
             try:
+                work = Advancing(self._reader, self._statements, uid, due=True)
                 # Another worker may be at it, or have done it: then there is no row to lock.
-                if (
-                    await self._take_turn(uid, Advancing(self._reader, self._statements, uid, due=True))
-                    is not None
-                ):
+                if await self._take_turn(uid, work) is not None:
                     taken.append(uid)
             except JournalUnavailable:
                 raise
@@ -146,9 +134,8 @@ class SqlJournal:
         """Executions that have not ended, oldest first."""
 
         async def work(connection: AsyncConnection) -> list[ExecutionRef]:
-            return [
-                ExecutionRef(*row) for row in (await connection.execute(self._statements.unfinished)).all()
-            ]
+            rows = await connection.execute(self._statements.unfinished)
+            return [ExecutionRef(*row) for row in rows.all()]
 
         return await self._connections.read(work)
 

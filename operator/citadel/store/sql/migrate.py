@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -37,8 +35,6 @@ def run(env: Mapping[str, str] = os.environ) -> None:
         url = parse_url(database_url(env))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    # It announces its own plugins, a line each.
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     engine = create_engine(
         url, connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "citadel-migrate"}
     )
@@ -66,6 +62,11 @@ def migrate(engine: Engine, passwords: Mapping[str, str] | None, say: Callable[[
 
 def upgrade(connection: Connection) -> None:
     """Runs the migrations that this database lacks, in the transaction of `connection`."""
+    # On import it announces its own plugins, a line each.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
