@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from citadel.store.journal import JournalUnavailable
+
 log = logging.getLogger(__name__)
 
 #: Why a process is not ready, or None when it is.
@@ -37,6 +39,19 @@ def health_app(registry: CollectorRegistry, ready: Ready, alive: Ready | None = 
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
     return app
+
+
+def answering(ping: Callable[[], Awaitable[None]]) -> Ready:
+    """Ready when the journal answers."""
+
+    async def ready() -> str | None:
+        try:
+            await ping()
+        except JournalUnavailable as error:
+            return f"the journal is unavailable: {error}"
+        return None
+
+    return ready
 
 
 async def serve(

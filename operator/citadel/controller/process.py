@@ -25,7 +25,7 @@ from citadel.kube.lease import Lease, identity_of
 from citadel.kube.metrics import Metrics
 from citadel.kube.resources import NODES, SERVICES
 from citadel.render.pod import Site
-from citadel.serving import forever, health_app, run_process, serve
+from citadel.serving import answering, forever, health_app, run_process, serve
 from citadel.settings import Settings
 from citadel.store.sql.database import Database, open_database
 
@@ -59,7 +59,7 @@ async def main(stop: asyncio.Event) -> None:
                 "nothing was heard of the API server for long" if ages and min(ages) > DEAF_SECONDS else None
             )
 
-        await serve(stack, health_app(registry, database.ping, alive), settings.health_port)
+        await serve(stack, health_app(registry, answering(database.ping), alive), settings.health_port)
         identity = identity_of(settings.pod_name, settings.pod_uid)
         lease = Lease(kube, settings.namespace, LEASE_NAME, identity, on_change=metrics.leading)
 

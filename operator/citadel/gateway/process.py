@@ -9,7 +9,7 @@ from citadel.gateway.limits import LimitedServer
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.gateway.tokens import TokenVerifier
-from citadel.serving import forever, health_app, run_process, serve, server_tls
+from citadel.serving import answering, forever, health_app, run_process, serve, server_tls
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
@@ -32,10 +32,8 @@ async def main(stop: asyncio.Event) -> None:
         verifier = TokenVerifier(database.keys.get, settings.sandbox_namespace)
         gateway = Gateway(database.journal, database.sandboxes, verifier, waker)
 
-        async def ready() -> str | None:
-            return await database.ping()
-
-        await serve(stack, health_app(CollectorRegistry(), ready), settings.health_port)
+        health = health_app(CollectorRegistry(), answering(database.ping))
+        await serve(stack, health, settings.health_port)
         server = LimitedServer(Routes(gateway).handle, access_log=None)
         loop = asyncio.get_running_loop()
         listening = await loop.create_server(

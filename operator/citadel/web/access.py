@@ -1,7 +1,7 @@
 """Who is asking, and may they: both are the cluster's answers (TokenReview, SubjectAccessReview).
 
-A client certificate is accepted as the API server accepts one: signed by the cluster's client CA, its common name
-the user and its organisations the groups.
+A client certificate is accepted as the API server accepts one: signed by the cluster's client CA, its common
+name the user and its organisations the groups.
 """
 
 import hashlib

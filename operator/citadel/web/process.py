@@ -10,7 +10,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.config import load_config
 from citadel.kube.metrics import Metrics
 from citadel.kube.resources import CONFIGMAPS
-from citadel.serving import forever, health_app, run_process, serve, server_tls
+from citadel.serving import answering, forever, health_app, run_process, serve, server_tls
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
@@ -30,7 +30,7 @@ async def main(stop: asyncio.Event) -> None:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
         kube = await stack.enter_async_context(KubeClient(load_config(), count=Metrics(registry).request))
-        await serve(stack, health_app(registry, database.ping), settings.health_port)
+        await serve(stack, health_app(registry, answering(database.ping)), settings.health_port)
         waker = Waker()
         routes = Routes(kube, database.journal, Access(kube), waker)
         tls = server_tls(str(settings.tls_dir))
