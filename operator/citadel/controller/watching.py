@@ -5,12 +5,17 @@ kopf's own state (annotations, finalizers, retries) is switched off: reconciling
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import aiohttp
 import kopf
 
 from citadel.kube.cache import Cache
+from citadel.kube.config import load_config
 from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
+
+LOGIN_LIFETIME = timedelta(minutes=30)
 
 
 class Key(NamedTuple):
@@ -127,5 +132,20 @@ class Watcher:
         self._add(key)
 
 
-def _login(**kwargs: Any) -> Any:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+async def _login(**_: Any) -> kopf.AiohttpSession:
+    """The way to the API server is our own client's: the same files, the same TLS rules."""
+    config = load_config()
+    token = await config.credentials.token()
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=config.tls or False),
+        headers={"Authorization": f"Bearer {token}"} if token else {},
+        proxy=config.proxy,
+    )
+    # Tokens rotate; kopf asks again then, and closes the session that it no longer uses.
+    expiration = datetime.now(UTC) + LOGIN_LIFETIME
+    return kopf.AiohttpSession(
+        server=config.server,
+        default_namespace=config.namespace,
+        aiohttp_session=session,
+        expiration=expiration,
+    )
