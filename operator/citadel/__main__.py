@@ -11,6 +11,9 @@ def main() -> None:
     """Runs one process of Citadel's control plane; configured by CITADEL_ variables."""
     level = os.environ.get("CITADEL_LOG_LEVEL", "INFO").upper()
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # One line per watch event, and one per plugin that was loaded.
+    for chatty in ("kopf", "alembic.runtime.plugins"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 @main.command()
