@@ -1,0 +1,90 @@
+"""The inputs a command line gives: `-i name=text`, `-i name:=JSON`, `--input-file name=path`.
+
+The same for a run in the cluster and on this machine. Must never guess: a text becomes a number, a boolean or
+a list only where the workflow's schema wants one.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from citadel.core.jsonvalues import InvalidValue, Json, normalise
+
+
+def given_inputs(
+    pairs: Iterable[str], files: Iterable[str], schema: Mapping[str, Any] | None
+) -> dict[str, Json]:
+    """The inputs by name; raises click.BadParameter. Whether they fit the schema is not asked here."""
+    given: dict[str, Json] = {}
+    for pair in pairs:
+        name, text = _split(pair, "-i", "name=value or name:=JSON")
+        if name.endswith(":"):
+            name = name[:-1]
+            value = _json(text, f"-i {name}")
+        else:
+            value = _typed(text, _wanted(schema, name))
+        _add(given, name, value, "-i")
+    for pair in files:
+        name, path = _split(pair, "--input-file", "name=path")
+        value = _typed(_read(path, name), _wanted(schema, name))
+        _add(given, name, value, "--input-file")
+    return given
+
+
+def _split(pair: str, option: str, expected: str) -> tuple[str, str]:
+    name, equals, rest = pair.partition("=")
+    if not equals or not name.rstrip(":"):
+        raise click.BadParameter(f"found {pair!r:.80}, expected {expected}", param_hint=option)
+    return name, rest
+
+
+def _add(given: dict[str, Json], name: str, value: Json, option: str) -> None:
+    if name in given:
+        raise click.BadParameter(f"input {name} is given twice", param_hint=option)
+    given[name] = value
+
+
+def _json(text: str, where: str) -> Json:
+    try:
+        return normalise(text.encode("utf-8", "surrogateescape"))
+    except InvalidValue as error:
+        raise click.BadParameter(f"found {text!r:.80}, expected JSON: {error}", param_hint=where) from None
+
+
+def _read(path: str, name: str) -> str:
+    try:
+        return Path(path).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise click.BadParameter(f"input {name}: {path}: {why}", param_hint="--input-file") from None
+
+
+def _wanted(schema: Mapping[str, Any] | None, name: str) -> frozenset[str]:
+    """The JSON types that the schema allows for an input; empty when it does not say."""
+    properties = (schema or {}).get("properties")
+    declared = properties.get(name) if isinstance(properties, dict) else None
+    for _ in range(8):
+        reference = declared.get("$ref") if isinstance(declared, dict) else None
+        if not isinstance(reference, str) or "type" in declared:
+            break
+        declared = _resolved(schema, reference)
+    types = declared.get("type") if isinstance(declared, dict) else None
+    return frozenset(types if isinstance(types, list) else [types] if isinstance(types, str) else [])
+
+
+def _resolved(schema: Any, reference: str) -> Any:
+    for key in reference.removeprefix("#/").split("/"):
+        schema = schema.get(key) if isinstance(schema, dict) else None
+    return schema
+
+
+def _typed(text: str, wanted: frozenset[str]) -> Json:
+    """The text, or the JSON in it where no string is wanted. What is neither, the schema refuses by name."""
+    if not wanted or "string" in wanted:
+        return text
+    try:
+        return normalise(text.encode("utf-8", "surrogateescape"))
+    except InvalidValue:
+        return text
