@@ -1,4 +1,4 @@
-"""`citadel-operator PROCESS`: the processes of the control plane, each its own Deployment of the same image."""
+"""`citadel-operator PROCESS`: the processes of the control plane, all of them from the same image."""
 
 import logging
 import os
