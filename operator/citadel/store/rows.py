@@ -78,6 +78,18 @@ class Changes:
     notices: tuple[Notice, ...]
 
 
+_OBSERVED = frozenset(("status", "pod_uid", "waiting"))
+_STATUSES = frozenset(("wanted", "live", "draining", "gone"))
+
+
+def check_observation(changes: Mapping[str, object]) -> None:
+    """Raises ValueError for what nobody may set of a sandbox's row by observing it."""
+    if changes.keys() - _OBSERVED or changes.get("status", "gone") not in _STATUSES:
+        raise ValueError(
+            f"found {changes}, expected some of {sorted(_OBSERVED)}, status of {sorted(_STATUSES)}"
+        )
+
+
 def changes(before: State, outcome: Outcome, now: float) -> Changes:
     """The rows that follow from `outcome`, an advance of `before` at `now`."""
     state = outcome.state
@@ -196,7 +208,11 @@ def _delivered(state: State, events: tuple[ev.Event, ...]) -> Iterator[str]:
     """A delivery stays until its attempt ends: a runner whose answer was lost asks for it again."""
     for event in events:
         match event:
-            case ev.AttemptSucceeded() | ev.AttemptFailed() | ev.SandboxEnded():
+            case ev.AttemptSucceeded() | ev.AttemptFailed():
+                assert state.plan is not None
+                if state.plan.steps[event.step].has_references:
+                    yield event.sandbox
+            case ev.SandboxEnded():
                 yield event.sandbox
             case ev.Finished():
                 yield from state.sandboxes

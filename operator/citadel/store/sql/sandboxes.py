@@ -7,12 +7,10 @@ from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.journal import Delivery, Notice, SandboxRow
+from citadel.store.rows import check_observation
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices
 from citadel.store.sql.engine import Connections, now
-
-_OBSERVED = frozenset(("status", "pod_uid", "waiting"))
-_STATUSES = frozenset(("wanted", "live", "draining", "gone"))
 
 
 class SqlSandboxes:
@@ -34,11 +32,7 @@ class SqlSandboxes:
 
     async def observe(self, name: str, **changes: Any) -> None:
         """Sets `status`, `pod_uid`, `waiting` of a row; a row never goes back from gone or draining."""
-        unknown = changes.keys() - _OBSERVED
-        if unknown or changes.get("status", "gone") not in _STATUSES:
-            raise ValueError(
-                f"found {changes}, expected some of {sorted(_OBSERVED)}, status of {sorted(_STATUSES)}"
-            )
+        check_observation(changes)
         row = and_(t.sandboxes.c.name == name, t.sandboxes.c.status != "gone")
         if changes.get("status") in ("wanted", "live"):
             row = and_(row, t.sandboxes.c.status != "draining")

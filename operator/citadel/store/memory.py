@@ -1,0 +1,197 @@
+"""The journal in memory: for the local runner, and for tests of what stands on one. Ends with its process.
+
+It does what the databases do, by the same pure functions, and imports none of them.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakValueDictionary
+
+from citadel.core import events as ev
+from citadel.core.advance import Outcome
+from citadel.core.decide import wake_at
+from citadel.core.jsonvalues import Json
+from citadel.core.plan import Plan, compile_definition
+from citadel.core.state import State
+from citadel.store.journal import (
+    Advance,
+    ExecutionRef,
+    ExecutionUnknown,
+    LogChunk,
+    Notice,
+)
+from citadel.store.memory_sandboxes import MemorySandboxes
+from citadel.store.notices import Hub
+from citadel.store.rows import changes
+from citadel.store.stepping import assignment_values, step_forward
+from citadel.store.texts import fit, mend
+
+log = logging.getLogger(__name__)
+
+PUT_OFF_SECONDS = 60.0
+
+
+@dataclass
+class _Execution:
+    """What there is of one execution."""
+
+    state: State = field(default_factory=State)
+    log: list[tuple[ev.Event, float]] = field(default_factory=list)
+    values: dict[str, bytes] = field(default_factory=dict)
+    chunks: dict[tuple[str, int, int], LogChunk] = field(default_factory=dict)
+    changed_at: float = 0.0
+    wake_at: float | None = None
+
+
+class MemoryJournal:
+    """`Journal` over dictionaries; `sandboxes` are its rows."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._hub = Hub()
+        self._executions: dict[str, _Execution] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.sandboxes = MemorySandboxes(self._hub, clock)
+
+    async def advance(
+        self,
+        uid: str,
+        facts: Sequence[ev.Event] = (),
+        *,
+        claim: str | None = None,
+        definition: Mapping[str, Any] | None = None,
+        outputs: Mapping[str, bytes] | None = None,
+    ) -> Advance:
+        """Appends facts and what follows from them; see `Journal.advance`."""
+        fitting = tuple(fit(fact) for fact in facts)
+        plan: Plan | None = None
+        for fact in fitting:
+            if isinstance(fact, ev.Created) and definition is not None:
+                plan = compile_definition(definition)
+                if plan.digest != fact.definition:
+                    raise ValueError(
+                        f"found a definition of digest {plan.digest}, expected {fact.definition}"
+                    )
+        turn = self._turns.setdefault(uid, asyncio.Lock())
+        async with turn:
+            found = self._executions.get(uid)
+            if found is None:
+                if not any(isinstance(fact, ev.Created | ev.Rejected) for fact in fitting):
+                    raise ExecutionUnknown(uid)
+                if plan is None and any(isinstance(fact, ev.Created) for fact in fitting):
+                    raise ValueError(f"execution {uid}: expected its definition together with Created")
+                found = _Execution()
+            advance = await self._advance(uid, found, fitting, claim, plan, dict(outputs or {}))
+            self._executions[uid] = found
+            return advance
+
+    async def _advance(
+        self,
+        uid: str,
+        found: _Execution,
+        facts: Sequence[ev.Event],
+        claim: str | None,
+        plan: Plan | None,
+        bodies: dict[str, bytes],
+    ) -> Advance:
+        at = max(self._clock(), found.changed_at)
+
+        async def load(digests: Sequence[str]) -> Mapping[str, Json]:
+            known = found.values | bodies
+            return {digest: json.loads(known[digest]) for digest in digests if digest in known}
+
+        outcome, made = await step_forward(uid, found.state, facts, at, load, plan=plan, claim=claim)
+        bodies |= made
+        values = await assignment_values(uid, outcome.state, outcome.step, load)
+        if outcome.events:
+            self._commit(found, outcome, at, bodies)
+        found.wake_at = wake_at(outcome.state, at)
+        return Advance(outcome.state, outcome.events, outcome.accepted, outcome.step, values)
+
+    def _commit(self, found: _Execution, outcome: Outcome, at: float, bodies: Mapping[str, bytes]) -> None:
+        follows = changes(found.state, outcome, at)
+        found.state = outcome.state
+        found.log += [(event, at) for event in outcome.events]
+        found.values |= bodies
+        found.changed_at = at
+        self.sandboxes.follow(follows)
+        self._hub.publish(follows.notices)
+
+    def _get(self, uid: str) -> _Execution:
+        found = self._executions.get(uid)
+        if found is None:
+            raise ExecutionUnknown(uid)
+        return found
+
+    async def read(self, uid: str) -> State:
+        """The state as last committed."""
+        return self._get(uid).state
+
+    async def values(self, uid: str, digests: Sequence[str]) -> dict[str, Json]:
+        """The JSON of these digests of this execution."""
+        found = self._executions.get(uid, _Execution()).values
+        return {digest: json.loads(found[digest]) for digest in digests if digest in found}
+
+    async def due(self, limit: int) -> list[str]:
+        """Advances executions whose time has come; see `Journal.due`."""
+        now = self._clock()
+        waiting = [
+            (found.wake_at, uid)
+            for uid, found in self._executions.items()
+            if found.wake_at is not None and found.wake_at <= now
+        ]
+        taken = []
+        for _, uid in sorted(waiting)[:limit]:
+            try:
+                await self.advance(uid)
+                taken.append(uid)
+            except Exception:
+                log.exception("execution %s cannot be advanced; trying again in %.0fs", uid, PUT_OFF_SECONDS)
+                self._get(uid).wake_at = now + PUT_OFF_SECONDS
+        return taken
+
+    async def unfinished(self) -> list[ExecutionRef]:
+        """Executions that have not ended, oldest first."""
+        return [
+            ExecutionRef(created.uid, created.namespace, created.name)
+            for found in self._executions.values()
+            if (created := found.state.created) is not None and found.state.finished is None
+        ]
+
+    async def append_logs(self, uid: str, chunks: Sequence[LogChunk]) -> None:
+        """Stores chunks; those already there change nothing."""
+        found = self._get(uid)
+        for chunk in chunks:
+            kept = replace(chunk, text=mend(chunk.text), at=mend(chunk.at))
+            found.chunks.setdefault((chunk.step, chunk.attempt, chunk.n), kept)
+        if chunks:
+            self._hub.publish([Notice("log", uid)])
+
+    async def logs(self, uid: str, after: Mapping[tuple[str, int], int], limit: int) -> list[LogChunk]:
+        """Chunks that follow `after`, in the order of their arrival."""
+        chunks = self._executions.get(uid, _Execution()).chunks.values()
+        news = (chunk for chunk in chunks if chunk.n > after.get((chunk.step, chunk.attempt), -1))
+        return [chunk for _, chunk in zip(range(limit), news, strict=False)]
+
+    def listen(self) -> AsyncIterator[Notice]:
+        """Notices as they come."""
+        return self._hub.listen()
+
+    async def forget(self, uids: Sequence[str]) -> None:
+        """Deletes all there is of these executions."""
+        for uid in uids:
+            self._executions.pop(uid, None)
+            self.sandboxes.forget(uid)
+
+    async def prune(self, older_than: float) -> int:
+        """Deletes executions that finished more than `older_than` seconds ago."""
+        limit = self._clock() - older_than
+        ended = ((uid, found.state.finished_at) for uid, found in self._executions.items())
+        old = [uid for uid, at in ended if at is not None and at < limit]
+        await self.forget(old)
+        return len(old)
