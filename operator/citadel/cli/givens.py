@@ -64,10 +64,10 @@ def _read(path: str, name: str) -> str:
 def _wanted(schema: Mapping[str, Any] | None, name: str) -> frozenset[str]:
     """The JSON types that the schema allows for an input; empty when it does not say."""
     properties = (schema or {}).get("properties")
-    declared = properties.get(name) if isinstance(properties, dict) else None
+    declared: Any = properties.get(name) if isinstance(properties, dict) else None
     for _ in range(8):
-        reference = declared.get("$ref") if isinstance(declared, dict) else None
-        if not isinstance(reference, str) or "type" in declared:
+        reference = declared.get("$ref") if isinstance(declared, dict) and "type" not in declared else None
+        if not isinstance(reference, str):
             break
         declared = _resolved(schema, reference)
     types = declared.get("type") if isinstance(declared, dict) else None
