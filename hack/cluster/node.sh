@@ -29,6 +29,13 @@ node_processes() {
   { ip netns pids $NETNS; find /sys/fs/cgroup -path '*kubepods*' -name cgroup.procs -exec cat {} +; } 2>/dev/null || true
 }
 
+# not_anothers: ends here if the node that runs on this machine belongs to another directory.
+not_anothers() {
+  local owner; owner=$(cat $RUN/owner 2>/dev/null) || owner=$CLUSTER_DIR
+  [ "$owner" = "$CLUSTER_DIR" ] || [ -z "$(ip netns pids $NETNS 2>/dev/null)" ] ||
+    fail "this machine runs a node of $owner: use it (export CITADEL_CLUSTER_DIR=$owner), or stop it first (CITADEL_CLUSTER_DIR=$owner make cluster-down)"
+}
+
 # unmount_under DIRECTORY...: the deepest first.
 unmount_under() {
   local dir
