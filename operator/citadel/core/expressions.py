@@ -13,7 +13,6 @@ items.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,8 +22,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_optional, ext_strings
 
-from citadel.core.cost import BUDGET, MAX_ITERATIONS, estimate, is_simple
-from citadel.core.jsonvalues import MAX_BYTES, MAX_DEPTH, Json, kind_of
+from citadel.core.cost import BUDGET, estimate, is_simple
+from citadel.core.diagnostics import diagnose, explain
+from citadel.core.jsonvalues import MAX_BYTES, MAX_DEPTH, Json
 from citadel.core.references import ROOTS, Chain, InvalidExpression, Read, chain_of, find_references
 from citadel.core.syntax import Node, Tree, decode
 
@@ -36,13 +36,6 @@ __all__ = ["Expression", "ExpressionError", "InvalidExpression", "Read", "compil
 
 MAX_SOURCE = 4096
 
-_DIAGNOSTIC = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
-_STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
-_OVERLOAD = re.compile(
-    r"overload(?:s found : |.* for ')(?P<function>[^'(]*)'?(?: applied to ')?(?P<types>\([^']*\))?"
-)
-_MISSING_KEY = re.compile(r'Key not found in map : "?(.*?)"?$')
-_WORDS = {"and": "&&", "or": "||", "not": "!"}
 
 #: What of a value an expression needs: everything (None), or some of an object's keys.
 _Needs: TypeAlias = "dict[str, _Needs] | None"
@@ -90,7 +83,7 @@ class Expression:
         try:
             result = self._program.eval(data=data)
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
-            raise ExpressionError(self._explain(str(error), scope)) from None
+            raise ExpressionError(explain(str(error), scope, self._chains)) from None
         if result.type() == cel.Type.ERROR:
             try:
                 message = str(result.value())
@@ -98,25 +91,8 @@ class Expression:
                 raise ExpressionError(
                     "the result is an optional; end the expression with .orValue(…), or .value()"
                 ) from None
-            raise ExpressionError(self._explain(message, scope))
+            raise ExpressionError(explain(message, scope, self._chains))
         return _Result().convert(result, 0)
-
-    def _explain(self, message: str, scope: Mapping[str, Json]) -> str:
-        message = _STATUS.sub("", _STATUS.sub("", message))
-        if "Iteration budget exceeded" in message:
-            return f"takes more than {MAX_ITERATIONS} iterations; do this in a step's code"
-        missing = _MISSING_KEY.search(message)
-        if missing is not None or message.startswith("Index error") or "SELECT to non-message" in message:
-            for chain in self._chains:
-                if explained := missing_key(scope, (chain.root.name, *chain.keys), chain.optional):
-                    return explained
-        if missing is not None:
-            return f"no such key: {missing[1]}"
-        if (overload := _OVERLOAD.search(message)) is not None:
-            return _explain_overload(overload["function"], overload["types"] or "")
-        if "SELECT to non-message" in message:
-            return "a field is read from a value that is not an object"
-        return message
 
 
 def compile_expression(source: str) -> Expression:
@@ -137,7 +113,7 @@ def compile_expression(source: str) -> Expression:
     try:
         program = _environment().compile(source)
     except RuntimeError as error:
-        raise _diagnose(source, str(error)) from None
+        raise diagnose(source, str(error)) from None
     needs: dict[str, _Needs] = {}
     for chain in references.chains:
         _add_need(needs, chain)
@@ -154,40 +130,6 @@ def compile_expression(source: str) -> Expression:
     )
 
 
-def missing_key(
-    scope: Mapping[str, Json], path: tuple[str | int, ...], optional: tuple[bool, ...]
-) -> str | None:
-    """Which key of a path does not exist in `scope`, in words; None when all do, or when the first missing
-    is optional.
-    """
-    value: object = scope
-    shown = ""
-    for position, key in enumerate(path):
-        inside = shown or "the scope"
-        shown = f"{shown}[{key}]" if isinstance(key, int) else f"{shown}.{key}" if shown else key
-        if isinstance(value, Mapping) and isinstance(key, str):
-            if key in value:
-                value = value[key]
-                continue
-            if position and optional[position - 1 : position] == (True,):
-                return None
-            if path[0] == "steps" and position == 2 and key in ("output", "error"):
-                return f"{shown} does not exist: the step is {value.get('status', 'not finished')}"
-            known = ", ".join(list(value)[:10]) + (", …" if len(value) > 10 else "")
-            return f"{shown} does not exist: {inside} has {known or 'nothing'}"
-        if isinstance(value, list) and isinstance(key, int):
-            if 0 <= key < len(value):
-                value = value[key]
-                continue
-            return f"{shown} does not exist: {inside} has {len(value)} items"
-        return f"{shown} does not exist: {inside} is {_article(kind_of(value))}"
-    return None
-
-
-def _article(kind: str) -> str:
-    return kind if kind == "null" else f"an {kind}" if kind[0] in "aio" else f"a {kind}"
-
-
 @cache
 def _environment() -> Env:
     return cel.NewEnv(
@@ -200,60 +142,7 @@ def _parse(source: str) -> Tree:
     try:
         return decode(_environment().compile(source, disable_check=True).serialize())
     except RuntimeError as error:
-        raise _diagnose(source, str(error)) from None
-
-
-def _diagnose(source: str, report: str) -> InvalidExpression:
-    if "recursion" in report:
-        return InvalidExpression("nested more than 32 levels deep, or more than 32 operators in a row")
-    found = _DIAGNOSTIC.search(report)
-    if found is None:
-        return InvalidExpression(_STATUS.sub("", report.splitlines()[0]))
-    line, column, message = int(found[1]), int(found[2]), found[3]
-    lines = source.splitlines(keepends=True)
-    offset = max(0, min(sum(len(text) for text in lines[: line - 1]) + column - 1, len(source)))
-    return InvalidExpression(_syntax_message(_STATUS.sub("", message), source, offset), offset)
-
-
-def _syntax_message(message: str, source: str, offset: int) -> str:
-    if (overload := _OVERLOAD.search(message)) is not None:
-        return _explain_overload(overload["function"], overload["types"] or "")
-    if (undeclared := re.search(r"undeclared reference to '([^']*)'", message)) is not None:
-        return f"found the unknown function {undeclared[1]}"
-    if not message.startswith("Syntax error: "):
-        return message
-    message = message.removeprefix("Syntax error: ").split(" expecting ")[0]
-    if "<EOF>" in message or offset >= len(source):
-        return "syntax error: the expression ends too early"
-    word = re.match(r"\w+|\S", source[offset:])
-    written = word[0] if word else source[offset]
-    if written == "=":
-        return "syntax error: found =, expected == to compare"
-    if written in _WORDS:
-        return f"syntax error: found {written}, expected {_WORDS[written]}"
-    if "token recognition error" in message and written in "'\"":
-        return "syntax error: found a string that does not end, or holds an unknown escape"
-    return f"syntax error: found {written} at character {offset + 1}"
-
-
-def _explain_overload(function: str, types: str) -> str:
-    types = types.strip("()").replace("int64", "int").replace("uint64", "uint")
-    if function == "<jump_condition>":
-        return "the condition of ?: is not true or false"
-    if function == "<iter_range>":
-        return "map, filter, all and exists need a list or an object to go through"
-    operator = function.strip("_@")
-    if set(types.split(", ")) == {"int", "double"}:
-        return (
-            f"no such overload: {types.replace(', ', f' {operator} ')}; CEL does not mix int and double:"
-            " write 1.5 + 1.0, or double(x)"
-        )
-    if function in ("_&&_", "_||_", "!_"):
-        return f"no such overload: {operator} takes true or false"
-    if function == "@in":
-        return "no such overload: in needs a list or an object on its right"
-    shown = f" for {types}" if types else ""
-    return f"no such overload: {operator}{shown}"
+        raise diagnose(source, str(error)) from None
 
 
 def _plain_path(root: Node) -> tuple[str | int, ...] | None:
@@ -307,7 +196,7 @@ class _Result:
                 self._take(4)
                 return found
             case int():
-                self._take(found.bit_length() * 30103 // 100_000 + 1)
+                self._take(max(found.bit_length() - 1, 0) * 30102 // 100_000 + 1)
                 return found
             case float():
                 if not math.isfinite(found):

@@ -11,52 +11,32 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeAlias
-from urllib.parse import unquote
+from typing import NoReturn
 
 import jsonschema_rs
 
-from citadel.core.cost import pattern_size
-from citadel.core.jsonvalues import InvalidValue, Json, canonical, check, join_path, kind_of
+from citadel.core.jsonvalues import InvalidValue, Json, canonical, check, join_path
+from citadel.core.schemas import (
+    InvalidSchema,
+    Path,
+    references_in,
+    resolve,
+    shown_path,
+    shown_value,
+    subschemas,
+    weigh,
+)
 
 __all__ = ["InputSchema", "InvalidInputs", "InvalidSchema", "compile_inputs"]
 
 MAX_SCHEMA_BYTES = 64 * 1024
-#: Subschemas (references followed) and pattern instructions that one value may have to be checked against.
-MAX_WEIGHT = 20_000
 #: Bytes of inputs times weight of the schema: about one second.
 MAX_WORK = 200_000_000
 MAX_MESSAGES = 20
-_REGEX_BYTES = 1024 * 1024
+_REGEX_BYTES = 256 * 1024
 
-_Path: TypeAlias = "tuple[str | int, ...]"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_SCHEMAS = (
-    "additionalProperties",
-    "contains",
-    "contentSchema",
-    "else",
-    "if",
-    "items",
-    "not",
-    "propertyNames",
-    "then",
-)
-_UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
-_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
 _CLOSED = ("additionalProperties", "patternProperties", "unevaluatedProperties")
-_REFUSED = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef", "$id", "$vocabulary")
-
-
-class InvalidSchema(ValueError):
-    """The schema cannot be used; `path` leads to the place inside it."""
-
-    def __init__(self, message: str, path: _Path = ()) -> None:
-        place = _shown(path)
-        super().__init__(f"{place}: {message}" if place else message)
-        self.message = message
-        self.path = path
 
 
 class InvalidInputs(ValueError):
@@ -84,7 +64,7 @@ class InputSchema:
             check(dict(given))
         except InvalidValue as error:
             raise InvalidInputs(
-                [str(InvalidValue(error.message, _shown(("inputs",)) + _suffix(error.path)))]
+                [str(InvalidValue(error.message, shown_path(("inputs",)) + _suffix(error.path)))]
             ) from None
         filled: dict[str, Json] = copy.deepcopy(dict(given))
         if len(canonical(filled)) * self._weight > MAX_WORK:
@@ -117,18 +97,18 @@ def compile_inputs(schema: Mapping[str, Json] | None) -> InputSchema:
         raise InvalidSchema(str(error)) from None
     root = copy.deepcopy(root)
     if root.get("type") != "object":
-        found = f"found {_found(root['type'])}" if "type" in root else "found nothing"
+        found = f"found {shown_value(root['type'])}" if "type" in root else "found nothing"
         raise InvalidSchema(f'{found}, expected "object": inputs are an object of named values', ("type",))
     if (dialect := root.get("$schema", _DIALECT)) not in (_DIALECT, f"{_DIALECT}#"):
-        raise InvalidSchema(f"found {_found(dialect)}, expected {_DIALECT}", ("$schema",))
-    weight = _Weigher(root).weigh(root, ())
+        raise InvalidSchema(f"found {shown_value(dialect)}, expected {_DIALECT}", ("$schema",))
+    weight = weigh(root)
     closed = root if any(keyword in root for keyword in _CLOSED) else {**root, "unevaluatedProperties": False}
     result = InputSchema(schema=root, _validator=_compile(closed, ()), _weight=weight)
     _check_defaults(root)
     return result
 
 
-def _compile(schema: Json, path: _Path) -> jsonschema_rs.Validator:
+def _compile(schema: Json, path: Path) -> jsonschema_rs.Validator:
     try:
         return jsonschema_rs.Draft202012Validator(
             schema,  # type: ignore[arg-type]
@@ -141,12 +121,12 @@ def _compile(schema: Json, path: _Path) -> jsonschema_rs.Validator:
         keyword = at[-1] if at else ""
         if error.kind.name == "format" and (keyword == "pattern" or "patternProperties" in at):
             message = (
-                f"found {_found(error.instance)}, expected a regular expression without look-around or"
-                " back-references that compiles to at most 1 MiB"
+                f"found {shown_value(error.instance)}, expected a regular expression without look-around or"
+                " back-references that compiles to at most 256 KiB"
             )
         elif keyword == "type":
             kinds = "array, boolean, integer, null, number, object, string"
-            message = f"found {_found(error.instance)}, expected one of: {kinds}"
+            message = f"found {shown_value(error.instance)}, expected one of: {kinds}"
         else:
             message = error.message.splitlines()[0]
         raise InvalidSchema(message, (*path, *at)) from None
@@ -156,83 +136,6 @@ def _refuse_fetch(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is not part of the schema")
 
 
-class _Weigher:
-    """Counts the checks one value may meet, following references; refuses recursion and what is not local."""
-
-    def __init__(self, root: dict[str, Json]) -> None:
-        self.root = root
-        self.done: dict[str, float] = {}
-        self.open: list[str] = []
-
-    def weigh(self, schema: Json, path: _Path) -> float:
-        if not isinstance(schema, dict):
-            return 1
-        weight = 1.0
-        for keyword in _REFUSED:
-            if keyword in schema:
-                raise InvalidSchema(f"{keyword} is not supported", (*path, keyword))
-        for keyword in ("pattern", "patternProperties"):
-            patterns = schema.get(keyword)
-            for pattern in patterns if isinstance(patterns, dict) else [patterns]:
-                weight += pattern_size(pattern) if isinstance(pattern, str) else 0
-        enum = schema.get("enum")
-        weight += len(enum) if isinstance(enum, list) else 0
-        if "$ref" in schema:
-            weight += self._reference(schema["$ref"], (*path, "$ref"))
-        for at, below in _below(schema):
-            if at[0] not in ("$defs", "definitions"):
-                weight += self.weigh(below, (*path, *at))
-        if weight > MAX_WEIGHT:
-            raise InvalidSchema(f"too complex: one value may meet more than {MAX_WEIGHT} checks", path)
-        return weight
-
-    def _reference(self, reference: Json, path: _Path) -> float:
-        if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-            raise InvalidSchema(
-                f"found {_found(reference)}, expected a local reference like #/$defs/name", path
-            )
-        if reference in self.open:
-            raise InvalidSchema(
-                f"found {_found(reference)}, which leads back to itself: recursion is not supported", path
-            )
-        if reference not in self.done:
-            target, at = _resolve(self.root, reference)
-            if target is None:
-                raise InvalidSchema(f"found {_found(reference)}, which is not in the schema", path)
-            self.open.append(reference)
-            self.done[reference] = self.weigh(target, at)
-            self.open.pop()
-        return self.done[reference]
-
-
-def _below(schema: dict[str, Json]) -> Iterator[tuple[_Path, Json]]:
-    """The subschemas directly below, with the keys that lead to them."""
-    for keyword, value in schema.items():
-        if keyword in _SCHEMAS or keyword in _UNEVALUATED:
-            yield (keyword,), value
-        elif keyword in _LISTS and isinstance(value, list):
-            yield from (((keyword, index), item) for index, item in enumerate(value))
-        elif keyword in _MAPS and isinstance(value, dict):
-            yield from (((keyword, name), item) for name, item in value.items())
-
-
-def _resolve(root: dict[str, Json], reference: str) -> tuple[Json, _Path]:
-    """The place a local reference leads to; (None, ()) when it does not exist."""
-    node: Json = root
-    keys: list[str | int] = []
-    for part in unquote(reference).split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, dict) and key in node:
-            node = node[key]
-            keys.append(key)
-        elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
-            node = node[int(key)]
-            keys.append(int(key))
-        else:
-            return None, ()
-    return node, tuple(keys)
-
-
 def _fill(root: dict[str, Json], schema: Json, value: Json) -> None:
     """Sets the defaults of absent properties in place, wherever `properties`, `items`, `allOf` and `$ref`
     lead.
@@ -240,7 +143,7 @@ def _fill(root: dict[str, Json], schema: Json, value: Json) -> None:
     if not isinstance(schema, dict):
         return
     if isinstance(reference := schema.get("$ref"), str):
-        _fill(root, _resolve(root, reference)[0], value)
+        _fill(root, resolve(root, reference)[0], value)
     for part in _as_list(schema.get("allOf")):
         _fill(root, part, value)
     properties = schema.get("properties")
@@ -262,25 +165,25 @@ def _default(root: dict[str, Json], schema: Json) -> tuple[bool, Json]:
         if "default" in schema:
             return True, schema["default"]
         reference = schema.get("$ref")
-        schema = _resolve(root, reference)[0] if isinstance(reference, str) else None
+        schema = resolve(root, reference)[0] if isinstance(reference, str) else None
     return False, None
 
 
 def _check_defaults(root: dict[str, Json]) -> None:
     """Refuses a default that its own schema refuses: it would fail every execution."""
-    stack: list[tuple[_Path, Json]] = [((), root)]
+    stack: list[tuple[Path, Json]] = [((), root)]
     while stack:
         path, schema = stack.pop()
         if not isinstance(schema, dict):
             continue
-        stack.extend(((*path, *at), below) for at, below in _below(schema))
+        stack.extend(((*path, *at), below) for at, below in subschemas(schema))
         if "default" not in schema or not path:
             continue
         definitions: dict[str, Json] = {
             keyword: root[keyword] for keyword in ("$defs", "definitions") if keyword in root
         }
         if "$ref" in str(schema) and not all(
-            ref.startswith(("#/$defs/", "#/definitions/")) for ref in _refs(schema)
+            ref.startswith(("#/$defs/", "#/definitions/")) for ref in references_in(schema)
         ):
             continue
         default = copy.deepcopy(schema["default"])
@@ -290,20 +193,10 @@ def _check_defaults(root: dict[str, Json]) -> None:
             raise InvalidSchema(message, (*path, "default", *error.instance_path))
 
 
-def _refs(schema: dict[str, Json]) -> Iterator[str]:
-    stack: list[Json] = [schema]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            if isinstance(reference := node.get("$ref"), str):
-                yield reference
-            stack.extend(below for _, below in _below(node))
-
-
 def _messages(error: jsonschema_rs.ValidationError, schema: dict[str, Json]) -> Iterator[str]:
     """One error of the validator in our words: field, what was found, what was expected."""
-    place = _shown(("inputs", *error.instance_path))
-    found = _found(error.instance)
+    place = shown_path(("inputs", *error.instance_path))
+    found = shown_value(error.instance)
     match error.kind.as_dict() if error.kind.name != "referencing" else {}:
         case {"types": [*types]}:
             yield f"{place}: found {found}, expected {' or '.join(str(name) for name in types)}"
@@ -316,10 +209,10 @@ def _messages(error: jsonschema_rs.ValidationError, schema: dict[str, Json]) -> 
                 hint = f", expected only {known}" if known else ""
                 yield f"{join_path(place, str(name))}: found an input that is not declared{hint}"
         case {"options": [*options]}:
-            allowed = ", ".join(_found(item, False) for item in options[:20])
+            allowed = ", ".join(shown_value(item, False) for item in options[:20])
             yield f"{place}: found {found}, expected one of {allowed}"
         case {"expected_value": expected}:
-            yield f"{place}: found {found}, expected {_found(expected, False)}"
+            yield f"{place}: found {found}, expected {shown_value(expected, False)}"
         case {"pattern": str(pattern)}:
             yield f"{place}: found {found}, expected a match of {pattern}"
         case {"format": str(name)}:
@@ -328,23 +221,6 @@ def _messages(error: jsonschema_rs.ValidationError, schema: dict[str, Json]) -> 
             yield f"{place}: found {found}, expected {error.kind.name} {limit}"
         case _:
             yield f"{place}: found {found}, which {error.kind.name} refuses"
-
-
-def _found(value: object, kind: bool = True) -> str:
-    """A value as messages show it: short, with its type."""
-    try:
-        text = canonical(value).decode()  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        text = repr(value)
-    text = text if len(text) <= 60 else f"{text[:57]}…"
-    return f"{text} ({kind_of(value)})" if kind and not isinstance(value, str) and value is not None else text
-
-
-def _shown(path: _Path) -> str:
-    shown = ""
-    for key in path:
-        shown = join_path(shown, key)
-    return shown
 
 
 def _suffix(path: str) -> str:

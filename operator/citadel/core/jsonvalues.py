@@ -177,7 +177,7 @@ def _checked_digits(number: int, path: str) -> int:
     # 4,300 digits are at most 14,285 bits; asking for the digits of more is what has to be avoided.
     if number.bit_length() > 14_285 or (number.bit_length() > 14_280 and abs(number) >= 10**MAX_DIGITS):
         raise InvalidValue(f"holds an integer of more than {MAX_DIGITS} digits", path)
-    return number.bit_length() * 30103 // 100_000 + 1
+    return max(number.bit_length() - 1, 0) * 30102 // 100_000 + 1
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -8,6 +8,7 @@ and the variables of its own comprehensions: order and skipping of steps are der
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, field
 
 from citadel.core.syntax import (
@@ -26,6 +27,13 @@ ROOTS = ("inputs", "steps", "item", "index", "execution")
 ATTRIBUTES = ("output", "status", "error")
 _TYPES = frozenset(("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"))
 _NAMESPACES = frozenset(("optional", "strings"))
+_CALENDAR = frozenset(
+    ("Date", "DayOfMonth", "DayOfWeek", "DayOfYear", "FullYear", "Hours", "Minutes", "Month")
+) | {
+    "Milliseconds",
+    "Seconds",
+}
+_ZONE = re.compile(r"[+-]?\d\d:\d\d|[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}")
 _INDEXES = {"_[_]": False, "_?._": True, "_[?_]": True}
 
 
@@ -134,6 +142,11 @@ class _Visitor:
                     self.visit(argument, bound)
             case MapLiteral(message=message) if message:
                 self._refuse(f'found {message}{{}}, expected a map: {{"key": value}}', node)
+            case Call(function=function, target=target, arguments=(zone,)) if (
+                function in _CALENDAR and target
+            ):
+                self._zone(zone)
+                self.visit(target, bound)
             case Call(function="_-_", arguments=(left, right)):
                 self._subtraction(left, right, bound)
                 self.visit(left, bound)
@@ -175,6 +188,11 @@ class _Visitor:
                 node,
             )
         self.found.reads.add(Read(step, str(keys[1]), optional[0] or optional[1]))
+
+    def _zone(self, zone: Node) -> None:
+        """The library opens whatever file a time zone names: /dev/stdout would block for ever."""
+        if not (isinstance(zone, Constant) and isinstance(zone.value, str) and _ZONE.fullmatch(zone.value)):
+            self._refuse('a time zone is a literal like "Europe/Paris", "UTC" or "+02:00"', zone)
 
     def _subtraction(self, left: Node, right: Node, bound: frozenset[str]) -> None:
         """`steps.load-data.output` is steps.load minus data.output; nobody ever means that."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
+from citadel.core.diagnostics import missing_key
 from citadel.core.expressions import (
     MAX_SOURCE,
     Expression,
@@ -21,7 +22,6 @@ from citadel.core.expressions import (
     InvalidExpression,
     Read,
     compile_expression,
-    missing_key,
 )
 from citadel.core.jsonvalues import MAX_BYTES, MAX_DEPTH, Json, canonical, join_path
 
