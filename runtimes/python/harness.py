@@ -1,0 +1,355 @@
+"""The warm interpreter of the runtime `python`: it forks for each attempt, and the fork runs `main(**input)`.
+
+It is started with a Unix stream socket as file descriptor 3, by the shim or by `citadel run --local`:
+
+- `R` with four descriptors starts an attempt: request (JSON, read to its end), stdout, stderr, result. A fork
+  that already waits runs it, and writes `S` and the output's JSON, or `F` and a failure's JSON, to result.
+- `exited <code>` and a newline tells that the fork has ended; minus the signal's number if one killed it.
+- `N` asks for the next fork, when nothing of the last attempt is left. Then comes the next `R`.
+
+It must never run user code, nor read a request, in its own process: what one attempt does or knows is gone
+with its fork. It is not dumpable, so that user code, which has the same uid, can end it but not change it.
+Start-up time counts: nothing is imported at the top that CPython has not loaded anyway.
+"""
+
+import _socket
+import gc
+import os
+import select
+import sys
+
+CHANNEL = 3
+MODULE = "step"  # the name of the module that holds the user's code
+OUTPUT_BYTES = 1 << 20
+MAX_DEPTH = 64
+NUL_ESCAPE = "\\u0000"
+
+# Imported while nothing is asked of the harness, so that forks have them already.
+# fmt: off
+WARM = (
+    "json", "traceback", "types", "signal", "atexit", "contextlib", "re", "math", "datetime", "time", "collections",
+    "itertools", "functools", "random", "string", "io", "csv", "base64", "hashlib", "decimal", "statistics",
+    "dataclasses", "typing", "pathlib", "subprocess", "logging", "copy", "operator", "asyncio", "inspect",
+    "urllib.parse", "uuid",
+)
+# fmt: on
+
+
+class Failure(Exception):
+    """Why an attempt failed, as the protocol wants it."""
+
+    def __init__(self, reason, message, traceback=(), exit_code=None):
+        super().__init__(message)
+        self.wire = {"reason": reason, "message": message, "traceback": list(traceback)}
+        if exit_code is not None:
+            self.wire["exitCode"] = exit_code
+
+
+def serve():
+    """Run attempts until the other end closes."""
+    gc.disable()  # nothing here makes garbage, and a collection would unshare pages with the forks
+    set_dumpable(0)
+    channel = _socket.socket(fileno=CHANNEL)
+    if sys.flags.no_site:
+        import site
+
+        site.main()
+    waiting = list(reversed(WARM))
+    while True:
+        while waiting and not select.select([channel], [], [], 0)[0]:
+            __import__(waiting.pop())
+        gc.freeze()
+        # Ahead of its request: a fork takes a millisecond, while the last result is on its way.
+        child = os.fork()
+        if child == 0:
+            become_step(channel)
+        status = os.waitpid(child, 0)[1]
+        try:
+            channel.sendall(b"exited %d\n" % os.waitstatus_to_exitcode(status))
+        except OSError:
+            return
+        if channel.recv(1) != b"N":
+            return
+
+
+def set_dumpable(value):
+    """Let other processes of this uid look into this one (1), or not (0)."""
+    if sys.platform == "linux":
+        import _ctypes  # ctypes itself takes ten times as long to import
+
+        prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
+        if _ctypes.call_function(prctl, (4, value, 0, 0, 0)) != 0:  # PR_SET_DUMPABLE
+            raise OSError("PR_SET_DUMPABLE failed")
+
+
+def become_step(channel):
+    """In the fork: wait for a request, run it, write its result, end. Never returns."""
+    code = 70
+    try:
+        data, ancillary, _, _ = channel.recvmsg(1, _socket.CMSG_SPACE(4 * 4))
+        if data != b"R":
+            os._exit(0)  # nothing more to do
+        packed = ancillary[0][2]
+        request, stdout, stderr, result = (
+            int.from_bytes(packed[i : i + 4], sys.byteorder) for i in range(0, 16, 4)
+        )
+        channel.close()
+        os.setsid()
+        set_dumpable(1)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
+            os.dup2(source, target)
+        for descriptor in (null, stdout, stderr):
+            if descriptor > 2:
+                os.close(descriptor)
+        os.set_inheritable(result, False)
+        sys.stdout = sys.__stdout__ = text_stream(1)
+        sys.stderr = sys.__stderr__ = text_stream(2)
+        gc.enable()
+        body = attempt(read_request(request))
+        try:
+            while body:
+                body = body[os.write(result, body) :]
+        finally:
+            os.close(result)
+        import atexit
+
+        atexit._run_exitfuncs()
+        code = 0
+    except BaseException as error:  # the result has been written, or cannot be
+        print(f"harness: {type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        flush()
+        os._exit(code)
+
+
+def flush():
+    """Let what was printed leave; user code may have closed or replaced the streams."""
+    import contextlib
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def text_stream(descriptor):
+    """A stream whose lines leave at once; made anew, for the old one knows that its file could seek."""
+    return open(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def read_request(descriptor):
+    """The request's JSON, read to its end."""
+    import json
+
+    parts = []
+    while part := os.read(descriptor, 1 << 20):
+        parts.append(part)
+    os.close(descriptor)
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)  # integers stay exact
+    return json.loads(b"".join(parts))
+
+
+def attempt(request):
+    """Run one attempt; the bytes that tell its end."""
+    import json
+
+    try:
+        return b"S" + encode_output(run(request), request.get("outputBytes") or OUTPUT_BYTES)
+    except Failure as failure:
+        return b"F" + json.dumps(failure.wire).encode()
+
+
+def run(request):
+    """Run the user's code and return what main returned."""
+    import signal
+    import types
+
+    step = request["step"]
+    for variable in request.get("env") or ():
+        os.environ[variable["name"]] = variable["value"]
+    os.environ["CITADEL_STEP"] = sys.argv[0] = step
+    os.environ["CITADEL_ATTEMPT"] = str(request["attempt"])
+    filename = f"{step}.py"
+    code = compile_step(request["code"], filename, step)
+    module = sys.modules[MODULE] = types.ModuleType(MODULE)
+    module.__file__ = filename
+    # A cancellation comes as SIGTERM: as SystemExit it runs the user's finally blocks.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        exec(code, module.__dict__)  # noqa: S102
+        main = module.__dict__.get("main")
+        if not callable(main):
+            raise Failure("InvalidCode", f"step {step} defines no function main")
+        return call(main, request.get("input") or {}, step)
+    except Failure:
+        raise
+    except SystemExit as stop:
+        if stop.code is None or stop.code == 0:
+            return None
+        if isinstance(stop.code, int):
+            raise Failure("Error", f"exit code {stop.code}", exit_code=stop.code & 0xFF) from None
+        raise Failure("Error", text_of(stop.code), exit_code=1) from None
+    except BaseException as error:
+        raise Failure("Error", describe(error), user_traceback(error, filename)) from None
+
+
+def compile_step(source, filename, step):
+    """The code object; its lines are where tracebacks look for them."""
+    import linecache
+
+    linecache.cache[filename] = (len(source), None, [f"{line}\n" for line in source.split("\n")], filename)
+    try:
+        return compile(source, filename, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        line = (error.text or "").rstrip("\n")
+        where = f"line {error.lineno}, column {error.offset}"
+        shown = [f'  File "{filename}", line {error.lineno}']
+        if line:
+            shown += [f"    {line}", " " * (3 + (error.offset or 1)) + "^"]
+        quoted = f": {line.strip()}" if line.strip() else ""
+        raise Failure("InvalidCode", f"step {step}, {where}: {error.msg}{quoted}", shown) from None
+    except (ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise Failure("InvalidCode", f"step {step} cannot be compiled: {describe(error)}") from None
+
+
+def call(main, given, step):
+    """What main returns for these arguments; a coroutine is run to its end."""
+    import types
+
+    try:
+        value = main(**given)
+    except TypeError as error:
+        if error.__traceback__.tb_next is not None:
+            raise  # from within main
+        import inspect
+
+        try:
+            takes = str(inspect.signature(main))
+        except (TypeError, ValueError):
+            raise error from None
+        names = ", ".join(given)
+        raise Failure("InvalidCode", f"main() of step {step} takes {takes}, got ({names})") from None
+    if isinstance(value, types.CoroutineType):
+        import asyncio
+
+        return asyncio.run(value)
+    return value
+
+
+def describe(error):
+    """Type and message, as the last line of a traceback says it."""
+    text = text_of(error)
+    return f"{type_name(error)}: {text}" if text else type_name(error)
+
+
+def type_name(value):
+    kind = type(value)
+    own = kind.__module__ in ("builtins", MODULE)
+    return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def text_of(value):
+    try:
+        text = str(value)
+    except Exception as error:
+        text = f"<str() failed with {type(error).__name__}>"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def user_traceback(error, filename):
+    """The frames of the user's own code, with causes, as Python shows them, without what the message says."""
+    import traceback
+
+    inside = os.getcwd().rstrip("/") + "/"
+
+    def is_own(name):
+        return name == filename or (name.startswith(inside) and name != __file__)
+
+    def own(found):
+        found.stack = traceback.StackSummary.from_list([f for f in found.stack if is_own(f.filename)])
+        for other in [found.__cause__, found.__context__, *(getattr(found, "exceptions", None) or ())]:
+            if other is not None:
+                own(other)
+
+    formatted = traceback.TracebackException.from_exception(error, compact=True)
+    own(formatted)
+    lines = "".join(formatted.format()).splitlines()
+    if not hasattr(formatted, "exceptions") or not formatted.exceptions:
+        said = list(formatted.format_exception_only())
+        count = len("".join(said).splitlines())
+        lines = lines[:-count] if count else lines
+    return [text_of(line) for line in lines if line != "Traceback (most recent call last):"]
+
+
+def encode_output(value, limit):
+    """The output as JSON, or a Failure that names the place of what JSON cannot hold."""
+    import json
+
+    check_shape(value)
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        data = text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        refuse_offender(value, "output")
+        raise Failure("InvalidOutput", f"the output is not JSON: {error}") from None
+    if NUL_ESCAPE in text:
+        refuse_offender(value, "output")
+    if len(data) > limit:
+        said = f"the output is {len(data)} bytes of JSON, at most {limit} are allowed"
+        raise Failure("InvalidOutput", said)
+    return data
+
+
+def check_shape(value):
+    """Keys and depth, level by level: json.dumps would silently turn keys into strings."""
+    level, depth = [value], 0
+    while level:
+        inner = []
+        for container in level:
+            if isinstance(container, dict):
+                for key in container:
+                    if not isinstance(key, str):
+                        refuse_offender(value, "output")
+                items = container.values()
+            elif isinstance(container, (list, tuple)):
+                items = container
+            else:
+                continue
+            inner += [item for item in items if isinstance(item, (dict, list, tuple))]
+        depth += 1
+        if inner and depth > MAX_DEPTH - 1:
+            said = f"the output is nested deeper than {MAX_DEPTH} levels, or contains itself"
+            raise Failure("InvalidOutput", said)
+        level = inner
+
+
+def refuse_offender(value, path):
+    """Raise the Failure for the first thing in value that may not leave."""
+    if value is None or isinstance(value, bool | int):
+        return
+    if isinstance(value, str):
+        if "\0" in value:
+            raise Failure("InvalidOutput", f"{path} holds the character NUL")
+        if any(0xD800 <= ord(letter) <= 0xDFFF for letter in value):
+            raise Failure("InvalidOutput", f"{path} holds a lone surrogate, which is no character")
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise Failure("InvalidOutput", f"{path} is {value}, which JSON cannot hold")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                name = f"{path} has the key {text_of(repr(key))[:100]} ({type(key).__name__})"
+                raise Failure("InvalidOutput", f"{name}, expected a string")
+            refuse_offender(key, f"a key of {path}")
+            place = f"{path}.{key}" if key.isidentifier() else f"{path}[{text_of(repr(key))[:100]}]"
+            refuse_offender(item, place)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            refuse_offender(item, f"{path}[{index}]")
+    else:
+        raise Failure("InvalidOutput", f"{path} is a {type_name(value)}, which JSON cannot hold")
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,175 @@
+// The runner is the container of a sandbox that talks to the gateway: it registers, takes assignments, hands them to
+// the shim in the container main, and delivers results and logs. It never runs user code and never opens a file that
+// user code can write. docs/protocol.md is its contract.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"citadel.dev/runtimes/internal/logs"
+)
+
+// version is set at build time (-ldflags "-X main.version=…").
+var version = "dev"
+
+// Exit codes. The controller reads the pod's status; these tell a person which way it ended.
+const (
+	exitDone         = 0 // drained, no longer wanted, or terminated
+	exitError        = 1
+	exitUsage        = 2 // configuration or command line
+	exitShimGone     = 3 // the status of the container main says why
+	exitUnauthorized = 4
+)
+
+var errTerminated = errors.New("terminated")
+
+func main() {
+	log.SetFlags(log.LstdFlags | log.LUTC | log.Lmsgprefix)
+	log.SetPrefix("runner: ")
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == "install":
+		if err := install(os.Args[2]); err != nil {
+			logf("install: %v", err)
+			os.Exit(exitError)
+		}
+	case len(os.Args) == 2 && os.Args[1] == "version":
+		fmt.Println(version)
+	case len(os.Args) > 1:
+		fmt.Fprintln(os.Stderr, "usage: runner | runner install DIRECTORY | runner version")
+		os.Exit(exitUsage)
+	default:
+		config, err := configFromEnvironment()
+		if err != nil {
+			logf("%v", err)
+			os.Exit(exitUsage)
+		}
+		err = run(config)
+		logf("ends: %v", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+// config is the runner's environment.
+type config struct {
+	gateway   string // https://ip:port
+	ca        []byte // PEM
+	tokenFile string
+	address   string // where the shim connects
+}
+
+func configFromEnvironment() (config, error) {
+	c := config{
+		gateway:   strings.TrimSuffix(os.Getenv("CITADEL_GATEWAY"), "/"),
+		ca:        []byte(os.Getenv("CITADEL_CA")),
+		tokenFile: os.Getenv("CITADEL_TOKEN_FILE"),
+		address:   os.Getenv("CITADEL_SHIM_ADDRESS"),
+	}
+	if c.address == "" {
+		c.address = "127.0.0.1:7070"
+	}
+	switch {
+	case !strings.HasPrefix(c.gateway, "https://"):
+		return c, fmt.Errorf("CITADEL_GATEWAY is %q, expected https://<ip>:<port>", c.gateway)
+	case len(c.ca) == 0:
+		return c, errors.New("CITADEL_CA is empty, expected a PEM certificate")
+	case c.tokenFile == "":
+		return c, errors.New("CITADEL_TOKEN_FILE is empty, expected the path of the projected token")
+	}
+	return c, nil
+}
+
+// run serves until the sandbox's end, whose reason it returns.
+func run(c config) error {
+	listener, err := net.Listen("tcp4", c.address)
+	if err != nil {
+		return err
+	}
+	sandbox := newSandbox(listener)
+	ctx, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-terminated
+		stop(errTerminated)
+	}()
+
+	gateway, err := newGateway(c.gateway, c.ca)
+	if err != nil {
+		return err
+	}
+	keys, err := newKeys()
+	if err != nil {
+		return err
+	}
+	registered, err := enroll(ctx, gateway, c.tokenFile, keys)
+	if err != nil {
+		return causeOf(ctx, err)
+	}
+	bounds := registered.Limits
+	shipper := logs.NewShipper(logs.Limits{Chunk: bounds.LogChunkBytes, Attempt: bounds.AttemptLogBytes}, gateway.sendLogs)
+	shipping, stopShipping := context.WithCancel(context.Background())
+	defer stopShipping()
+	go shipper.Run(shipping)
+
+	s := newSession(gateway, keys, sandbox, shipper, bounds)
+	go s.heartbeats(ctx, stop)
+	err = causeOf(ctx, s.serve(ctx, registered.Assignment))
+	if !refusedWith(err, http.StatusUnauthorized) {
+		flushing, cancel := context.WithTimeout(context.Background(), flushWithin)
+		defer cancel()
+		shipper.Flush(flushing)
+	}
+	return err
+}
+
+// enroll registers, with the token as the kubelet has last rotated it.
+func enroll(ctx context.Context, g *gateway, tokenFile string, k *keys) (*registration, error) {
+	used := ""
+	for {
+		token, err := os.ReadFile(tokenFile)
+		if err != nil {
+			return nil, err
+		}
+		registered, err := g.register(ctx, strings.TrimSpace(string(token)), k.publicBase64())
+		if refusedWith(err, http.StatusUnauthorized) && string(token) != used {
+			used = string(token)
+			if again, readErr := os.ReadFile(tokenFile); readErr == nil && string(again) != used {
+				continue
+			}
+		}
+		return registered, err
+	}
+}
+
+// causeOf prefers why ctx ended over what that made of err.
+func causeOf(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func exitCode(err error) int {
+	switch {
+	case err == nil, errors.Is(err, errTerminated), refusedWith(err, http.StatusGone):
+		return exitDone
+	case errors.Is(err, errShimGone):
+		return exitShimGone
+	case refusedWith(err, http.StatusUnauthorized):
+		return exitUnauthorized
+	default:
+		return exitError
+	}
+}
+
+func logf(format string, args ...any) { log.Printf(format, args...) }

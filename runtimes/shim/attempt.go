@@ -1,0 +1,225 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"citadel.dev/runtimes/internal/wire"
+)
+
+const (
+	// exitWithin is how long a killed program may take to be reported.
+	exitWithin = 5 * time.Second
+)
+
+// errRunnerGone: nobody is there any more to take results.
+var errRunnerGone = errors.New("the runner's connection ended")
+
+// shim runs one attempt after another.
+type shim struct {
+	places    places
+	processes *reaper
+	tree      tree
+	harness   *harness // nil in the sandbox of a container step
+	out       *wire.Writer
+	cancels   <-chan wire.Cancel
+	lost      <-chan error // the runner's connection has ended
+}
+
+// exit is how a program ended: an exit code, or minus the number of a signal; lost when that cannot be known.
+type exit struct {
+	code int
+	lost bool
+}
+
+// endOf is what came from a channel of exits: nothing, when it was closed.
+func endOf(end exit, known bool) exit {
+	end.lost = end.lost || !known
+	return end
+}
+
+func exitOf(status syscall.WaitStatus) exit {
+	if status.Signaled() {
+		return exit{code: -int(status.Signal())}
+	}
+	return exit{code: status.ExitStatus()}
+}
+
+// loop runs assignments until the runner is gone, or the sandbox cannot be made clean.
+func (s *shim) loop(assigned <-chan []byte) error {
+	for {
+		select {
+		case err := <-s.lost:
+			return err
+		case request := <-assigned:
+			outcome, body, err := s.attempt(request)
+			if err != nil {
+				return err
+			}
+			if err := s.out.Write(wire.KindResult, append([]byte{byte(outcome)}, body...)); err != nil {
+				return err
+			}
+			if outcome.IsLast() {
+				return errors.New("the sandbox cannot be used again")
+			}
+		}
+	}
+}
+
+// attempt runs one assignment and leaves the sandbox clean, or says with its outcome that it could not.
+func (s *shim) attempt(request []byte) (wire.Outcome, []byte, error) {
+	var a wire.Assignment
+	if err := json.Unmarshal(request, &a); err != nil {
+		return 0, nil, fmt.Errorf("assignment: %w", err)
+	}
+	failure, usable := s.unfit(&a), true
+	var output []byte
+	if failure == nil {
+		var err error
+		if output, failure, usable, err = s.run(&a, request); err != nil {
+			return 0, nil, err
+		}
+		if err := s.prepare(usable); err != nil {
+			log.Printf("%s: %v", a.Step, err)
+			usable = false
+		}
+	}
+	outcome, body := wire.Succeeded, output
+	if failure != nil {
+		outcome = wire.Failed
+		var err error
+		if body, err = wire.Marshal(failure.Bounded()); err != nil {
+			return 0, nil, err
+		}
+	}
+	if !usable {
+		outcome = outcome.Last()
+	}
+	return outcome, body, nil
+}
+
+// unfit tells why this sandbox cannot run the assignment at all.
+func (s *shim) unfit(a *wire.Assignment) *wire.Failure {
+	switch {
+	case a.Action == wire.ActionRun && s.harness == nil:
+		return wire.Failf(wire.ReasonError, "this sandbox has no language runtime, so it cannot run code")
+	case a.Action == wire.ActionContainer && s.harness != nil:
+		return wire.Failf(wire.ReasonError, "this sandbox is a language runtime's, so it cannot run a command")
+	case a.Action != wire.ActionRun && a.Action != wire.ActionContainer:
+		return wire.Failf(wire.ReasonError, "this sandbox does not know the action %q", a.Action)
+	case a.Action == wire.ActionContainer && len(a.Command) == 0:
+		return wire.Failf(wire.ReasonError, "step %s has no command: a container step needs one", a.Step)
+	default:
+		return nil
+	}
+}
+
+// prepare makes the sandbox ready for the next step.
+func (s *shim) prepare(usable bool) error {
+	if err := s.tree.clear(); err != nil || !usable {
+		return err
+	}
+	if err := clean(s.places, s.tree.self == 1); err != nil || s.harness == nil {
+		return err
+	}
+	return s.harness.prepare()
+}
+
+// run runs the program to its end. usable is false when the harness is not to be trusted with another step.
+func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *wire.Failure, usable bool, err error) {
+	oomBefore := oomKills()
+	captured, err := newCapture(s.out, a.OutputBytes)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	defer captured.close()
+	var ended <-chan exit
+	if s.harness == nil {
+		ended, failure, err = s.startContainer(a, captured.stdout, captured.stderr)
+	} else {
+		ended, err = s.harness.run(request, captured.stdout, captured.stderr, captured.result)
+	}
+	captured.started()
+	if err != nil {
+		return nil, wire.Failf(wire.ReasonError, "%v", err), false, nil
+	}
+	if failure != nil {
+		return nil, failure, true, nil
+	}
+	end, by, err := s.await(a, ended)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	usable = !end.lost
+	if err := s.tree.clear(); err != nil { // children left behind hold the pipes open, and are no failure
+		log.Printf("%s: %v", a.Step, err)
+		usable = false
+	}
+	usable = captured.drain() && usable
+	if by == wire.ReasonTimeout {
+		return nil, wire.Failf(by, "ran longer than its timeout of %gs", *a.TimeoutSeconds), usable, nil
+	}
+	if s.harness == nil {
+		output, failure = containerVerdict(filepath.Join(s.places.tmp, outputName), end, a.OutputBytes)
+	} else {
+		output, failure = harnessVerdict(captured.said, end, a.OutputBytes)
+	}
+	if failure != nil && oomKills() > oomBefore {
+		failure = wire.Failf(wire.ReasonOOMKilled, "out of memory: the kernel killed a process of the step (%s)", failure.Message)
+	} else if failure != nil && by == wire.ReasonCancelled {
+		failure = wire.Failf(wire.ReasonCancelled, "cancelled while it ran (%s)", failure.Message)
+	}
+	return output, failure, usable, nil
+}
+
+// await waits for the program's end, and brings it about on timeout and cancellation, whichever comes first: by.
+func (s *shim) await(a *wire.Assignment, ended <-chan exit) (end exit, by wire.Reason, err error) {
+	var timeout, grace <-chan time.Time
+	if a.TimeoutSeconds != nil {
+		timer := time.NewTimer(wire.Seconds(*a.TimeoutSeconds))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	for {
+		select {
+		case end, known := <-ended:
+			return endOf(end, known), by, nil
+		case err := <-s.lost:
+			return exit{}, by, errors.Join(errRunnerGone, err, s.tree.clear())
+		case cancel := <-s.cancels:
+			if cancel.Step != a.Step || cancel.Attempt != a.Attempt {
+				continue // it came too late for another
+			}
+			if by == "" {
+				by = wire.ReasonCancelled
+				if err := s.tree.signal(syscall.SIGTERM); err != nil {
+					return exit{}, by, err
+				}
+			}
+			grace = time.After(wire.Seconds(cancel.GraceSeconds))
+		case <-timeout:
+			return s.kill(ended), wire.ReasonTimeout, nil
+		case <-grace:
+			return s.kill(ended), by, nil
+		}
+	}
+}
+
+// kill ends everything and waits until the program is reported as ended.
+func (s *shim) kill(ended <-chan exit) exit {
+	if err := s.tree.clear(); err != nil {
+		log.Printf("%v", err)
+		return exit{lost: true}
+	}
+	select {
+	case end, known := <-ended:
+		return endOf(end, known)
+	case <-time.After(exitWithin):
+		return exit{lost: true}
+	}
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// harness is the warm interpreter: it forks once for each attempt. It is not dumpable, so user code can end it but
+// not change it; with it ends the sandbox.
+type harness struct {
+	pid    int
+	socket *net.UnixConn
+	ended  chan exit // of the forks, in order; closed when its socket closes
+}
+
+// startHarness starts the command with our socket as its descriptor 3.
+func startHarness(processes *reaper, command []string, directory string) (*harness, error) {
+	path, err := exec.LookPath(command[0])
+	if err != nil {
+		return nil, fmt.Errorf("the harness cannot start: %w", err)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	theirs, ours := os.NewFile(uintptr(pair[1]), "harness"), os.NewFile(uintptr(pair[0]), "shim")
+	defer theirs.Close()
+	defer ours.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return nil, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	pid, _, err := processes.start(path, command, &syscall.ProcAttr{
+		Dir: directory, Env: os.Environ(), Files: []uintptr{null.Fd(), 1, 2, theirs.Fd()},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the harness %s cannot start: %w", path, err)
+	}
+	h := &harness{pid: pid, socket: conn.(*net.UnixConn), ended: make(chan exit, 1)}
+	go h.listen()
+	return h, nil
+}
+
+// listen takes the lines that the harness says: exited <code>.
+func (h *harness) listen() {
+	defer close(h.ended)
+	lines := bufio.NewScanner(h.socket)
+	for lines.Scan() {
+		word, rest, _ := strings.Cut(lines.Text(), " ")
+		code, err := strconv.Atoi(rest)
+		if word != "exited" || err != nil {
+			return
+		}
+		h.ended <- exit{code: code}
+	}
+}
+
+// run gives an attempt to the fork that waits for it: a request, and where to write. The files stay the caller's. A
+// harness that goes away ends the channel without a value.
+func (h *harness) run(request []byte, stdout, stderr, result *os.File) (<-chan exit, error) {
+	memory, err := requestFile(request)
+	if err != nil {
+		return nil, err
+	}
+	defer memory.Close()
+	rights := unix.UnixRights(int(memory.Fd()), int(stdout.Fd()), int(stderr.Fd()), int(result.Fd()))
+	if _, _, err := h.socket.WriteMsgUnix([]byte{'R'}, rights, nil); err != nil {
+		return nil, fmt.Errorf("the interpreter has ended: %w", err)
+	}
+	return h.ended, nil
+}
+
+// prepare asks for the next fork. Call it when nothing of the last attempt is left.
+func (h *harness) prepare() error {
+	_, err := h.socket.Write([]byte{'N'})
+	return err
+}
+
+// requestFile is a file in memory that holds the request: the harness itself never reads it, only the fork does, so
+// nothing of one step's input is left in the memory of the next.
+func requestFile(request []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("request", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "request")
+	if _, err := file.WriteAt(request, 0); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// clean removes what a step can leave outside its processes: files in the writable places, shared memory, message
+// queues and semaphores. It assumes that no process is left. What it cannot remove is an error: the sandbox is then
+// not given to another step.
+func clean(p places, container bool) error {
+	errs := []error{empty(p.work), empty(p.tmp)}
+	if container { // elsewhere these belong to the machine
+		for _, path := range []string{"/dev/shm", "/dev/mqueue"} {
+			if err := empty(path); !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+		if err := os.Truncate("/dev/termination-log", 0); err != nil && !closed(err) {
+			errs = append(errs, err)
+		}
+		errs = append(errs, removeSystemV())
+	}
+	return errors.Join(errs...)
+}
+
+// closed tells that a file is not there, or that this uid may not write it anyway.
+func closed(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS)
+}
+
+// removeSystemV removes System V shared memory, message queues and semaphores.
+func removeSystemV() error {
+	var errs []error
+	for _, kind := range []struct {
+		file   string
+		number uintptr
+	}{{"shm", unix.SYS_SHMCTL}, {"msg", unix.SYS_MSGCTL}, {"sem", unix.SYS_SEMCTL}} {
+		data, err := os.ReadFile("/proc/sysvipc/" + kind.file)
+		if err != nil {
+			continue // a kernel without it
+		}
+		for _, line := range strings.Split(string(data), "\n")[1:] {
+			fields := strings.Fields(line)
+			if len(fields) < 2 {
+				continue
+			}
+			id, err := strconv.Atoi(fields[1])
+			if err != nil {
+				continue
+			}
+			arguments := [3]uintptr{uintptr(id), unix.IPC_RMID, 0}
+			if kind.file == "sem" {
+				arguments = [3]uintptr{uintptr(id), 0, unix.IPC_RMID}
+			}
+			_, _, errno := unix.Syscall(kind.number, arguments[0], arguments[1], arguments[2])
+			if errno != 0 && errno != unix.EINVAL && errno != unix.EIDRM {
+				errs = append(errs, fmt.Errorf("System V %s %d: %w", kind.file, id, errno))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// oomKills is how many processes of this container the kernel has killed for want of memory, ever. On cgroup v1 a
+// killed child leaves no other trace: Kubernetes does not say OOMKilled then.
+func oomKills() int {
+	for _, file := range []string{"/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if count, found := counter(string(data), "oom_kill"); found {
+			return count
+		}
+	}
+	return 0
+}
+
+// counter finds `name value` among lines.
+func counter(text, name string) (int, bool) {
+	for _, line := range strings.Split(text, "\n") {
+		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == name {
+			value, err := strconv.Atoi(fields[1])
+			return value, err == nil
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"citadel.dev/runtimes/internal/jsontext"
+	"citadel.dev/runtimes/internal/wire"
+)
+
+// containerVerdict is a container step's output or failure, from its exit code and the file it wrote.
+func containerVerdict(path string, end exit, limit int) ([]byte, *wire.Failure) {
+	if end.lost || end.code != 0 {
+		return nil, exitFailure(end)
+	}
+	data, failure := readOutput(path, limit)
+	if failure != nil {
+		return nil, failure
+	}
+	if err := jsontext.Check(data); err != nil {
+		return nil, wire.Failf(wire.ReasonInvalidOutput, "CITADEL_OUTPUT is %v", err)
+	}
+	return data, nil
+}
+
+// harnessVerdict is a code step's output or failure, from what its fork said. User code may have said it.
+func harnessVerdict(said []byte, end exit, limit int) ([]byte, *wire.Failure) {
+	if len(said) > 0 && said[0] == 'F' {
+		if failure, err := wire.ParseFailure(said[1:]); err == nil {
+			return nil, failure
+		}
+	}
+	switch {
+	case end.lost:
+		return nil, wire.Failf(wire.ReasonError, "the step ended the interpreter that ran it")
+	case end.code != 0:
+		return nil, exitFailure(end)
+	case len(said) == 0 || said[0] != 'S':
+		return nil, wire.Failf(wire.ReasonError, "the process ended before main returned")
+	case len(said)-1 > limit:
+		return nil, tooLarge(len(said)-1, limit)
+	}
+	if err := jsontext.Check(said[1:]); err != nil {
+		return nil, wire.Failf(wire.ReasonInvalidOutput, "the output is %v", err)
+	}
+	return said[1:], nil
+}
+
+func exitFailure(end exit) *wire.Failure {
+	switch {
+	case end.lost:
+		return wire.Failf(wire.ReasonError, "the process could not be ended")
+	case end.code < 0:
+		failure := wire.Failf(wire.ReasonError, "killed by %s", unix.SignalName(syscall.Signal(-end.code)))
+		code := 128 - end.code // as a shell counts
+		failure.ExitCode = &code
+		return failure
+	default:
+		failure := wire.Failf(wire.ReasonError, "exit code %d", end.code)
+		failure.ExitCode = &end.code
+		return failure
+	}
+}
+
+func tooLarge(size, limit int) *wire.Failure {
+	return wire.Failf(wire.ReasonInvalidOutput, "the output is %d bytes of JSON, at most %d are allowed", size, limit)
+}

@@ -1,0 +1,160 @@
+"""Real runners and shims, built once, started as in a pod: the shim is process 1 of namespaces of its own, has no
+rights, and its writable places are memory. Nothing of them outlives a test."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from component.runtimes.gateway import Gateway, self_signed
+
+RUNTIMES = Path(__file__).parents[3] / "runtimes"
+HARNESS = RUNTIMES / "python" / "harness.py"
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Iterator[Path]:
+    """A directory that every user may read, with runner, shim and harness."""
+    directory = Path(tempfile.mkdtemp(prefix="citadel-runtimes-"))
+    directory.chmod(0o755)
+    subprocess.run(
+        ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{directory}/", "./runner", "./shim"],
+        cwd=RUNTIMES,
+        env=os.environ | {"CGO_ENABLED": "0"},
+        check=True,
+    )
+    shutil.copy(HARNESS, directory)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    return self_signed(tmp_path_factory.mktemp("tls"))
+
+
+def interpreter() -> str:
+    """A Python that a user without rights can run."""
+    for candidate in (sys.executable, "/usr/bin/python3"):
+        path = Path(candidate).resolve()
+        if all(parent.stat().st_mode & 0o005 == 0o005 for parent in path.parents):
+            return str(path)
+    raise FileNotFoundError("no Python that other users may run")
+
+
+@dataclass
+class Sandbox:
+    """The two containers of a pod."""
+
+    runner: asyncio.subprocess.Process
+    main: asyncio.subprocess.Process
+
+
+class Site:
+    """A gateway's double that can go away and come back at its address, and sandboxes that know it."""
+
+    def __init__(self, binaries: Path, tls: tuple[ssl.SSLContext, str], directory: Path) -> None:
+        self.binaries, self.tls, self.directory = binaries, tls, directory
+        self.gateway = Gateway()
+        self.sandboxes: list[Sandbox] = []
+        self.started: web.AppRunner | None = None
+
+    async def open(self) -> None:
+        """Serve, at the same port as before."""
+        self.started = web.AppRunner(self.gateway.app(), handler_cancellation=True, shutdown_timeout=0.1)
+        await self.started.setup()
+        place = web.TCPSite(self.started, "127.0.0.1", self.gateway.port, ssl_context=self.tls[0])
+        await place.start()
+        self.gateway.port = self.started.addresses[0][1]
+
+    async def close(self) -> None:
+        """Be away: connections break, new ones are refused."""
+        if self.started:
+            await self.started.cleanup()
+            self.started = None
+
+    async def start(self, *command: str, token: str = "the-token") -> Sandbox:
+        """Start a sandbox; command is the harness's, none for a container step's."""
+        (self.directory / "token").write_text(token)
+        port = free_port()
+        environment = {"PATH": os.environ["PATH"], "CITADEL_SHIM_ADDRESS": f"127.0.0.1:{port}"}
+        runner = await asyncio.create_subprocess_exec(
+            self.binaries / "runner",
+            env=environment
+            | {
+                "CITADEL_GATEWAY": f"https://127.0.0.1:{self.gateway.port}",
+                "CITADEL_CA": self.tls[1],
+                "CITADEL_TOKEN_FILE": str(self.directory / "token"),
+            },
+        )
+        work, tmp = self.binaries / "work", self.binaries / "tmp"
+        work.mkdir(exist_ok=True)
+        tmp.mkdir(exist_ok=True)
+        mounts = "; ".join(f"mount -t tmpfs -o mode=1777 none {place}" for place in (work, tmp, "/dev/shm"))
+        mounts += "; if [ -d /dev/mqueue ]; then mount -t tmpfs -o mode=1777 none /dev/mqueue; fi"
+        drop, user = "", ["--user", "--map-root-user"]
+        if os.geteuid() == 0:
+            drop = "setpriv --reuid=65533 --regid=65533 --clear-groups --no-new-privs --bounding-set=-all"
+            user = []
+        main = await asyncio.create_subprocess_exec(
+            *["unshare", *user, "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--ipc"],
+            *["sh", "-ec", f'{mounts}; exec {drop} "$@"', "sh", str(self.binaries / "shim"), *command],
+            env=environment | {"CITADEL_WORK_DIR": str(work), "CITADEL_TMP_DIR": str(tmp), "FROM_IMAGE": "yes"},
+        )
+        sandbox = Sandbox(runner, main)
+        self.sandboxes.append(sandbox)
+        return sandbox
+
+    async def python(self) -> Sandbox:
+        """A sandbox of the runtime python."""
+        return await self.start(interpreter(), "-I", "-S", "-B", "-X", "utf8", str(self.binaries / "harness.py"))
+
+    async def end(self) -> None:
+        for sandbox in self.sandboxes:
+            for process in (sandbox.runner, sandbox.main):
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        await self.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def site(binaries: Path, tls: tuple[ssl.SSLContext, str], tmp_path: Path) -> AsyncIterator[Site]:
+    made = Site(binaries, tls, tmp_path)
+    await made.open()
+    yield made
+    await made.end()
+
+
+@pytest.fixture
+async def python(site: Site) -> Gateway:
+    """The gateway of one sandbox of the runtime python."""
+    await site.python()
+    return site.gateway
+
+
+@pytest.fixture
+async def container(site: Site) -> Gateway:
+    """The gateway of one sandbox for container steps."""
+    await site.start()
+    return site.gateway
+
+
+Start = Callable[[], Awaitable[Sandbox]]

@@ -1,0 +1,237 @@
+"""A gateway's double: it speaks docs/protocol.md over TLS to real runners, and remembers what they said."""
+
+import asyncio
+import datetime
+import ipaddress
+import json
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+Json = Any
+Key = tuple[str, int]
+LIMITS = {
+    "pollSeconds": 2,
+    "heartbeatSeconds": 2,
+    "logChunkBytes": 65536,
+    "attemptLogBytes": 10485760,
+    "outputBytes": 1048576,
+}
+
+
+def self_signed(directory: Path) -> tuple[ssl.SSLContext, str]:
+    """A server context for 127.0.0.1, and the PEM that a client trusts for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    (directory / "tls.crt").write_bytes(pem)
+    (directory / "tls.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "tls.crt", directory / "tls.key")
+    return context, pem.decode()
+
+
+@dataclass
+class Result:
+    """How an attempt ended, as the runner told it."""
+
+    outcome: str
+    body: Json
+    chunks: int
+    next: bool
+
+    @property
+    def output(self) -> Json:
+        assert self.outcome == "Succeeded", self.body
+        return self.body
+
+    @property
+    def failure(self) -> Json:
+        assert self.outcome == "Failed", self.body
+        return self.body
+
+
+@dataclass
+class Gateway:
+    """What the double knows. `refuse` maps the first part of a path to (status, reason, times left)."""
+
+    port: int = 0
+    public_key: str = ""
+    token: str = "the-token"
+    waiting: deque[Json] = field(default_factory=deque)
+    current: Json = None
+    results: dict[Key, Result] = field(default_factory=dict)
+    deliveries: list[Key] = field(default_factory=list)
+    logs: dict[Key, list[Json]] = field(default_factory=dict)
+    ended_logs: set[Key] = field(default_factory=set)
+    heartbeats: list[Json] = field(default_factory=list)
+    cancel: list[Json] = field(default_factory=list)
+    drain: bool = False
+    gone: bool = False
+    refuse: dict[str, list[Any]] = field(default_factory=dict)
+    log_requests: int = 0
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def assign(self, step: str, attempt: int = 1, **fields: Json) -> None:
+        """Queue an attempt; `code` makes it a run, `command` a container."""
+        action = "container" if "command" in fields else "run"
+        base = {"step": step, "attempt": attempt, "action": action, "language": "python", "code": None}
+        base |= {"command": None, "args": None, "env": [], "timeoutSeconds": None, "input": {}, "sealed": {}}
+        async with self.changed:
+            self.waiting.append(base | {"exclusive": False} | fields)
+            self.changed.notify_all()
+
+    async def run(self, step: str, attempt: int = 1, **fields: Json) -> Result:
+        """Queue an attempt and wait for its result."""
+        await self.assign(step, attempt, **fields)
+        return await self.result(step, attempt)
+
+    async def until(self, condition: Any, seconds: float = 30) -> None:
+        """Wait until condition() holds."""
+        async with self.changed, asyncio.timeout(seconds):
+            await self.changed.wait_for(condition)
+
+    async def result(self, step: str, attempt: int = 1, seconds: float = 30) -> Result:
+        """The result of an attempt, when it has come."""
+        await self.until(lambda: (step, attempt) in self.results, seconds)
+        return self.results[step, attempt]
+
+    async def log(self, step: str, attempt: int = 1, stream: str = "stdout") -> str:
+        """The complete log of an attempt, whose chunks must be in order."""
+        key = (step, attempt)
+        await self.until(lambda: key in self.results and self.results[key].chunks == len(self.logs.get(key, [])))
+        if self.results[key].chunks:
+            await self.until(lambda: key in self.ended_logs)
+        chunks = self.logs.get(key, [])
+        assert [chunk["n"] for chunk in chunks] == list(range(len(chunks)))
+        return "".join(chunk["text"] for chunk in chunks if chunk["stream"] == stream)
+
+    def take(self) -> Json:
+        """The assignment of the sandbox: the same one until its result is there."""
+        if self.current is None and self.waiting and not self.drain:
+            self.current = self.waiting.popleft()
+        return self.current
+
+    async def held(self, seconds: float, condition: Any) -> None:
+        try:
+            await self.until(condition, seconds)
+        except TimeoutError:
+            pass
+
+    async def register(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        assert body["protocol"] == 1
+        if body["token"] != self.token:
+            return error(401, "Unauthorized")
+        self.public_key = body["publicKey"]
+        return web.json_response(
+            {"session": "the-session", "sandbox": "s1", "limits": LIMITS, "assignment": self.take(), "new": 1}
+        )
+
+    async def poll(self, request: web.Request) -> web.Response:
+        await self.held(LIMITS["pollSeconds"], lambda: self.take() is not None or self.drain or self.gone)
+        return web.json_response({"assignment": self.take()})
+
+    async def deliver(self, request: web.Request) -> web.Response:
+        key = (request.match_info["step"], int(request.match_info["attempt"]))
+        body = await request.read()
+        if len(body) > LIMITS["outputBytes"] + 65536:
+            return error(413, "TooLarge")
+        wants_next = request.query.get("next") != "false"
+        async with self.changed:
+            self.deliveries.append(key)
+            recorded = key not in self.results
+            if recorded:
+                chunks = int(request.query["chunks"])
+                self.results[key] = Result(request.query["outcome"], json.loads(body), chunks, wants_next)
+                self.current = None
+            following = self.take() if wants_next else None
+            self.changed.notify_all()
+        return web.json_response({"recorded": recorded, "assignment": following})
+
+    async def store(self, request: web.Request) -> web.Response:
+        key = (request.match_info["step"], int(request.match_info["attempt"]))
+        body = await request.json()
+        async with self.changed:
+            self.log_requests += 1
+            stored = self.logs.setdefault(key, [])
+            stored += [chunk for chunk in body["chunks"] if chunk["n"] == len(stored) + body["chunks"].index(chunk)]
+            if body["last"]:
+                self.ended_logs.add(key)
+            self.changed.notify_all()
+        return web.json_response({"stored": len(stored) - 1})
+
+    async def heartbeat(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        async with self.changed:
+            self.heartbeats.append(body)
+            self.changed.notify_all()
+
+        def news() -> list[Json]:
+            told = (body.get("step"), body.get("attempt"), body.get("cancelling"))
+            return [c for c in self.cancel if (c["step"], c["attempt"], c["graceSeconds"]) != told]
+
+        await self.held(LIMITS["heartbeatSeconds"], lambda: news() or self.drain or self.gone)
+        if self.gone:
+            return error(410, "Gone")
+        return web.json_response({"cancel": news(), "drain": self.drain})
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Refusals that a test asked for, and the session."""
+        for path, refusal in self.refuse.items():
+            if request.path.startswith(path) and refusal[2] > 0:
+                refusal[2] -= 1
+                return error(refusal[0], refusal[1])
+        if request.path != "/v1/register" and request.headers.get("Authorization") != "Bearer the-session":
+            return error(401, "Unauthorized")
+        if self.gone:
+            return error(410, "Gone")
+        return await handler(request)
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[self.guard], client_max_size=32 << 20)
+        app.router.add_post("/v1/register", self.register)
+        app.router.add_post("/v1/poll", self.poll)
+        app.router.add_post("/v1/attempts/{step}/{attempt}/result", self.deliver)
+        app.router.add_post("/v1/attempts/{step}/{attempt}/logs", self.store)
+        app.router.add_post("/v1/heartbeat", self.heartbeat)
+        return app
+
+    async def change(self, **fields: Any) -> None:
+        """Set fields, and wake who waits for them."""
+        async with self.changed:
+            for name, value in fields.items():
+                setattr(self, name, value)
+            self.changed.notify_all()
+
+
+def error(status: int, reason: str) -> web.Response:
+    """An error in the protocol's form."""
+    body = {"error": {"reason": reason, "message": f"the double says {reason}"}}
+    return web.json_response(body, status=status)
