@@ -83,7 +83,7 @@ class SandboxPods:
     async def reconcile(self, name: str) -> float | None:
         """One sandbox; returns seconds after which to look again."""
         row = await self._sandboxes.get(name)
-        pod = self._cache.get(PODS, self._site.namespace, name)
+        pod = await self._pod(row, name)
         action = decide_sandbox(row, pod, self._now(), self._patience)
         if action.verb == "delete":
             await self._delete(name, pod, row)
@@ -100,6 +100,17 @@ class SandboxPods:
             case "wait" | "run":
                 self._note(row, action.diagnosis)
         return action.again
+
+    async def _pod(self, row: SandboxRow | None, name: str) -> Object | None:
+        """The pod of a sandbox. That a recorded one is gone is believed of the API server, not of a cache."""
+        pod = self._cache.get(PODS, self._site.namespace, name)
+        if pod is None and row is not None and row.pod_uid is not None and row.status in ("wanted", "live"):
+            try:
+                pod = await self._kube.get(PODS, name, self._site.namespace)
+            except NotFound:
+                return None
+            self._cache.put(PODS, pod)
+        return pod
 
     async def lost(self, row: SandboxRow, why: str) -> None:
         """Ends a sandbox that nothing is heard of."""
