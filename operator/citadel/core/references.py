@@ -27,12 +27,7 @@ ROOTS = ("inputs", "steps", "item", "index", "execution")
 ATTRIBUTES = ("output", "status", "error")
 _TYPES = frozenset(("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"))
 _NAMESPACES = frozenset(("optional", "strings"))
-_CALENDAR = frozenset(
-    ("Date", "DayOfMonth", "DayOfWeek", "DayOfYear", "FullYear", "Hours", "Minutes", "Month")
-) | {
-    "Milliseconds",
-    "Seconds",
-}
+_CALENDAR = re.compile("get(Date|DayOf(Month|Week|Year)|FullYear|Hours|Milliseconds|Minutes|Month|Seconds)")
 _ZONE = re.compile(r"[+-]?\d\d:\d\d|[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}")
 _INDEXES = {"_[_]": False, "_?._": True, "_[?_]": True}
 
@@ -143,7 +138,7 @@ class _Visitor:
             case MapLiteral(message=message) if message:
                 self._refuse(f'found {message}{{}}, expected a map: {{"key": value}}', node)
             case Call(function=function, target=target, arguments=(zone,)) if (
-                function in _CALENDAR and target
+                target is not None and _CALENDAR.fullmatch(function)
             ):
                 self._zone(zone)
                 self.visit(target, bound)
