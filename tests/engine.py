@@ -28,10 +28,10 @@ def step(name: str, **fields: Any) -> dict[str, Any]:
     return {"name": name, **action, **fields}
 
 
-def plan(*steps: dict[str, Any], **spec: Any) -> Plan:
+def plan(*given: dict[str, Any], **spec: Any) -> Plan:
     """The plan of a workflow of these steps."""
     return compile_definition(
-        {"spec": {"steps": list(steps), **spec}, "runtimes": {"python": {"image": "python"}}, "code": {}}
+        {"spec": {"steps": list(given), **spec}, "runtimes": {"python": {"image": "python"}}, "code": {}}
     )
 
 
@@ -47,6 +47,9 @@ class Run:
         self.state = State()
         self.log: list[tuple[ev.Event, float]] = []
         self.store: dict[str, Any] = {}
+        self.keys: set[str] = set()
+        self.done: set[str] = set()
+        self.over = False
         self.post(self.created(inputs))
 
     def created(self, inputs: Mapping[str, Any] | None = None) -> ev.Created:
@@ -82,18 +85,16 @@ class Run:
         """What holds of each event, seen from the log before it."""
         encoded = canonical(ev.to_json(event))
         assert len(encoded) <= 4096, f"{type(event).__name__} takes {len(encoded)} bytes"
-        past = [old for old, _ in self.log]
         if event.key is not None:
-            assert event.key not in {old.key for old in past}, f"{event.key} came twice"
-        if any(isinstance(old, ev.Finished) for old in past):
+            assert event.key not in self.keys, f"{event.key} came twice"
+            self.keys.add(event.key)
+        if self.over:
             assert isinstance(event, ev.SandboxEnded), f"{event} after the end"
         if isinstance(event, ev.Assigned):
-            done = {
-                old.step
-                for old in past
-                if isinstance(old, ev.AttemptSucceeded | ev.StepSkipped | ev.StepFailed)
-            }
-            assert event.step not in done, f"{event.step} runs again after its end"
+            assert event.step not in self.done, f"{event.step} runs again after its end"
+        if isinstance(event, ev.AttemptSucceeded | ev.StepSkipped | ev.StepFailed):
+            self.done.add(event.step)
+        self.over |= isinstance(event, ev.Finished)
 
     def check_rest(self) -> None:
         """What holds of each state between two advances."""

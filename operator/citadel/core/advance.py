@@ -52,7 +52,9 @@ def advance(
     if claim is not None:
         assigned = assign(state, claim, now)
         if assigned is not None:
-            state = apply(state, assigned, now)
-            events.append(assigned)
+            # What another sandbox was kept for may be taken now, so this is not the last word.
+            decision = decide(apply(state, assigned, now), now, values)
+            state = decision.state
+            events += [assigned, *decision.events]
         step = current(state, claim)
     return Outcome(state, tuple(events), tuple(accepted), step)

@@ -5,7 +5,7 @@ between whole runs.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -29,7 +29,8 @@ COMMON = settings(
 class Case:
     """A workflow, and what its attempts give."""
 
-    plan: Plan
+    spec: dict[str, Any]
+    plan: Plan = field(repr=False)
     failures: dict[str, int]
     """How many attempts of a step fail before one succeeds."""
     reason: str
@@ -53,9 +54,9 @@ def cases(draw: st.DrawFn) -> Case:
             if item["join"] != "any" and draw(st.booleans()):
                 del item["needs"]
     outputs = {name: f"${{steps.{name}.?output.orValue('none')}}" for name in order}
-    compiled = plan(*steps, outputs=outputs, parallelism=draw(st.integers(1, 3)))
+    spec = {"steps": steps, "outputs": outputs, "parallelism": draw(st.integers(1, 3))}
     failures = {name: draw(st.sampled_from((0, 0, 0, 1, 2))) for name in order}
-    return Case(compiled, failures, draw(st.sampled_from(("Error", "Timeout", "InvalidCode"))))
+    return Case(spec, plan(**spec), failures, draw(st.sampled_from(("Error", "Timeout", "InvalidCode"))))
 
 
 def _step(draw: st.DrawFn, name: str, before: list[str]) -> dict[str, Any]:

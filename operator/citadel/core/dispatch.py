@@ -1,0 +1,57 @@
+"""What an attempt is given: its evaluated arguments, environment and code, gathered from payload and plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from citadel.core.jsonvalues import Json
+from citadel.core.state import State
+from citadel.core.values import ByReference, Values, decode
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """One attempt, ready to be run."""
+
+    step: str
+    attempt: int
+    placing: int
+    code: str | None
+    """Source text; None for a container step."""
+    arguments: Mapping[str, Json]
+    references: Mapping[str, ByReference]
+    """Arguments that are still to be read from ConfigMaps and Secrets."""
+    env: Mapping[str, str]
+    timeout: float | None
+    """Seconds."""
+
+
+def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
+    """The current attempt of a step; `loaded` holds the values its payload names. Raises MissingValues."""
+    assert state.plan is not None
+    step, compiled = state.steps[name], state.plan.steps[name]
+    assert step.payload is not None
+    values = Values(loaded=dict(loaded))
+    payload: Any = values.get(step.payload)
+    arguments: dict[str, Json] = {}
+    references: dict[str, ByReference] = {}
+    for argument, encoded in payload["arguments"].items():
+        value = decode(encoded)
+        if isinstance(value, ByReference):
+            references[argument] = value
+        else:
+            arguments[argument] = values.get(value)
+    run = compiled.spec.run
+    # The Runtime's variables, then the step's, which win.
+    env = {item.name: item.value for item in state.plan.runtimes[run.runtime].env} if run else {}
+    env |= {item["name"]: item["value"] for item in payload["env"]}
+    return Dispatch(
+        step=name,
+        attempt=step.attempt,
+        placing=step.placing,
+        code=(run.code or state.plan.code[name]) if run else None,
+        arguments=arguments,
+        references=references,
+        env=env,
+        timeout=compiled.timeout,
+    )
