@@ -288,7 +288,7 @@ def test_a_database_by_secret_brings_no_postgres_and_each_process_its_own_url() 
         ({"logLevel": "LOUD"}, "/logLevel"),
         (
             {"images": {**IMAGES, "operator": ""}},
-            "images.operator is not set: `make images` builds the images",
+            "images.operator is not set: `make images` builds",
         ),
         ({"images": {**IMAGES, "runner": ""}}, "images.runner is not set"),
         ({"images": {**IMAGES, "postgres": ""}}, "images.postgres is not set"),
