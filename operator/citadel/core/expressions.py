@@ -7,7 +7,7 @@ both ways; CEL does not mix the two in arithmetic.
 Bounds: 4,096 characters, nesting of 32 (the library's), 10,000 iterations (the library's), about one second
 estimated from the data (`core/cost.py`), 1 MiB of result. Measured on a 2-core virtual machine: 7 µs for two
 comparisons of inputs (160 µs to compile them), 8 ms for the size of 5,000 rows of four fields, 0.4 to 0.5 s
-for `map` over them, and 1 s for `filter` that keeps all of them with `map` after it.
+for `map` over them, and 0.7 s for `filter` that keeps 4,000 with `map` after it.
 """
 
 from __future__ import annotations
