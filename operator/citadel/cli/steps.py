@@ -63,10 +63,14 @@ class View:
     started: float | None = None
     finished: float | None = None
     steps: Sequence[StepRow] = ()
+    counted: str = ""
+    """The progress, where `steps` are not all steps."""
 
     @property
     def progress(self) -> str:
         """`3/7`: how many steps have ended."""
+        if self.counted:
+            return self.counted
         return f"{sum(_ended(row) for row in self.steps)}/{len(self.steps)}" if self.steps else ""
 
 
