@@ -181,7 +181,10 @@ async def test_after_uninstalling_no_pod_is_left_and_installing_again_gives_a_wo
     assert await secrets(kube)
     try:
         done("uninstall", "citadel", "-n", SYSTEM, "--wait", "--timeout", "2m")
-        assert (await kube.list(PODS, SYSTEM)).items == []
+        # Helm waits for what it deleted, which is not the pods.
+        for namespace in (SYSTEM, SANDBOXES):
+            kubectl("-n", namespace, "wait", "--for=delete", "pod", "--all", "--timeout=60s")
+            assert (await kube.list(PODS, namespace)).items == []
         assert await secrets(kube) == {}
         assert "NotFound" in kubectl("get", "namespace", SANDBOXES, check=False)
         # Workflows and executions stay: the chart keeps its CRDs.
