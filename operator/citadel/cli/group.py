@@ -1,0 +1,63 @@
+"""The commands by name, and where each stands. Nothing is imported before it is known which one is meant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command: the module and name of its click command, and what it does."""
+
+    module: str
+    name: str
+    help: str
+
+
+#: In the order of the help text. Adding a command is adding a line.
+COMMANDS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "run": Entry("citadel.cli.run", "run", "Run a workflow, in the cluster or on this machine."),
+        "get": Entry("citadel.cli.get", "get", "List executions, or show one with all its steps."),
+        "logs": Entry("citadel.cli.logs", "logs", "Print what the steps of an execution printed."),
+        "cancel": Entry("citadel.cli.control", "cancel", "End an execution."),
+        "suspend": Entry("citadel.cli.control", "suspend", "Let nothing new of an execution start."),
+        "resume": Entry("citadel.cli.control", "resume", "Let a suspended execution go on."),
+        "lint": Entry("citadel.cli.lint", "lint", "Check files, without a cluster."),
+        "doctor": Entry(
+            "citadel.cli.doctor", "doctor", "Check that Citadel works here, and that you may use it."
+        ),
+    }
+)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only to run it; the list of commands needs no import at all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: Any = getattr(import_module(entry.module), entry.name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="citadel-workflows", prog_name="citadel")
+def main() -> None:
+    """Workflows of AI agents and code on Kubernetes.
+
+    Try one on this machine first: citadel run --local FILE
+    """

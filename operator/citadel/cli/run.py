@@ -1,0 +1,63 @@
+"""`citadel run`: a workflow in the cluster, or on this machine with `--local`."""
+
+import sys
+
+import click
+
+from citadel.cli.remote import Target, target_options
+
+
+@click.command()
+@click.argument("workflow", metavar="WORKFLOW|FILE")
+@click.option("--local", is_flag=True, help="Run the FILE on this machine, without a cluster.")
+@click.option(
+    "-i",
+    "--input",
+    "pairs",
+    multiple=True,
+    metavar="NAME=TEXT|NAME:=JSON",
+    help="An input. Text becomes a number or list where the schema wants one; := takes JSON as it is.",
+)
+@click.option(
+    "--input-file", "files", multiple=True, metavar="NAME=PATH", help="An input whose text stands in a file."
+)
+@click.option("--logs", is_flag=True, help="Show what the steps print.")
+@click.option("--wait", is_flag=True, help="Wait for the end. Without it, only --local and --logs do.")
+@click.option("--name", help="Name of the Execution in the cluster; else the workflow's and five characters.")
+@click.option("--journal", metavar="FILE", help="With --local: keep the journal in this SQLite file.")
+@target_options
+def run(
+    target: Target,
+    workflow: str,
+    local: bool,
+    pairs: tuple[str, ...],
+    files: tuple[str, ...],
+    logs: bool,
+    wait: bool,
+    name: str | None,
+    journal: str | None,
+) -> None:
+    """Run a workflow: WORKFLOW is one in the cluster, FILE holds one in YAML.
+
+    A FILE may also hold an Execution with inputs, and ConfigMaps, Secrets and Runtimes that its steps use.
+    With --local, Python steps run in child processes of this machine, by the same engine as in a cluster;
+    outputs are printed as JSON on stdout.
+
+    \b
+    Ends with 0 when it succeeded, 1 when it failed, 2 when something given is wrong, 130 when interrupted.
+
+    \b
+    citadel run --local examples/hello/workflow.yaml -i name=Ada
+    citadel run sales-report -i region=emea -i limit:=10 --input-file csv=sales.csv --wait
+    """
+    if local and name is not None:
+        raise click.UsageError("--name is for a run in the cluster; leave out --local")
+    if local:
+        from citadel.cli.run_local import run_here
+
+        sys.exit(run_here(workflow, pairs, files, logs, journal))
+    if journal is not None:
+        raise click.UsageError("--journal goes with --local: in a cluster, the journal is its database")
+    from citadel.cli.remote_run import run_in_cluster
+
+    run_in_cluster(target, workflow, pairs, files, name=name, wait=wait, logs=logs)

@@ -1,0 +1,156 @@
+"""`citadel run --local`: one file, one execution, here. Outputs go to stdout, all else to stderr."""
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from citadel.cli.lint import text_of
+from citadel.cli.remote import ExitCode
+from citadel.cli.terminal import safe
+from citadel.core.state import State
+from citadel.core.values import Stored
+from citadel.local.documents import Contents, WorkflowDocument, read
+from citadel.local.start import CannotRun, Start, choose, prepare
+from citadel.store.journal import Journal
+
+_CODE_LINE = re.compile(r'File "([A-Za-z0-9_]+)\.py", line ([0-9]+)')
+
+
+def run_here(
+    file: str, pairs: Iterable[str], files: Iterable[str], logs: bool, journal: str | None
+) -> ExitCode:
+    """Runs the file's workflow to its end; tells how it went, and returns the exit code."""
+    from citadel.cli.givens import given_inputs
+
+    text = text_of(file)
+    contents = read(text)
+    if contents.problems:
+        for problem in contents.problems:
+            click.echo(f"{file}:{safe(problem.located)}", err=True)
+        return ExitCode.INVALID
+    try:
+        workflow, _, _ = choose(contents)
+        start = prepare(contents, given_inputs(pairs, files, workflow.spec.inputs))
+    except CannotRun as error:
+        for message in error.messages:
+            click.echo(f"citadel: {safe(message)}", err=True)
+        return ExitCode.INVALID
+    path = None if journal is None else str(Path(journal).expanduser().resolve())
+    return asyncio.run(_run(start, contents, logs, path, _Source(file, text, start.workflow)))
+
+
+async def _run(start: Start, contents: Contents, logs: bool, path: str | None, source: "_Source") -> ExitCode:
+    from citadel.cli.watch import Lines, Tree
+    from citadel.local.runner import LocalRun
+
+    journal, close = await _open(None if path is None else f"sqlite:///{path}")
+    watcher = Tree(start.workflow.name, logs) if sys.stderr.isatty() else Lines(logs)
+    run = LocalRun(journal, watcher, contents.data)
+    interruptions = _Interruptions(run)
+    try:
+        with interruptions:
+            state = await run.run(start.created, start.definition, start.outputs)
+    finally:
+        watcher.close()
+        outputs = await _outputs(journal, run, start)
+        await close()
+    return _told(state, outputs, source, interruptions.count > 0)
+
+
+async def _open(url: str | None) -> tuple[Journal, Any]:
+    """The journal, and what closes it: in memory, or a file of SQLite."""
+    if url is None:
+        from citadel.store.memory import MemoryJournal
+
+        async def nothing() -> None:
+            return
+
+        return MemoryJournal(), nothing
+    try:
+        from citadel.store.sql.database import open_database
+
+        database = open_database(url)
+    except ImportError:
+        raise click.UsageError(
+            "--journal needs SQLAlchemy and aiosqlite: pip install 'citadel-workflows[sqlite]'"
+        ) from None
+    await database.create_schema()
+    return database.journal, database.close
+
+
+async def _outputs(journal: Journal, run: Any, start: Start) -> Any:
+    finished = run.state.finished
+    if finished is None or finished.outputs is None:
+        return None
+    if isinstance(finished.outputs, Stored):
+        return (await journal.values(start.created.uid, [finished.outputs.digest]))[finished.outputs.digest]
+    return finished.outputs.value
+
+
+class _Interruptions:
+    """Ctrl-C and its like: the first cancels with a grace period, the second ends everything at once."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        self._tasks: list[asyncio.Task[None]] = []
+        self.count = 0
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._interrupted)
+
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _interrupted(self) -> None:
+        self.count += 1
+        if self.count == 1:
+            click.echo("citadel: cancelling; once more to end it at once", err=True)
+        mode, reason = ("Cancel", "CancelRequested") if self.count == 1 else ("Terminate", "Terminated")
+        self._tasks.append(asyncio.ensure_future(self._run.stop(mode, reason, "interrupted at the terminal")))
+
+
+class _Source:
+    """Where in the file the lines of a step's code stand."""
+
+    def __init__(self, file: str, text: str, workflow: WorkflowDocument) -> None:
+        self._file, self._lines, self._workflow = file, text.splitlines(), workflow
+
+    def place(self, step: str, traceback: str) -> str:
+        """`workflow.yaml:17` of the last line of the step's own code in a traceback; empty when unknown."""
+        found = [int(number) for name, number in _CODE_LINE.findall(traceback) if name == step]
+        index = next((i for i, item in enumerate(self._workflow.spec.steps) if item.name == step), None)
+        if not found or index is None:
+            return ""
+        begin = self._workflow.document.positions.get(("spec", "steps", index, "run", "code"))
+        if begin is None or not self._lines[begin.line - 1][begin.column - 1 :].startswith("|"):
+            return ""
+        return f"{self._file}:{begin.line + found[-1]}"
+
+
+def _told(state: State, outputs: Any, source: _Source, interrupted: bool) -> ExitCode:
+    """Says how it ended, and returns the exit code."""
+    finished = state.finished
+    assert finished is not None
+    if finished.phase == "Succeeded":
+        click.echo(json.dumps(outputs, indent=2, ensure_ascii=False))
+        return ExitCode.OK
+    click.echo(
+        f"citadel: {str(finished.phase).lower()}: {safe(finished.message or finished.reason)}", err=True
+    )
+    failure = state.steps[finished.step].failure if finished.step is not None else None
+    if finished.step is not None and failure is not None:
+        for line in failure.traceback.splitlines():
+            click.echo(f"  {safe(line)}", err=True)
+        place = source.place(finished.step, failure.traceback)
+        if place:
+            click.echo(f"  at {safe(place)}", err=True)
+    return ExitCode.INTERRUPTED if interrupted else ExitCode.FAILED

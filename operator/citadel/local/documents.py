@@ -1,0 +1,144 @@
+"""What a file holds: the workflow to run, and beside it the objects that a cluster would have.
+
+Everything that is wrong with a file is found here, with line and column, before anything runs. It knows no
+cluster: a Runtime that the file does not define may exist there.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from citadel.api.execution import ExecutionSpec
+from citadel.api.loader import Document, LoadError, load
+from citadel.api.meta import API_VERSION, GROUP
+from citadel.api.problems import Problem, found, suggestion
+from citadel.api.runtime import RuntimeSpec
+from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_positions
+from citadel.api.workflow import WorkflowSpec
+from citadel.core.inputs import InvalidInputs
+from citadel.core.plan import InvalidDefinition, Workflow, compile_workflow
+
+
+@dataclass(frozen=True)
+class WorkflowDocument:
+    """One Workflow of the file."""
+
+    name: str
+    spec: WorkflowSpec
+    compiled: Workflow
+    document: Document
+
+
+@dataclass
+class Contents:
+    """The objects of a file, by name, and what is wrong with it."""
+
+    workflows: dict[str, WorkflowDocument] = field(default_factory=dict)
+    executions: dict[str, tuple[ExecutionSpec, Document]] = field(default_factory=dict)
+    runtimes: dict[str, RuntimeSpec] = field(default_factory=dict)
+    data: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
+    """Texts by key, of (kind, name): ConfigMap or Secret."""
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read(text: str) -> Contents:
+    """Every object of a YAML text, checked. Problems are collected, never raised."""
+    contents = Contents()
+    try:
+        documents = load(text)
+    except LoadError as error:
+        contents.problems.append(Problem((), error.message, error.line, error.column))
+        return contents
+    if not documents:
+        contents.problems.append(Problem((), "found no object, expected a Workflow", 1, 1))
+    for document in documents:
+        found_problems = [*document.problems, *_take(contents, document)]
+        contents.problems += problems_with_positions(document, found_problems)
+    for spec, document in contents.executions.values():
+        contents.problems += _execution_problems(contents, spec, document)
+    return contents
+
+
+def _take(contents: Contents, document: Document) -> list[Problem]:
+    """Adds one document's object to the contents; what is wrong with it."""
+    value = document.value
+    if not isinstance(value, dict):
+        return [Problem((), f"found {found(value)}, expected an object with apiVersion, kind and metadata")]
+    kind, group = value.get("kind"), str(value.get("apiVersion", "")).partition("/")[0]
+    if not isinstance(kind, str):
+        return [Problem(("kind",) if "kind" in value else (), "expected kind: the kind of object this is")]
+    if kind in ("ConfigMap", "Secret"):
+        return _take_data(contents, kind, value)
+    if group == GROUP and kind not in SPECS:
+        known = ", ".join(SPECS)
+        return [Problem(("kind",), f"found {found(kind)}, expected one of {known}{suggestion(kind, SPECS)}")]
+    if kind not in SPECS or (group != GROUP and "apiVersion" in value):
+        near = f", expected {API_VERSION}" if kind in SPECS else ""
+        return [Problem(("apiVersion",), f"found {found(value['apiVersion'])}{near}")] if near else []
+    try:
+        spec = parse(kind, value)
+    except InvalidObject as error:
+        return list(error.problems)
+    name = str(value["metadata"].get("name") or value["metadata"].get("generateName"))
+    if isinstance(spec, RuntimeSpec):
+        contents.runtimes[name] = spec
+    elif isinstance(spec, ExecutionSpec):
+        contents.executions[name] = (spec, document)
+    else:
+        if name in contents.workflows:
+            return [
+                Problem(("metadata", "name"), f"found {name!r}, which another Workflow of this file has too")
+            ]
+        try:
+            compiled = compile_workflow(spec)
+        except InvalidDefinition as error:
+            return error.problems
+        contents.workflows[name] = WorkflowDocument(name, spec, compiled, document)
+    return []
+
+
+def _take_data(contents: Contents, kind: str, value: dict[str, Any]) -> list[Problem]:
+    problems: list[Problem] = []
+    texts: dict[str, str] = {}
+    metadata = value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str):
+        return [Problem(("metadata",), f"expected metadata with the name of this {kind}")]
+    for source in ("data", "stringData") if kind == "Secret" else ("data",):
+        given = value.get(source) or {}
+        if not isinstance(given, dict):
+            return [Problem((source,), f"found {found(given)}, expected a mapping of texts")]
+        for key, content in given.items():
+            if not isinstance(content, str):
+                problems.append(Problem((source, key), f"found {found(content)}, expected a text; quote it"))
+                continue
+            try:
+                decoded = _decoded(content) if (kind, source) == ("Secret", "data") else content
+            except ValueError as error:
+                problems.append(Problem((source, key), str(error)))
+            else:
+                texts[key] = decoded
+    contents.data[kind, name] = texts
+    return problems
+
+
+def _decoded(content: str) -> str:
+    try:
+        return base64.b64decode("".join(content.split()), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise ValueError("expected base64 of UTF-8 text; plain text belongs in stringData") from None
+
+
+def _execution_problems(contents: Contents, spec: ExecutionSpec, document: Document) -> Iterator[Problem]:
+    """What is wrong with an Execution whose Workflow is in the same file; others may be in a cluster."""
+    workflow = contents.workflows.get(spec.workflow_ref.name)
+    if workflow is None:
+        return
+    try:
+        workflow.compiled.inputs.apply(spec.inputs)
+    except InvalidInputs as error:
+        at = document.position(("spec", "inputs"))
+        for message in error.messages:
+            yield Problem((), f"spec.{message}", at.line, at.column)

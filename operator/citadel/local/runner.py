@@ -1,0 +1,189 @@
+"""One execution on this machine: what controller, gateway and sandboxes are to a cluster, in one event loop.
+
+The journal decides; this only does what its state says: a usable sandbox runs, any other is ended.
+"""
+
+import asyncio
+import datetime
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from citadel.api.reasons import Reason
+from citadel.core import events as ev
+from citadel.core.decide import CANCEL_GRACE, wake_at
+from citadel.core.dispatch import Dispatch, dispatch
+from citadel.core.jsonvalues import Json
+from citadel.core.sessions import failure_of
+from citadel.core.state import State, ready_steps
+from citadel.core.values import Values
+from citadel.local.capture import Output
+from citadel.local.sandbox import LocalSandbox, SandboxEnded
+from citadel.store.journal import Advance, Journal, LogChunk
+
+
+class Observer(Protocol):
+    """Whoever watches an execution."""
+
+    def changed(self, state: State) -> None:
+        """The state is another."""
+        ...
+
+    def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
+        """A step printed a line."""
+        ...
+
+
+class LocalRun:
+    """One execution, from its creation to its end."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        observer: Observer,
+        references: Mapping[tuple[str, str], Mapping[str, str]],
+    ) -> None:
+        """`references` holds the texts of ConfigMaps and Secrets by key, of (kind, name)."""
+        self._journal, self._observer, self._references = journal, observer, references
+        self._uid = ""
+        self._state = State()
+        self._changed = asyncio.Event()
+        self._serving: dict[str, asyncio.Task[None]] = {}
+        self._sandboxes: dict[str, LocalSandbox] = {}
+        self._logs: dict[tuple[str, int], list[LogChunk]] = {}
+
+    async def run(
+        self, created: ev.Created, definition: Mapping[str, Any], outputs: Mapping[str, bytes]
+    ) -> State:
+        """Runs it to its end. `outputs` holds the JSON of the digests that `created` names."""
+        self._uid = created.uid
+        try:
+            await self._advance([created], definition=definition, outputs=outputs)
+            while self._state.finished is None:
+                self._reconcile()
+                await self._pause()
+            return self._state
+        finally:
+            for task in self._serving.values():
+                task.cancel()
+            await asyncio.gather(*self._serving.values(), return_exceptions=True)
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._state
+
+    async def stop(self, mode: str, reason: str, message: str) -> None:
+        """Asks for its end: `Cancel` with a grace period, `Terminate` at once."""
+        if self._uid and self._state.finished is None:
+            await self._advance([ev.StopRequested(mode, reason, message)])
+
+    # ---- the journal
+
+    async def _advance(self, facts: Sequence[ev.Event] = (), **more: Any) -> Advance:
+        advance = await self._journal.advance(self._uid, facts, **more)
+        if advance.state.seq > self._state.seq:
+            self._state = advance.state
+            self._observer.changed(self._state)
+            if self._state.stop is not None:
+                for sandbox in self._sandboxes.values():
+                    sandbox.cancel(CANCEL_GRACE)
+        self._wake()
+        return advance
+
+    def _wake(self) -> None:
+        """Everyone who waits for a change looks again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _pause(self) -> None:
+        """Waits for a change, or until something follows from time alone."""
+        now = time.time()
+        changed, wake = self._changed, wake_at(self._state, now)
+        try:
+            await asyncio.wait_for(changed.wait(), None if wake is None else wake - now)
+        except TimeoutError:
+            # An attempt whose pause is over is no event: those who wait for work look again all the same.
+            await self._advance()
+
+    # ---- sandboxes
+
+    def _reconcile(self) -> None:
+        for name, sandbox in self._state.sandboxes.items():
+            if sandbox.usable and name not in self._serving:
+                self._serving[name] = asyncio.create_task(self._serve(name))
+
+    async def _serve(self, name: str) -> None:
+        """The life of one sandbox."""
+        sandbox = self._sandboxes[name] = LocalSandbox()
+        try:
+            await sandbox.start()
+            advance = await self._advance([ev.SandboxRegistered(name)], claim=name)
+            while self._state.finished is None and self._state.sandboxes[name].usable:
+                if advance.step is None:
+                    await self._work_for(name)
+                    advance = await self._advance(claim=name)
+                else:
+                    given = dispatch(advance.state, advance.step, advance.values)
+                    advance = await self._attempt(name, sandbox, given)
+        except SandboxEnded as error:
+            await self._advance([failure_of(name, None, str(error))])
+        except OSError as error:
+            await self._advance([failure_of(name, Reason.SANDBOX_START_FAILED, str(error))])
+        finally:
+            del self._sandboxes[name]
+            sandbox.close()
+
+    async def _work_for(self, name: str) -> None:
+        """Waits until there may be work for an idle sandbox, or no more use of it."""
+        placement = self._state.sandboxes[name].placement
+        while self._state.finished is None and self._state.sandboxes[name].usable:
+            changed = self._changed
+            if ready_steps(self._state, placement, time.time()) and not self._state.suspended:
+                return
+            await changed.wait()
+
+    async def _attempt(self, name: str, sandbox: LocalSandbox, given: Dispatch) -> Advance:
+        """Runs an attempt and records its end; what the sandbox has to do next."""
+        arguments = dict(given.arguments)
+        secrets = []
+        for argument, reference in given.references.items():
+            text = self._references[reference.kind, reference.name][reference.key]
+            arguments[argument] = text
+            secrets += [text] if reference.secret else []
+        if given.references:
+            await self._advance([ev.Delivered(given.step, given.attempt, given.placing)])
+        output = Output(lambda stream, line: self._log(given, stream, line), secrets)
+        try:
+            result = await sandbox.run(given, arguments, output)
+        except SandboxEnded as error:
+            failure = ev.Failure.cut(Reason.ERROR, str(error), log_tail=output.tail)
+            await self._keep_logs(given)
+            await self._advance([ev.AttemptFailed(given.step, given.attempt, name, failure)])
+            raise
+        await self._keep_logs(given)
+        return await self._record(name, given, result, sandbox.spent)
+
+    async def _record(self, name: str, given: Dispatch, result: "Json | ev.Failure", spent: bool) -> Advance:
+        """Records the end of an attempt, and what else to do its sandbox gets, unless it is spent."""
+        values = Values()
+        fact: ev.Event
+        if isinstance(result, ev.Failure):
+            fact = ev.AttemptFailed(given.step, given.attempt, name, result)
+        else:
+            fact = ev.AttemptSucceeded(given.step, given.attempt, name, values.put(result))
+        if spent:
+            end = failure_of(name, None, "the sandbox could not be made clean")
+            return await self._advance([fact, end], outputs=values.made)
+        return await self._advance([fact], claim=name, outputs=values.made)
+
+    # ---- logs
+
+    def _log(self, given: Dispatch, stream: str, line: str) -> None:
+        chunks = self._logs.setdefault((given.step, given.attempt), [])
+        at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        chunks.append(LogChunk(given.step, given.attempt, len(chunks), stream, at, f"{line}\n"))
+        self._observer.logged(given.step, given.attempt, stream, line)
+
+    async def _keep_logs(self, given: Dispatch) -> None:
+        await self._journal.append_logs(self._uid, self._logs.pop((given.step, given.attempt), []))

@@ -1,0 +1,130 @@
+"""From the contents of a file to an execution that can run here; or one clear message why it cannot."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from citadel.core import events as ev
+from citadel.core.inputs import InvalidInputs
+from citadel.core.jsonvalues import Json, canonical, digest
+from citadel.core.values import ByReference, Values
+from citadel.local.documents import Contents, WorkflowDocument
+
+#: The Runtime that every cluster has, and this machine is.
+PYTHON: Mapping[str, Any] = {"image": "local"}
+
+
+class CannotRun(Exception):
+    """The file is sound, but cannot run here; one line for each reason."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__("\n".join(messages))
+        self.messages = messages
+
+
+@dataclass(frozen=True)
+class Start:
+    """Everything a journal needs to take an execution in."""
+
+    workflow: WorkflowDocument
+    created: ev.Created
+    definition: Mapping[str, Any]
+    outputs: Mapping[str, bytes]
+
+
+def choose(contents: Contents) -> tuple[WorkflowDocument, dict[str, Json], str | None]:
+    """The workflow to run, the inputs of the file's Execution, and that one's name; raises CannotRun."""
+    if len(contents.executions) > 1:
+        names = ", ".join(contents.executions)
+        raise CannotRun(f"found {len(contents.executions)} Executions ({names}), expected at most one")
+    for name, (execution, _) in contents.executions.items():
+        wanted = execution.workflow_ref.name
+        if wanted not in contents.workflows:
+            raise CannotRun(f"Execution {name}: Workflow {wanted} is not in this file")
+        return contents.workflows[wanted], dict(execution.inputs), name
+    if len(contents.workflows) != 1:
+        names = ", ".join(contents.workflows) or "none"
+        hint = ", or an Execution that names one" if contents.workflows else ""
+        raise CannotRun(f"found {len(contents.workflows)} Workflows ({names}), expected one{hint}")
+    return next(iter(contents.workflows.values())), {}, None
+
+
+def prepare(contents: Contents, given: Mapping[str, Json]) -> Start:
+    """What to run: the file's workflow with `given` over the inputs of its Execution; raises CannotRun."""
+    workflow, inputs, name = choose(contents)
+    if reasons := [*_containers(workflow), *_runtimes(workflow, contents), *_references(workflow, contents)]:
+        raise CannotRun(*reasons)
+    try:
+        filled = workflow.compiled.inputs.apply({**inputs, **given})
+    except InvalidInputs as error:
+        raise CannotRun(*error.messages) from None
+    definition = _definition(workflow, contents)
+    values = Values()
+    uid = str(uuid.uuid4())
+    created = ev.Created(
+        name=name or f"{workflow.name[:240]}-{uid[:8]}",
+        namespace="local",
+        uid=uid,
+        workflow=workflow.name,
+        definition=digest(canonical(definition)),
+        inputs=values.put(dict(filled)),
+    )
+    return Start(workflow, created, definition, values.made)
+
+
+def _definition(workflow: WorkflowDocument, contents: Contents) -> dict[str, Any]:
+    runtimes: dict[str, Any] = {"python": dict(PYTHON)}
+    used = {step.run.runtime for step in workflow.spec.steps if step.run is not None}
+    for name in used & contents.runtimes.keys():
+        runtimes[name] = contents.runtimes[name].model_dump(by_alias=True, exclude_none=True, mode="json")
+    code = {}
+    for step in workflow.spec.steps:
+        if step.run is not None and step.run.code_from is not None:
+            reference = step.run.code_from.config_map_key_ref
+            code[step.name] = contents.data["ConfigMap", reference.name][reference.key]
+    spec = workflow.spec.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return {"spec": spec, "runtimes": runtimes, "code": code}
+
+
+def _containers(workflow: WorkflowDocument) -> list[str]:
+    names = [step.name for step in workflow.spec.steps if step.container is not None]
+    if not names:
+        return []
+    which = f"step {names[0]} is one" if len(names) == 1 else f"steps {', '.join(names[:8])} are some"
+    return [f"container steps need a cluster: {which}; apply the file and run it without --local"]
+
+
+def _runtimes(workflow: WorkflowDocument, contents: Contents) -> list[str]:
+    known = {"python", *contents.runtimes}
+    return [
+        f"step {step.name}: found the runtime {step.run.runtime}, expected one of "
+        f"{', '.join(sorted(known))}: here there are python and the Runtimes of the file"
+        for step in workflow.spec.steps
+        if step.run is not None and step.run.runtime not in known
+    ]
+
+
+def _references(workflow: WorkflowDocument, contents: Contents) -> list[str]:
+    """What is wrong with the references to ConfigMaps and Secrets, which here come from the same file."""
+    wanted: list[tuple[str, str, str, str]] = []
+    for step in workflow.compiled.steps.values():
+        for argument, value in step.arguments.items():
+            if isinstance(value, ByReference):
+                wanted.append((f"step {step.name}, with.{argument}", value.kind, value.name, value.key))
+        if step.spec.run is not None and step.spec.run.code_from is not None:
+            reference = step.spec.run.code_from.config_map_key_ref
+            wanted.append((f"step {step.name}, run.codeFrom", "ConfigMap", reference.name, reference.key))
+    messages = []
+    for place, kind, name, key in wanted:
+        texts = contents.data.get((kind, name))
+        if texts is None:
+            messages.append(
+                f"{place}: {kind} {name} is not in this file; without a cluster, values by reference come "
+                "from ConfigMaps and Secrets in the same file"
+            )
+        elif key not in texts:
+            messages.append(
+                f"{place}: {kind} {name} has no key {key}, but {', '.join(sorted(texts)) or 'none'}"
+            )
+    return messages
