@@ -1,7 +1,7 @@
 """An execution's log as it is written: what is there, then what comes, in order for every attempt."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 
 from citadel.api.reasons import StepStatus
 from citadel.core.state import State
@@ -12,6 +12,8 @@ BATCH = 500
 LOOK_SECONDS = 1.0
 #: Seconds for which the last chunks of an attempt that has ended are waited for.
 LATE_SECONDS = 3.0
+#: The same where nothing of the attempt has come yet: most print nothing, and no end mark comes of those.
+SILENT_SECONDS = 1.0
 
 
 async def follow(
@@ -34,7 +36,7 @@ async def follow(
                 yield [chunk for chunk in chunks if chunk.stream != "end"]
                 continue
             state = await journal.read(uid)
-            late = _late(state, ended)
+            late = _late(state, after, ended, time.time())
             if not late and (state.finished is not None or not to_the_end):
                 return
             if late and (state.finished is not None or not to_the_end):
@@ -46,11 +48,18 @@ async def follow(
             expected.close()
 
 
-def _late(state: State, ended: set[tuple[str, int]]) -> bool:
-    """Whether an attempt has ended whose log has not."""
+def _late(
+    state: State, seen: Container[tuple[str, int]], ended: Container[tuple[str, int]], now: float
+) -> bool:
+    """Whether an attempt has ended lately whose log has not."""
+
+    def patience(key: tuple[str, int]) -> float:
+        return LATE_SECONDS if key in seen else SILENT_SECONDS
+
     return any(
         step.sandbox is not None
         and step.status in (StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.CANCELLED)
         and (name, step.attempt) not in ended
+        and now - (step.finished_at or 0.0) < patience((name, step.attempt))
         for name, step in state.steps.items()
     )
