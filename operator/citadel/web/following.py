@@ -19,7 +19,7 @@ SILENT_SECONDS = 1.0
 async def follow(
     journal: Journal, waker: Waker, uid: str, *, to_the_end: bool
 ) -> AsyncIterator[list[LogChunk]]:
-    """Batches of chunks. Ends with the execution's log, or without `to_the_end` when all that was said is told."""
+    """Batches of chunks. Ends with the log, or without `to_the_end` when all that was said is told."""
     after: dict[tuple[str, int], int] = {}
     ended: set[tuple[str, int]] = set()
     patience: float | None = None
