@@ -44,8 +44,7 @@ bench: venv install ## measures Citadel beside a bare pod
 	$(IN_CLUSTER) $(VENV)/bin/python tests/bench
 
 install: images ## installs or upgrades Citadel on the cluster
-	$(IN_CLUSTER) helm upgrade --install citadel charts/citadel -n citadel-system --create-namespace \
-	  -f build/images.yaml --wait --timeout 5m
+	hack/install
 
 uninstall: ## removes Citadel from the cluster
 	$(IN_CLUSTER) helm uninstall citadel -n citadel-system --ignore-not-found --wait

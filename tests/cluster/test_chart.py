@@ -55,7 +55,7 @@ def test_every_container_is_restricted_and_bounded(values: Object) -> None:
         # Or a Service named citadel-gateway would set CITADEL_GATEWAY_PORT.
         assert spec["enableServiceLinks"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
-        assert all({"emptyDir", "secret"} & set(volume) for volume in spec["volumes"])
+        assert all({"emptyDir", "secret", "persistentVolumeClaim"} & set(v) for v in spec["volumes"])
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -258,8 +258,21 @@ def test_secrets_are_rendered_without_content_and_the_passwords_of_a_kept_volume
         assert not [s for s in secrets if s.get("data") or s.get("stringData")]
         return {s["metadata"]["name"] for s in secrets if s["metadata"].get("annotations")}
 
+    persistent = {"postgres": {"persistence": {"enabled": True}}}
     assert kept({}) == set()
-    assert kept({"postgres": {"persistence": {"enabled": True}}}) == {"citadel-database"}
+    assert kept(persistent) == {"citadel-database"}
+    (claim,) = of_kind(render(persistent), "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_a_database_without_a_volume_gets_its_schema_wherever_it_starts_empty() -> None:
+    def containers(values: Object) -> list[str]:
+        (spec,) = [spec for component, spec in pod_specs(render(values)) if component == "postgres"]
+        return [container["name"] for container in spec["containers"]]
+
+    assert containers({}) == ["postgres", "schema"]
+    # There an upgrade of Citadel is no reason to restart the database.
+    assert containers({"postgres": {"persistence": {"enabled": True}}}) == ["postgres"]
 
 
 def test_a_database_by_secret_brings_no_postgres_and_each_process_its_own_url() -> None:
