@@ -252,6 +252,17 @@ def test_an_upgrade_never_replaces_a_database_that_has_no_volume() -> None:
     assert postgres({"postgres": {"persistence": {"enabled": True}}}) is None
 
 
+def test_a_change_of_database_replaces_the_controller_which_brings_the_schema() -> None:
+    def annotation(values: Object) -> str:
+        (found,) = [
+            o for o in of_kind(render(values), "Deployment") if o["metadata"]["name"] == "citadel-controller"
+        ]
+        return str(found["spec"]["template"]["metadata"]["annotations"]["citadel.dev/database"])
+
+    kinds = [annotation(v) for v in ({}, {"postgres": {"persistence": {"enabled": True}}}, EXTERNAL)]
+    assert kinds == ["pod", "claim", "url"]
+
+
 def test_secrets_are_rendered_without_content_and_the_passwords_of_a_kept_volume_are_kept() -> None:
     def kept(values: Object) -> set[str]:
         secrets = of_kind(render(values), "Secret")

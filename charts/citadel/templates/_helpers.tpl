@@ -53,6 +53,11 @@ labels:
 {{- if and $root.Values.metrics.annotations (ne (index . 1) "postgres") }}
 {{- $annotations = merge $annotations (dict "prometheus.io/scrape" "true" "prometheus.io/port" "8080" "prometheus.io/path" "/metrics") }}
 {{- end }}
+{{- if eq (index . 1) "controller" }}
+{{- /* Another database starts without a schema: a new pod brings it. */}}
+{{- $volume := ternary "claim" "pod" $root.Values.postgres.persistence.enabled }}
+{{- $_ := set $annotations "citadel.dev/database" (ternary $volume "url" $root.Values.postgres.enabled) }}
+{{- end }}
 {{- with $annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
