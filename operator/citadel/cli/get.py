@@ -89,7 +89,7 @@ def table(items: Sequence["Object"], now: float, everywhere: bool, *, colour: bo
 
 def _row(item: "Object", now: float) -> tuple[str, ...]:
     status, metadata = item.get("status") or {}, item["metadata"]
-    created = seconds_of(metadata.get("creationTimestamp")) or now
+    created = seconds_of(metadata.get("creationTimestamp"))
     took = lasted(seconds_of(status.get("startedAt")), seconds_of(status.get("finishedAt")), now)
     cells = (
         metadata["name"],
@@ -98,7 +98,7 @@ def _row(item: "Object", now: float) -> tuple[str, ...]:
         status.get("reason"),
         (status.get("progress") or {}).get("text"),
         status.get("duration") or took,
-        _age(max(0, int(now - created))),
+        "" if created is None else _age(max(0, int(now - created))),
     )
     return tuple(one_line(str(cell)) if cell else "" for cell in cells)
 

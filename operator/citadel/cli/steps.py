@@ -121,7 +121,7 @@ def duration(seconds: float) -> str:
     seconds = max(0.0, seconds)
     if seconds < 9.95:
         return f"{seconds:.1f}s"
-    whole = int(seconds)
+    whole = int(seconds + 0.05)
     if whole < 60:
         return f"{whole}s"
     for size, unit, below, lower in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
