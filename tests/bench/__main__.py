@@ -1,0 +1,95 @@
+"""`make bench`: Citadel beside a bare pod, in one run, on the cluster that is there.
+
+Prints a table of medians and ratios. Nothing here fails for being slow: speed is measured, not asserted. Another
+engine is compared by adding a Contender to `contenders`.
+"""
+
+import asyncio
+import os
+import statistics
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.contenders import Bench, Contender, contenders
+from bench.footprint import controller_memory, kube_writes
+from citadel.kube.client import KubeClient
+from citadel.kube.config import from_kubeconfig
+from citadel.kube.resources import NAMESPACES
+from live import Cluster, kubeconfig
+
+ROUNDS = 7
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one contender took, in seconds."""
+
+    name: str
+    median: float
+    least: float
+    most: float
+
+
+async def race(bench: Bench, console: Console) -> dict[str, Row]:
+    """All contenders, interleaved, so that the machine's moods fall on all alike."""
+    racing: list[Contender] = contenders()
+    times: dict[str, list[float]] = {contender.name: [] for contender in racing}
+    for contender in racing:
+        await contender.prepare(bench)
+        await contender.run(bench)
+    for number in range(ROUNDS):
+        for contender in racing:
+            if number < contender.rounds:
+                times[contender.name].append(await contender.run(bench))
+        console.print(f"round {number + 1} of {ROUNDS}", highlight=False)
+    return {
+        name: Row(name, statistics.median(found), min(found), max(found)) for name, found in times.items()
+    }
+
+
+async def main() -> None:
+    console = Console(width=110)
+    load = os.getloadavg()[0]
+    console.print(
+        f"{os.cpu_count()} cores, load {load:.1f} before the run; every time is create to end seen by a watch"
+    )
+    async with KubeClient(from_kubeconfig([kubeconfig()])) as kube:
+        namespace = f"bench-{uuid.uuid4().hex[:6]}"
+        metadata = {"name": namespace}
+        await kube.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        bench = Bench(Cluster(kube, namespace))
+        try:
+            rows = await race(bench, console)
+            writes = await kube_writes(bench.cluster)
+            memory = await controller_memory(bench.cluster)
+        finally:
+            await kube.delete(NAMESPACES, namespace)
+    console.print(table(rows))
+    console.print(f"API writes by Citadel per one-step execution: {writes:.1f} (at most 5)")
+    console.print(f"controller memory with 1,000 queued executions: {memory:.0f} MB (at most 200)")
+    console.print(f"load after the run: {os.getloadavg()[0]:.1f}; finished {time.strftime('%Y-%m-%d %H:%M')}")
+
+
+def table(rows: dict[str, Row]) -> Table:
+    """The result, with the ratio to what each contender is measured against."""
+    result = Table(title="seconds")
+    for heading in ("what", "median", "least", "most", "beside", "ratio", "goal"):
+        result.add_column(heading, justify="left" if heading in ("what", "beside") else "right")
+    for contender in contenders():
+        row = rows[contender.name]
+        beside = rows.get(contender.beside)
+        ratio = f"{row.median / beside.median:.2f}" if beside else ""
+        figures = (f"{row.median:.2f}", f"{row.least:.2f}", f"{row.most:.2f}")
+        result.add_row(row.name, *figures, contender.beside, ratio, contender.goal)
+    return result
+
+
+asyncio.run(main())
