@@ -14,6 +14,8 @@ from citadel.store.journal import JournalUnavailable
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two looks at the files of a server's certificate.
+CERTIFICATE_SECONDS = 60.0
 #: Why a process is not ready, or None when it is.
 Ready = Callable[[], Awaitable[str | None]]
 
@@ -70,6 +72,12 @@ def server_tls(folder: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(f"{folder}/tls.crt", f"{folder}/tls.key")
     return context
+
+
+async def keep_certificate(context: ssl.SSLContext, folder: str) -> None:
+    """One round of taking over a renewed certificate; connections that are open keep theirs."""
+    await asyncio.sleep(CERTIFICATE_SECONDS)
+    context.load_cert_chain(f"{folder}/tls.crt", f"{folder}/tls.key")
 
 
 def run_process(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

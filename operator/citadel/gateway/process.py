@@ -9,7 +9,7 @@ from citadel.gateway.limits import LimitedServer
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.gateway.tokens import TokenVerifier
-from citadel.serving import answering, forever, health_app, run_process, serve, server_tls
+from citadel.serving import answering, forever, health_app, keep_certificate, run_process, serve, server_tls
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
@@ -35,12 +35,13 @@ async def main(stop: asyncio.Event) -> None:
         health = health_app(CollectorRegistry(), answering(database.ping))
         await serve(stack, health, settings.health_port)
         server = LimitedServer(Routes(gateway).handle, access_log=None)
+        tls = server_tls(str(settings.tls_dir))
         loop = asyncio.get_running_loop()
         listening = await loop.create_server(
             server,
             None,
             settings.port,
-            ssl=server_tls(str(settings.tls_dir)),
+            ssl=tls,
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
             backlog=512,
             reuse_address=True,
@@ -54,6 +55,9 @@ async def main(stop: asyncio.Event) -> None:
         tasks = [
             asyncio.create_task(forever("following notices", lambda: waker.follow(database.journal.listen))),
             asyncio.create_task(forever("taking what is due", take_due)),
+            asyncio.create_task(
+                forever("renewing the certificate", lambda: keep_certificate(tls, str(settings.tls_dir)))
+            ),
         ]
         await stop.wait()
         for task in tasks:

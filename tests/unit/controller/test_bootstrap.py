@@ -1,5 +1,6 @@
 """The certificates that clients will verify, and what the controller pod's other containers find."""
 
+import asyncio
 import socket
 import ssl
 import stat
@@ -23,6 +24,7 @@ from citadel.controller.certificates import (
     why_new_certificate,
 )
 from citadel.controller.runtimes import default_runtimes
+from citadel.serving import keep_certificate, server_tls
 from citadel.settings import InvalidSettings
 
 NOW = datetime.now(UTC)  # TLS handshakes look at the real clock
@@ -174,3 +176,28 @@ def test_an_image_for_an_unknown_language_names_the_variable() -> None:
         InvalidSettings, match="CITADEL_RUNTIME_IMAGE_COBOL: found language 'cobol', expected"
     ):
         list(default_runtimes({"cobol": "registry/cobol:1"}, "citadel-system"))
+
+
+async def test_a_server_takes_over_a_renewed_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("citadel.serving.CERTIFICATE_SECONDS", 0)
+
+    def put(pair: KeyPair) -> None:
+        (tmp_path / "tls.crt").write_bytes(pair.certificate)
+        (tmp_path / "tls.key").write_bytes(pair.key)
+
+    put(issue(AUTHORITY, GATEWAY, NOW))
+    context = server_tls(str(tmp_path))
+    renewed = issue(AUTHORITY, GATEWAY, NOW)
+    put(renewed)
+    await keep_certificate(context, str(tmp_path))
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    trusting = ssl.create_default_context(cadata=AUTHORITY.certificate.decode())
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="gateway")
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        await writer.wait_closed()
+    assert ssl.DER_cert_to_PEM_cert(shown).encode() == renewed.certificate
