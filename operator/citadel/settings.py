@@ -66,6 +66,8 @@ class Settings:
     """Live sandbox pods in the whole cluster at most."""
     unschedulable_seconds: int
     """Seconds after which an attempt fails whose sandbox no node takes."""
+    retention_days: int
+    """Days for which the journal keeps executions that have ended."""
     service_account: str
     """ServiceAccount of this process."""
     ca: str
@@ -90,6 +92,7 @@ class Settings:
             runner_image=_get(env, "CITADEL_RUNNER_IMAGE", ""),
             max_sandboxes=_integer(env, "CITADEL_MAX_SANDBOXES", 40),
             unschedulable_seconds=_integer(env, "CITADEL_UNSCHEDULABLE_SECONDS", 600),
+            retention_days=_integer(env, "CITADEL_RETENTION_DAYS", 30),
             service_account=_get(env, "CITADEL_SERVICE_ACCOUNT", "citadel-controller"),
             ca=_text(env, "CITADEL_CA_FILE"),
             runtime_images={

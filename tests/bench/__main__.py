@@ -1,7 +1,7 @@
 """`make bench`: Citadel beside a bare pod, in one run, on the cluster that is there.
 
-Prints a table of medians and ratios. Nothing here fails for being slow: speed is measured, not asserted. Another
-engine is compared by adding a Contender to `contenders`.
+Prints a table of medians and ratios. Nothing here fails for being slow: speed is measured, not asserted.
+Another engine is compared by adding a Contender to `contenders`.
 """
 
 import asyncio

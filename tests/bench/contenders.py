@@ -42,8 +42,9 @@ class Contender(ABC):
     goal: ClassVar[str] = ""
     rounds: ClassVar[int] = 7
 
+    @abstractmethod
     async def prepare(self, bench: Bench) -> None:
-        """What is made once."""
+        """Makes what is made once."""
 
     @abstractmethod
     async def run(self, bench: Bench) -> float:
@@ -55,11 +56,14 @@ class BarePod(Contender):
 
     name = "bare pod"
 
+    async def prepare(self, bench: Bench) -> None:
+        await bench.image()
+
     async def run(self, bench: Bench) -> float:
         return await pods_in_a_row(bench, 1)
 
 
-class BarePods(Contender):
+class BarePods(BarePod):
     """Three of them, each created when the one before has ended."""
 
     name = "three bare pods in a row"
@@ -74,9 +78,9 @@ class WorkflowRun(Contender):
 
     workflow: ClassVar[str]
 
+    @abstractmethod
     async def steps(self, bench: Bench) -> list[dict[str, Any]]:
         """The workflow's steps."""
-        raise NotImplementedError
 
     async def prepare(self, bench: Bench) -> None:
         await bench.cluster.workflow(self.workflow, await self.steps(bench))

@@ -5,7 +5,9 @@ import re
 from live import SYSTEM, Cluster, kubectl, python
 
 QUEUED = 1000
-WRITES = re.compile(r'citadel_kube_requests_total\{code="2\d\d",resource="([^"]+)",verb="([^"]+)"\} ([0-9.]+)')
+WRITES = re.compile(
+    r'citadel_kube_requests_total\{code="2\d\d",resource="([^"]+)",verb="([^"]+)"\} ([0-9.]+)'
+)
 _READS = ("get", "list", "watch", "raw")
 
 

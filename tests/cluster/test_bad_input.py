@@ -1,11 +1,12 @@
 """Whatever a user gets wrong ends in one clear message, and the neighbours go on."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-
-from live import Cluster, python
+from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS
+from live import SANDBOXES, SYSTEM, Cluster, python
 
 OK = "def main(): return 1"
 MINUTE = 60.0
@@ -158,14 +159,16 @@ def main():
 
 
 async def test_code_that_prints_50_megabytes_still_succeeds(cluster: Cluster) -> None:
-    code = "def main():\n    line = 'x' * 1023\n    for _ in range(50 * 1024):\n        print(line)\n    return 'done'"
+    code = """
+def main():
+    for _ in range(50 * 1024):
+        print("x" * 1023)
+"""
     await cluster.workflow("loud", [python("loud", code)])
     assert (await cluster.run("loud", 120.0))["phase"] == "Succeeded"
 
 
 async def test_a_workflow_edited_while_it_runs_does_not_change_what_runs(cluster: Cluster) -> None:
-    from citadel.kube.resources import WORKFLOWS
-
     slow = "import time\ndef main():\n    time.sleep(3)\n    return 'old'"
     await cluster.workflow(
         "edited",
@@ -183,3 +186,83 @@ async def test_a_workflow_edited_while_it_runs_does_not_change_what_runs(cluster
     await cluster.kube.patch(WORKFLOWS, "edited", changed, cluster.namespace)
     assert (await cluster.finished(name))["status"]["outputs"] == {"x": "old"}
     assert (await cluster.run("edited"))["outputs"] == {"x": "new"}
+
+
+async def test_poison_objects_of_every_kind_say_what_is_wrong_and_stop_nobody(cluster: Cluster) -> None:
+    schema = {"type": "object", "properties": {"s": {"$ref": "https://example.invalid/schema.json"}}}
+    await cluster.workflow("poison", [python("a", OK)], inputs=schema)
+    await cluster.workflow("healthy", [python("a", OK)])
+    runtime = {
+        "apiVersion": RUNTIMES.api_version,
+        "kind": "Runtime",
+        "metadata": {"name": "broken", "namespace": cluster.namespace},
+        "spec": {"image": "NOT//an::image", "nodeSelector": {"no such key": "ü"}},
+    }
+    await cluster.kube.create(RUNTIMES, runtime)
+    await cluster.workflow("on-broken", [{"name": "a", "run": {"runtime": "broken", "code": OK}}])
+    hostile = {"nul": "a\x00b", "deep": json.loads("[" * 40 + "]" * 40), "ü" * 60: [1e308, -0.0, 2**62]}
+    await cluster.workflow("any", [python("a", OK)], inputs={"type": "object", "additionalProperties": True})
+    names = {
+        "poison": await cluster.execute("poison"),
+        "broken": await cluster.execute("on-broken"),
+        "hostile": await cluster.execute("any", inputs=hostile),
+        "healthy": await cluster.execute("healthy"),
+    }
+    statuses = {key: (await cluster.finished(name))["status"] for key, name in names.items()}
+    assert statuses["healthy"]["phase"] == "Succeeded"
+    assert (statuses["poison"]["phase"], statuses["poison"]["reason"]) == ("Failed", "InvalidSpec")
+    assert "$ref" in statuses["poison"]["message"]
+    assert statuses["broken"]["phase"] == "Failed", statuses["broken"]
+    assert (statuses["hostile"]["phase"], statuses["hostile"]["reason"]) == ("Failed", "InvalidInputs")
+    workflow = await cluster.kube.get(WORKFLOWS, "poison", cluster.namespace)
+    conditions = {item["type"]: item for item in workflow["status"]["conditions"]}
+    assert (conditions["Ready"]["status"], conditions["Stalled"]["status"]) == ("False", "True")
+
+
+async def test_a_child_that_takes_too_much_memory_is_told_from_one_that_fails(cluster: Cluster) -> None:
+    code = """
+import subprocess
+def main():
+    subprocess.run(["python3", "-c", "bytearray(400 << 20)"], check=True)
+"""
+    limits = {"resources": {"limits": {"memory": "96Mi"}}}
+    await cluster.workflow("child", [python("a", code, run=limits)])
+    status = await cluster.run("child")
+    assert (status["phase"], status["reason"]) == ("Failed", "OOMKilled"), status
+
+
+async def test_an_evicted_sandbox_is_the_reason_of_its_attempt(cluster: Cluster) -> None:
+    await cluster.workflow("slow", [python("a", "import time\ndef main(): time.sleep(300)")])
+    name = await cluster.execute("slow")
+    await cluster.until(
+        name, lambda obj: obj.get("status", {}).get("steps", [{}])[0].get("status") == "Running"
+    )
+    mine = f"{cluster.namespace}/{name}"
+    pods = (await cluster.kube.list(PODS, SANDBOXES)).items
+    pod = next(p for p in pods if p["metadata"]["annotations"]["citadel.dev/execution"] == mine)
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod["metadata"]["name"], "namespace": SANDBOXES},
+    }
+    await cluster.kube.create(PODS, eviction, SANDBOXES, name=pod["metadata"]["name"], subresource="eviction")
+    status = (await cluster.finished(name))["status"]
+    assert (status["phase"], status["reason"]) == ("Failed", "Evicted"), status
+
+
+async def test_a_sandbox_that_no_node_takes_waits_and_says_why(cluster: Cluster) -> None:
+    image = (await cluster.kube.get(RUNTIMES, "python", SYSTEM))["spec"]["image"]
+    runtime = {
+        "apiVersion": RUNTIMES.api_version,
+        "kind": "Runtime",
+        "metadata": {"name": "elsewhere", "namespace": cluster.namespace},
+        "spec": {"image": image, "nodeSelector": {"example.com/none": "such"}},
+    }
+    await cluster.kube.create(RUNTIMES, runtime)
+    await cluster.workflow("waits", [{"name": "a", "run": {"runtime": "elsewhere", "code": OK}}])
+    name = await cluster.execute("waits")
+    waiting = await cluster.until(name, lambda obj: obj.get("status", {}).get("phase") == "Waiting")
+    assert waiting["status"]["reason"] == "Unschedulable"
+    assert "node" in waiting["status"]["message"]
+    await cluster.kube.patch(EXECUTIONS, name, {"spec": {"stop": "Cancel"}}, cluster.namespace)
+    assert (await cluster.finished(name))["status"]["phase"] == "Cancelled"

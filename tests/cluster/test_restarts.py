@@ -15,7 +15,7 @@ from citadel.kube.resources import EXECUTIONS, NAMESPACES, PODS
 from live import SANDBOXES, SYSTEM, Cluster, kubectl, python
 
 CHAIN = 12
-#: Each step adds its own mark to what it was given: an output tells exactly which steps ran, and in which order.
+#: Each step adds its own mark to what it was given: an output tells which steps ran, and in which order.
 MARK = """
 import time
 def main(seen, me):

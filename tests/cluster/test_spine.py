@@ -28,8 +28,18 @@ async def test_one_step_succeeds_and_its_output_stands_in_the_status(cluster: Cl
 
 
 async def test_steps_of_a_session_share_one_sandbox_and_leave_nothing_to_the_next(cluster: Cluster) -> None:
-    leave = "import os\ndef main():\n    open('/work/left', 'w').write('x')\n    os.environ['LEFT'] = 'x'\n    return os.uname().nodename"
-    look = "import os\ndef main():\n    return [os.uname().nodename, os.path.exists('/work/left'), 'LEFT' in os.environ]"
+    leave = """
+import os
+def main():
+    open("/work/left", "w").write("x")
+    os.environ["LEFT"] = "x"
+    return os.uname().nodename
+"""
+    look = """
+import os
+def main():
+    return [os.uname().nodename, os.path.exists("/work/left"), "LEFT" in os.environ]
+"""
     await cluster.workflow(
         "session",
         [python("leave", leave), python("look", look)],
@@ -126,7 +136,12 @@ def _running(obj: dict[str, object], step: str) -> bool:
 async def test_a_container_step_gets_files_in_and_gives_files_out(
     cluster: Cluster, python_image: str
 ) -> None:
-    script = 'import json, os; data = json.load(open(os.environ["CITADEL_INPUT"])); print(os.environ["WHO"]); json.dump({"double": data["n"] * 2}, open(os.environ["CITADEL_OUTPUT"], "w"))'
+    script = """
+import json, os
+data = json.load(open(os.environ["CITADEL_INPUT"]))
+print(os.environ["WHO"])
+json.dump({"double": data["n"] * 2}, open(os.environ["CITADEL_OUTPUT"], "w"))
+"""
     step = {
         "name": "double",
         "container": {
@@ -156,7 +171,11 @@ async def test_values_by_reference_reach_the_code_and_a_secret_needs_a_grant(clu
         "-n", cluster.namespace, "create", "secret", "generic", "token", "--from-literal=key=s3cr3t-value"
     )
     args = {"token": {"valueFrom": {"secretKeyRef": {"name": "token", "key": "key"}}}}
-    code = "def main(token):\n    print('the token is', token)\n    return {'length': len(token), 'token': token}"
+    code = """
+def main(token):
+    print("the token is", token)
+    return {"length": len(token), "token": token}
+"""
     await cluster.workflow("secret", [python("use", code, args=args)], outputs={"out": "${steps.use.output}"})
     refused = await cluster.run("secret")
     assert (refused["phase"], refused["reason"]) == ("Failed", "SecretForbidden")

@@ -52,11 +52,12 @@ class Executions:
         definitions: Definitions,
         events: EventPoster,
         waiting: Waiting,
+        ended: Callable[[str, float], None] = lambda phase, seconds: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._kube, self._cache, self._journal = kube, cache, journal
         self._definitions, self._events, self._waiting = definitions, events, waiting
-        self._now = now
+        self._ended, self._now = ended, now
         self._written: dict[str, float] = {}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -179,6 +180,7 @@ class Executions:
     def _announce(self, obj: Object, state: State) -> None:
         finished = state.finished
         assert finished is not None
+        self._ended(finished.phase, (state.finished_at or 0.0) - state.created_at)
         about = ObjectRef.of({"apiVersion": EXECUTIONS.api_version, "kind": "Execution", **obj})
         if finished.phase == Phase.SUCCEEDED:
             done, total = state.ended_steps, len(state.steps)

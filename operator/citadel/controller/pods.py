@@ -74,6 +74,9 @@ def _states(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 def _ended(name: str, terminated: Mapping[str, Any], status: Mapping[str, Any]) -> Diagnosis:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            return Diagnosis(ended=Reason.EVICTED, message=condition.get("message", ""))
     if status.get("reason") == "Evicted":
         return Diagnosis(ended=Reason.EVICTED, message=status.get("message", ""))
     reason = terminated.get("reason", "")

@@ -6,6 +6,7 @@ import time
 
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, is_finished
+from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.readiness import Readiness
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.watching import Key
@@ -40,12 +41,13 @@ class Reconciler:
         pods: SandboxPods,
         deliveries: Deliveries,
         metrics: Metrics,
+        counted: ControllerMetrics,
         sandbox_namespace: str,
     ) -> None:
         self._kube, self._cache, self._database = kube, cache, database
         self._executions, self._readiness = executions, readiness
         self._pods, self._deliveries = pods, deliveries
-        self._sandbox_namespace = sandbox_namespace
+        self._counted, self._sandbox_namespace = counted, sandbox_namespace
         self._names: dict[str, Key] = {}
         self._serving_since: float | None = None
         self.queue: WorkQueue[Key] = WorkQueue("controller", self._work, metrics=metrics)
@@ -107,6 +109,7 @@ class Reconciler:
     async def sweep(self) -> None:
         """Looks at every open row and every pod, and ends what nobody owns."""
         rows = await self._database.sandboxes.open()
+        self._counted.sandboxes([row.status for row in rows])
         names = {row.name for row in rows}
         names |= {pod["metadata"]["name"] for pod in self._cache.objects(PODS)}
         for name in names:

@@ -1,0 +1,143 @@
+"""What the leading controller does: everything is made anew for each term, so nothing stale is believed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from citadel.api.meta import API_VERSION
+from citadel.controller.definitions import Definitions
+from citadel.controller.deliveries import Deliveries
+from citadel.controller.executions import Executions, Waiting
+from citadel.controller.keys import keep_published, publish
+from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.readiness import Readiness
+from citadel.controller.reconciler import Reconciler
+from citadel.controller.runtimes import apply_default_runtimes
+from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.watching import Watcher
+from citadel.kube.cache import Cache
+from citadel.kube.client import KubeClient
+from citadel.kube.events import EventPoster
+from citadel.kube.metrics import Metrics
+from citadel.kube.resources import NODES, SERVICES, Object
+from citadel.render.pod import Site
+from citadel.serving import forever
+from citadel.settings import Settings
+from citadel.store.sql.database import Database
+
+log = logging.getLogger(__name__)
+
+#: Executions whose time has come, taken in one go; the gateways take them too.
+DUE_BATCH = 64
+#: Seconds between two looks for executions that ended too long ago to be kept.
+PRUNE_SECONDS = 3600.0
+
+
+@dataclass
+class Leader:
+    """One process's means to lead."""
+
+    settings: Settings
+    kube: KubeClient
+    database: Database
+    metrics: Metrics
+    counted: ControllerMetrics
+    cache: Cache = field(default_factory=Cache)
+
+    async def lead(self, lost: asyncio.Event) -> None:
+        """Watches and reconciles until `lost` is set."""
+        log.info("leading: watching %s", API_VERSION)
+        self.cache = Cache()
+        await publish(self.kube, self.database.keys)
+        await apply_default_runtimes(self.kube, self.settings)
+        site = await find_site(self.kube, self.settings)
+        async with AsyncExitStack() as stack:
+            poster = EventPoster(
+                self.kube, "citadel-controller", self.settings.pod_name, count=self.metrics.event
+            )
+            reconciler = self._reconciler(site, await stack.enter_async_context(poster))
+            reconciler.queue.start()
+            stack.push_async_callback(reconciler.queue.stop, 3.0)
+            tasks = [
+                asyncio.create_task(forever(name, what)) for name, what in self._work(reconciler).items()
+            ]
+            try:
+                await Watcher(self.cache, reconciler.add, self.settings.sandbox_namespace).run(lost)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _reconciler(self, site: Site, events: EventPoster) -> Reconciler:
+        settings, kube, cache = self.settings, self.kube, self.cache
+        journal, sandboxes = self.database.journal, self.database.sandboxes
+        waiting = Waiting({})
+        definitions = Definitions(kube, settings.namespace)
+        pods = SandboxPods(
+            kube,
+            cache,
+            journal,
+            sandboxes,
+            site,
+            waiting,
+            limit=settings.max_sandboxes,
+            patience=settings.unschedulable_seconds,
+            changed=lambda row: reconciler.sandbox_changed(row),
+        )
+        account = f"{settings.namespace}:{settings.service_account}"
+        reconciler = Reconciler(
+            kube,
+            cache,
+            self.database,
+            Executions(kube, cache, journal, definitions, events, waiting, self.counted.ended),
+            Readiness(kube, cache, definitions, events, time.time),
+            pods,
+            Deliveries(kube, journal, sandboxes, account),
+            self.metrics,
+            self.counted,
+            settings.sandbox_namespace,
+        )
+        return reconciler
+
+    def _work(self, reconciler: Reconciler) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What is done beside watching, again and again."""
+        return {
+            "following notices": reconciler.follow,
+            "sweeping": reconciler.sweep,
+            "listing": reconciler.relist,
+            "taking what is due": self._take_due,
+            "pruning": self._prune,
+            "publishing keys": lambda: keep_published(self.kube, self.database.keys),
+        }
+
+    async def _take_due(self) -> None:
+        if len(await self.database.journal.due(DUE_BATCH)) < DUE_BATCH:
+            await asyncio.sleep(0.25)
+
+    async def _prune(self) -> None:
+        await self.database.journal.prune(time.time() - self.settings.retention_days * 86400)
+        await asyncio.sleep(PRUNE_SECONDS)
+
+
+async def find_site(kube: KubeClient, settings: Settings) -> Site:
+    """What the cluster offers to sandboxes: the gateway's address, and user namespaces on every node."""
+    service = await kube.get(SERVICES, settings.gateway_service, settings.namespace)
+    port = service["spec"]["ports"][0]["port"]
+    nodes = (await kube.list(NODES)).items
+    return Site(
+        namespace=settings.sandbox_namespace,
+        runner_image=settings.runner_image,
+        gateway_url=f"https://{service['spec']['clusterIP']}:{port}",
+        ca=settings.ca,
+        user_namespaces=bool(nodes) and all(has_user_namespaces(node) for node in nodes),
+    )
+
+
+def has_user_namespaces(node: Object) -> bool:
+    """Whether the node's default runtime announces user namespaces."""
+    handlers = (node.get("status") or {}).get("runtimeHandlers") or ()
+    default = [item for item in handlers if not item.get("name")]
+    return any((item.get("features") or {}).get("userNamespaces") for item in default or handlers)
