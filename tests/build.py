@@ -6,6 +6,7 @@ from typing import Any
 from citadel.core import events as ev
 from citadel.core.jsonvalues import canonical, digest
 from citadel.core.values import Inline, Stored, Value
+from citadel.store.journal import Advance, Journal
 
 Definition = dict[str, Any]
 
@@ -28,12 +29,16 @@ def chain(length: int, **fields: Any) -> Definition:
     return definition(*(python_step(f"s{number}", **fields) for number in range(length)))
 
 
+def pinned(definition: Definition) -> str:
+    """The digest by which an execution names its definition."""
+    return digest(canonical(definition))
+
+
 def created(
     uid: str, definition: Definition, inputs: Mapping[str, Any] | None = None, name: str = "run"
 ) -> ev.Created:
     """The fact that an execution of `definition` begins."""
-    pinned = digest(canonical(definition))
-    return ev.Created(name, "team", uid, "flow", pinned, Inline(dict(inputs or {})))
+    return ev.Created(name, "team", uid, "flow", pinned(definition), Inline(dict(inputs or {})))
 
 
 def stored(content: Any) -> tuple[Value, dict[str, bytes]]:
@@ -53,3 +58,16 @@ def failed(
 ) -> ev.AttemptFailed:
     """The fact that an attempt failed."""
     return ev.AttemptFailed(step, attempt, sandbox, ev.Failure(reason, message))
+
+
+async def begin(journal: Journal, definition: Definition, uid: str = "uid-1", **inputs: Any) -> Advance:
+    """An execution whose first sandbox has registered and claims an attempt."""
+    started = await journal.advance(uid, [created(uid, definition, inputs)], definition=definition)
+    sandbox = only_sandbox(started)
+    return await journal.advance(uid, [ev.SandboxRegistered(sandbox)], claim=sandbox)
+
+
+def only_sandbox(advance: Advance) -> str:
+    """The name of the one sandbox there is."""
+    (name,) = advance.state.sandboxes
+    return name

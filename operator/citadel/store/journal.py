@@ -123,9 +123,9 @@ class Journal(Protocol):
     ) -> Advance:
         """Appends facts and what follows from them, in one transaction.
 
-        `claim` names the sandbox that asks for an attempt. `definition` goes with Created, `outputs` (digest
-        -> canonical JSON) with AttemptSucceeded. Writes nothing when there is nothing new. U+0000 and lone
-        surrogates in the texts of a failure are replaced.
+        `claim` names the sandbox that asks for an attempt. `definition` goes with Created; `outputs` (digest
+        -> canonical JSON) holds the values that AttemptSucceeded and Created name by digest. Writes nothing
+        when there is nothing new. U+0000 and lone surrogates in the texts of a failure are replaced.
         Raises ExecutionUnknown, JournalUnavailable, CorruptJournal, InvalidValue for a value that is not
         JSON, and InvalidDefinition.
         """

@@ -28,7 +28,7 @@ from citadel.store.journal import (
 from citadel.store.memory_sandboxes import MemorySandboxes
 from citadel.store.notices import Hub
 from citadel.store.rows import changes
-from citadel.store.stepping import assignment_values, step_forward
+from citadel.store.stepping import assignment_values, check_bodies, step_forward
 from citadel.store.texts import fit, mend
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class MemoryJournal:
     ) -> Advance:
         """Appends facts and what follows from them; see `Journal.advance`."""
         fitting = tuple(fit(fact) for fact in facts)
+        check_bodies(fitting, outputs or {})
         plan: Plan | None = None
         for fact in fitting:
             if isinstance(fact, ev.Created) and definition is not None:

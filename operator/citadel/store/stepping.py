@@ -1,6 +1,6 @@
 """One advance around the pure engine, which gets values as it asks for them; the same for any database."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from citadel.core import events as ev
@@ -13,6 +13,23 @@ from citadel.store.journal import CorruptJournal
 
 #: Loads the JSON of digests; leaves out what there is not.
 Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Json]]]
+
+
+def values_of(facts: Iterable[ev.Event]) -> list[str]:
+    """Digests of the values that come with facts from outside."""
+    digests = []
+    for fact in facts:
+        match fact:
+            case ev.AttemptSucceeded(output=Stored() as value) | ev.Created(inputs=Stored() as value):
+                digests.append(value.digest)
+    return digests
+
+
+def check_bodies(facts: Iterable[ev.Event], bodies: Mapping[str, bytes]) -> None:
+    """Raises ValueError when a value comes by digest alone."""
+    for digest in values_of(facts):
+        if digest not in bodies:
+            raise ValueError(f"found a fact with the value {digest}, expected that value in outputs")
 
 
 async def step_forward(

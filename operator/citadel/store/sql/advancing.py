@@ -13,13 +13,12 @@ from citadel.core.decide import wake_at
 from citadel.core.jsonvalues import Json
 from citadel.core.plan import Plan
 from citadel.core.state import State
-from citadel.core.values import Stored
 from citadel.store.journal import Advance, ExecutionUnknown, Notice
 from citadel.store.rows import changes
 from citadel.store.sql.reading import Reader
 from citadel.store.sql.statements import Statements
 from citadel.store.sql.writing import new_execution, write
-from citadel.store.stepping import assignment_values, step_forward
+from citadel.store.stepping import assignment_values, step_forward, values_of
 
 
 class Advancing:
@@ -74,7 +73,8 @@ class Advancing:
         made |= new
         values = await assignment_values(self._uid, outcome.state, outcome.step, load)
         if outcome.events:
-            bodies = {digest: made[digest] for digest in (*_brought(self._facts, outcome, made), *new)}
+            kept = (fact for fact, ok in zip(self._facts, outcome.accepted, strict=True) if ok)
+            bodies = {digest: made[digest] for digest in (*values_of(kept), *new)}
             await self._write(connection, state, outcome, at, bodies)
         elif (wake := wake_at(outcome.state, at)) != row.wake_at:
             await connection.execute(self._statements.wake, {"of_uid": self._uid, "new_wake_at": wake})
@@ -123,17 +123,3 @@ class Advancing:
         follows = changes(before, outcome, at)
         await write(connection, self._statements, follows, log, bodies)
         self.notices = follows.notices
-
-
-def _brought(facts: Sequence[ev.Event], outcome: Outcome, bodies: Mapping[str, bytes]) -> list[str]:
-    """Digests of values that came with accepted facts; raises ValueError when one came without its body."""
-    digests = []
-    for fact, accepted in zip(facts, outcome.accepted, strict=True):
-        match fact:
-            case ev.AttemptSucceeded(output=Stored() as value) | ev.Created(inputs=Stored() as value) if (
-                accepted
-            ):
-                if value.digest not in bodies:
-                    raise ValueError(f"{type(fact).__name__}: expected the value {value.digest} in outputs")
-                digests.append(value.digest)
-    return digests

@@ -26,8 +26,9 @@ CALL_SECONDS = 20
 TRIES = 3
 
 T = TypeVar("T")
-#: SQLSTATEs of a database that is there, but not as it should be: read only, no schema or an older one.
-_UNFIT = frozenset(("25006", "42P01", "42703", "3D000", "28P01", "28000"))
+#: SQLSTATEs of a database that is there, but not as it should be: read only, no schema or an older one, a
+#: transaction that took too long.
+_UNFIT = frozenset(("25006", "25P03", "42P01", "42703", "3D000", "28P01", "28000"))
 #: SQLSTATEs after which the same transaction may well succeed: serialization failure, deadlock.
 _AGAIN = frozenset(("40001", "40P01"))
 

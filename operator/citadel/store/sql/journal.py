@@ -33,6 +33,7 @@ from citadel.store.sql.engine import TRIES, Connections, now
 from citadel.store.sql.logs import Logs
 from citadel.store.sql.reading import Reader
 from citadel.store.sql.statements import Statements
+from citadel.store.stepping import check_bodies
 from citadel.store.texts import fit
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class SqlJournal:
     ) -> Advance:
         """Appends facts and what follows from them, in one transaction; see `Journal.advance`."""
         fitting = tuple(fit(fact) for fact in facts)
+        check_bodies(fitting, outputs or {})
         plan = None
         for fact in fitting:
             if isinstance(fact, ev.Created) and definition is not None:
