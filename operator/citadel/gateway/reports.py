@@ -1,7 +1,8 @@
 """What a sandbox reports, made safe for the journal: nothing in it is believed to be well-formed."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
@@ -10,6 +11,10 @@ from citadel.core.values import Values
 from citadel.store.journal import LogChunk
 
 CHUNK_LIMIT = 64 * 1024
+#: Bytes of log that an attempt may print; each chunk counts at least 64 of them.
+LOG_LIMIT = 10 * 2**20
+CHUNKS_LIMIT = LOG_LIMIT // 64 + 1
+_CHUNKS_AT_ONCE = 1000
 _STREAMS = ("stdout", "stderr", "system")
 _REASONS = frozenset(
     (
@@ -47,41 +52,58 @@ def result(
 def failure_of(body: bytes) -> ev.Failure:
     """The failure that a body describes; raises BadReport."""
     data = _object(body)
-    reason = data.get("reason")
+    reason = _text(data, "reason")
     if reason not in _REASONS:
         raise BadReport(f"reason: found {reason!r:.40}, expected one of {', '.join(sorted(_REASONS))}")
     trace = data.get("traceback") or []
+    if not isinstance(trace, list) or not all(isinstance(line, str) for line in trace):
+        raise BadReport("traceback: expected a list of lines")
     code = data.get("exitCode")
     return ev.Failure.cut(
-        reason=str(reason),
-        message=clean(str(data.get("message") or "")),
-        traceback=clean("\n".join(str(line) for line in trace)) if isinstance(trace, list) else "",
-        exit_code=code if isinstance(code, int) and abs(code) < 2**31 else None,
-        log_tail=clean(str(data.get("logTail") or "")),
+        reason=reason,
+        message=clean(_text(data, "message")),
+        traceback=clean("\n".join(trace)),
+        exit_code=code if _is_number(code) and abs(code) < 2**31 else None,
+        log_tail=clean(_text(data, "logTail")),
     )
 
 
 def log_chunks(step: str, attempt: int, body: bytes) -> list[LogChunk]:
     """The chunks of a log request, in order, an end mark last; raises BadReport."""
     data = _object(body)
-    chunks: list[LogChunk] = []
     items = data.get("chunks")
-    if not isinstance(items, list) or len(items) > 1000:
-        raise BadReport("chunks: expected a list of at most 1000 chunks")
-    for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("n"), int) or not 0 <= item["n"] < 2**31:
-            raise BadReport("chunks: expected objects with a number n")
-        text, stream = clean(str(item.get("text", ""))), item.get("stream")
-        if stream not in _STREAMS or len(text.encode()) > CHUNK_LIMIT:
-            raise BadReport(
-                f"chunk {item['n']}: expected a known stream and at most {CHUNK_LIMIT} bytes of text"
-            )
-        chunks.append(
-            LogChunk(step, attempt, item["n"], str(stream), clean(str(item.get("at", "")))[:40], text)
-        )
+    if not isinstance(items, list) or len(items) > _CHUNKS_AT_ONCE:
+        raise BadReport(f"chunks: expected a list of at most {_CHUNKS_AT_ONCE} chunks")
+    chunks = [_chunk(step, attempt, item) for item in items]
     if data.get("last") is True:
         chunks.append(LogChunk(step, attempt, 2**31 - 1, "end", "", ""))
     return chunks
+
+
+def _chunk(step: str, attempt: int, item: Any) -> LogChunk:
+    number = item.get("n") if isinstance(item, dict) else None
+    if not _is_number(number) or not 0 <= number < CHUNKS_LIMIT:
+        raise BadReport(f"chunks: expected objects with a number n from 0 to {CHUNKS_LIMIT - 1}")
+    stream, text = _text(item, "stream"), clean(_text(item, "text"))
+    if stream not in _STREAMS:
+        raise BadReport(f"chunk {number}: found stream {stream!r:.40}, expected {', '.join(_STREAMS)}")
+    if len(text.encode()) > CHUNK_LIMIT:
+        raise BadReport(f"chunk {number}: expected at most {CHUNK_LIMIT} bytes of text")
+    return LogChunk(step, attempt, number, stream, clean(_text(item, "at"))[:40], text)
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    """A field that is text, empty when it is absent; anything else is never turned into text."""
+    found = data.get(name)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise BadReport(f"{name}: expected text")
+    return found
+
+
+def _is_number(found: object) -> TypeGuard[int]:
+    return isinstance(found, int) and not isinstance(found, bool)
 
 
 def clean(text: str) -> str:

@@ -10,14 +10,16 @@ from typing import Any
 from aiohttp import web
 
 from citadel.gateway.limits import BODY_LIMIT, Bucket
-from citadel.gateway.service import Gateway, Refused, Session
+from citadel.gateway.service import Gateway, Refused
+from citadel.gateway.sessions import Session
 from citadel.store.journal import JournalUnavailable
 
 log = logging.getLogger(__name__)
 
 BODY_SECONDS = 30.0
-#: Registrations that one address may try: a pod needs one.
-_REGISTRATIONS_PER_SECOND, _REGISTRATIONS_BURST = 5.0, 20.0
+#: Requests that need a look at the database to know who asks; a pod needs a registration, and one more at
+#: each gateway that it comes to later. While its pod is not recorded yet a runner asks every 50 ms.
+_STRANGERS_PER_SECOND, _STRANGERS_BURST = 25.0, 50.0
 _KNOWN_ADDRESSES = 10_000
 _ATTEMPT = re.compile(
     r"/v1/attempts/(?P<step>[A-Za-z][A-Za-z0-9_]{0,62})/(?P<attempt>[0-9]{1,6})/(?P<what>result|logs)"
@@ -31,7 +33,7 @@ class Routes:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._registrations: dict[str, Bucket] = {}
+        self._strangers: dict[str, Bucket] = {}
         self._paths: dict[str, Answer] = {
             "/v1/poll": self._poll,
             "/v1/heartbeat": self._heartbeat,
@@ -59,7 +61,10 @@ class Routes:
         answer = self._paths.get(path)
         if answer is None:
             raise Refused(404, "Path", "this path is not part of the protocol")
-        session = await self._gateway.session(request.headers.get("Authorization", ""))
+        authorization = request.headers.get("Authorization", "")
+        if not self._gateway.remembers(authorization):
+            self._admit_stranger(request.remote or "")
+        session = await self._gateway.session(authorization)
         allowance = session.allowance
         if not allowance.admits(request.content_length or BODY_LIMIT // 8):
             raise Refused(429, "TooManyRequests", "this sandbox asks too much at once")
@@ -70,27 +75,22 @@ class Routes:
             allowance.under_way -= 1
 
     async def _register(self, request: web.BaseRequest) -> dict[str, Any]:
-        address = request.remote or ""
-        if address not in self._registrations and len(self._registrations) >= _KNOWN_ADDRESSES:
-            self._registrations.clear()
-        bucket = self._registrations.setdefault(
-            address, Bucket(_REGISTRATIONS_PER_SECOND, _REGISTRATIONS_BURST)
-        )
+        self._admit_stranger(request.remote or "")
+        return await self._gateway.register(_object(await _body(request)))
+
+    def _admit_stranger(self, address: str) -> None:
+        """Bounds what an address may ask without a session that is known here; raises Refused."""
+        if address not in self._strangers and len(self._strangers) >= _KNOWN_ADDRESSES:
+            self._strangers.clear()
+        bucket = self._strangers.setdefault(address, Bucket(_STRANGERS_PER_SECOND, _STRANGERS_BURST))
         if not bucket.take(1):
-            raise Refused(429, "TooManyRequests", "too many registrations from this address")
-        try:
-            data = json.loads(await _body(request))
-        except (ValueError, RecursionError):
-            data = None
-        if not isinstance(data, dict):
-            raise Refused(400, "BadRequest", "the body: expected a JSON object")
-        return await self._gateway.register(data)
+            raise Refused(429, "TooManyRequests", "too many requests without a session from this address")
 
     async def _poll(self, _: web.BaseRequest, session: Session, __: bytes) -> dict[str, Any]:
         return await self._gateway.poll(session)
 
-    async def _heartbeat(self, _: web.BaseRequest, session: Session, __: bytes) -> dict[str, Any]:
-        return await self._gateway.heartbeat(session)
+    async def _heartbeat(self, _: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
+        return await self._gateway.heartbeat(session, _object(body))
 
     async def _result(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         step, attempt = _attempt(request)
@@ -106,6 +106,17 @@ def _attempt(request: web.BaseRequest) -> tuple[str, int]:
     match = _ATTEMPT.fullmatch(request.path)
     assert match is not None
     return match["step"], int(match["attempt"])
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body holds; raises Refused."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise Refused(400, "BadRequest", "the body: expected a JSON object")
+    return data
 
 
 async def _body(request: web.BaseRequest) -> bytes:

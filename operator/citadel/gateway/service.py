@@ -1,19 +1,23 @@
 """What the gateway answers to a sandbox, apart from HTTP: see docs/protocol.md."""
 
-import hashlib
-import secrets
+import re
 import time
-from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from citadel.core import events as ev
 from citadel.core.state import State
 from citadel.gateway import reports
 from citadel.gateway.assignments import assignment
-from citadel.gateway.limits import Allowance
-from citadel.gateway.tokens import InvalidToken, TokenVerifier
+from citadel.gateway.sessions import (
+    Session,
+    Sessions,
+    hashed,
+    is_public_key,
+    sandbox_of,
+    session_secret,
+)
+from citadel.gateway.tokens import InvalidToken, KeysUnavailable, TokenVerifier
 from citadel.store.journal import Advance, ExecutionUnknown, Journal, Sandboxes
 from citadel.store.waking import Waker
 
@@ -22,13 +26,12 @@ HEARTBEAT_SECONDS = 10.0
 #: Longest wait for a notice; behind a lost one stands another look.
 LOOK_SECONDS = 1.0
 CANCEL_GRACE = 10
-LOG_LIMIT = 10 * 2**20
-KNOWN_SESSIONS = 10_000
+_NAME = re.compile(r"[a-z0-9][-a-z0-9]{0,62}")
 LIMITS = {
     "pollSeconds": POLL_SECONDS,
     "heartbeatSeconds": HEARTBEAT_SECONDS,
     "logChunkBytes": reports.CHUNK_LIMIT,
-    "attemptLogBytes": LOG_LIMIT,
+    "attemptLogBytes": reports.LOG_LIMIT,
     "outputBytes": 2**20,
 }
 
@@ -41,25 +44,13 @@ class Refused(Exception):
         self.status, self.reason, self.message = status, reason, message
 
 
-@dataclass
-class Session:
-    """A registered sandbox, as this gateway knows it."""
-
-    sandbox: str
-    uid: str
-    secret_hash: str
-    allowance: Allowance = field(default_factory=Allowance)
-    logged: dict[tuple[str, int], int] = field(default_factory=dict)
-    """Bytes of log that came for each attempt."""
-
-
 class Gateway:
     """Serves sandboxes from the journal. Keeps nothing that may not be lost."""
 
     def __init__(self, journal: Journal, sandboxes: Sandboxes, verifier: TokenVerifier, waker: Waker) -> None:
         self._journal, self._sandboxes = journal, sandboxes
         self._verifier, self._waker = verifier, waker
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._sessions = Sessions()
 
     async def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The one registration of a pod: its token for a session."""
@@ -69,6 +60,8 @@ class Gateway:
             pod = await self._verifier.pod(str(body.get("token", "")))
         except InvalidToken as error:
             raise Refused(401, "InvalidToken", str(error)) from None
+        except KeysUnavailable as error:
+            raise Refused(503, "KeysUnavailable", str(error)) from None
         row = await self._sandboxes.get(pod.name)
         if row is None or row.status in ("draining", "gone"):
             raise Refused(410, "NotWanted", f"sandbox {pod.name} is not wanted")
@@ -76,30 +69,33 @@ class Gateway:
             raise Refused(425, "NotRecorded", f"pod {pod.name} is not recorded yet")
         if row.pod_uid != pod.uid:
             raise Refused(401, "UnknownPod", "the token's pod is not one that was created for this sandbox")
-        secret = f"{pod.name}.{secrets.token_urlsafe(32)}"
-        public_key = str(body.get("publicKey", ""))[:64]
-        if not await self._sandboxes.register(pod.name, pod.uid, _hash(secret), public_key):
+        public_key = body.get("publicKey")
+        if not is_public_key(public_key):
+            raise Refused(400, "BadRequest", "publicKey: expected the base64 of 32 bytes")
+        secret = session_secret(pod.name, str(body["token"]), str(public_key))
+        if not await self._sandboxes.register(pod.name, pod.uid, hashed(secret), str(public_key)):
             raise Refused(401, "Registered", f"sandbox {pod.name} has registered before")
-        session = Session(pod.name, row.uid, _hash(secret))
-        self._sessions[pod.name] = session
+        session = self._sessions.keep(pod.name, row.uid, hashed(secret))
         advance = await self._advance(session, [ev.SandboxRegistered(pod.name)], claim=True)
         told = await self._assignment(session, advance)
         return {"session": secret, "sandbox": pod.name, "limits": LIMITS, "assignment": told}
 
+    def remembers(self, authorization: str) -> bool:
+        """Whether `session` needs no look at the database."""
+        return self._sessions.get(sandbox_of(authorization.removeprefix("Bearer "))) is not None
+
     async def session(self, authorization: str) -> Session:
         """The session that an Authorization header names; raises Refused."""
         secret = authorization.removeprefix("Bearer ")
-        name = secret.partition(".")[0]
+        name = sandbox_of(secret)
         found = self._sessions.get(name)
-        if found is None:
-            row = await self._sandboxes.get(name) if name else None
+        # What else a header may hold must not reach the database, which cannot even be asked for it.
+        if found is None and _NAME.fullmatch(name):
+            row = await self._sandboxes.get(name)
             if row is not None and row.session_hash:
-                found = self._sessions[name] = Session(name, row.uid, row.session_hash)
-                while len(self._sessions) > KNOWN_SESSIONS:
-                    self._sessions.popitem(last=False)
-        if found is None or not secrets.compare_digest(found.secret_hash, _hash(secret)):
+                found = self._sessions.keep(name, row.uid, row.session_hash)
+        if found is None or not found.holds(secret):
             raise Refused(401, "InvalidSession", "the session is not valid")
-        self._sessions.move_to_end(name)
         return found
 
     async def poll(self, session: Session) -> dict[str, Any]:
@@ -144,29 +140,34 @@ class Gateway:
             if f"{step}/{attempt}" not in state.sandboxes[session.sandbox].given:
                 raise Refused(409, "Superseded", f"step {step} attempt {attempt} is not this sandbox's")
         size = session.logged.get((step, attempt), 0) + sum(len(chunk.text) for chunk in chunks)
+        if size > 2 * reports.LOG_LIMIT:
+            raise Refused(413, "LogTooLarge", f"found more than {reports.LOG_LIMIT} bytes of log")
+        try:
+            await self._journal.append_logs(session.uid, chunks)
+        except ExecutionUnknown:
+            raise _unknown() from None
+        # What was not stored comes again, and does not count twice.
         session.logged[step, attempt] = size
-        if size > 2 * LOG_LIMIT:
-            raise Refused(413, "LogTooLarge", f"found more than {LOG_LIMIT} bytes of log")
-        await self._journal.append_logs(session.uid, chunks)
         return {"stored": max((chunk.n for chunk in chunks if chunk.stream != "end"), default=-1)}
 
-    async def heartbeat(self, session: Session) -> dict[str, Any]:
-        """Notes that the runner lives; answers when its attempt is to be cancelled, or after a while."""
+    async def heartbeat(self, session: Session, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Notes that the runner lives; answers after a while, or with what it was not `told` yet."""
         await self._sandboxes.heartbeat([session.sandbox])
         deadline = time.monotonic() + HEARTBEAT_SECONDS
+        known = (told.get("step"), told.get("attempt"), told.get("cancelling"))
         while True:
             expected = self._waker.expect(f"control {session.uid}", f"sandbox {session.sandbox}")
             try:
                 state = await self._read(session)
-                sandbox = state.sandboxes[session.sandbox]
-                drain = not sandbox.usable
-                cancel = []
-                if sandbox.step is not None and (state.stop is not None or drain):
-                    attempt = state.steps[sandbox.step].attempt
-                    cancel.append({"step": sandbox.step, "attempt": attempt, "graceSeconds": CANCEL_GRACE})
+                drain = not state.sandboxes[session.sandbox].usable
+                cancel = [item for item in _cancellations(state, session.sandbox) if item != known]
                 left = deadline - time.monotonic()
                 if cancel or drain or left <= 0:
-                    return {"cancel": cancel, "drain": drain}
+                    names = ("step", "attempt", "graceSeconds")
+                    return {
+                        "cancel": [dict(zip(names, item, strict=True)) for item in cancel],
+                        "drain": drain,
+                    }
                 await expected.met(min(5 * LOOK_SECONDS, left))
             finally:
                 expected.close()
@@ -207,13 +208,25 @@ class Gateway:
                 session.uid, facts, claim=session.sandbox if claim else None, outputs=outputs
             )
         except ExecutionUnknown:
-            raise Refused(410, "NotWanted", "the execution is not known any more") from None
+            raise _unknown() from None
 
     async def _read(self, session: Session) -> State:
         try:
             return await self._journal.read(session.uid)
         except ExecutionUnknown:
-            raise Refused(410, "NotWanted", "the execution is not known any more") from None
+            raise _unknown() from None
+
+
+def _cancellations(state: State, sandbox: str) -> Iterator[tuple[str, int, int]]:
+    """Step, attempt and grace of what this sandbox is to end."""
+    step = state.sandboxes[sandbox].step
+    if step is not None and (state.stop is not None or state.finished is not None):
+        at_once = state.finished is not None or (state.stop is not None and state.stop.mode == "Terminate")
+        yield step, state.steps[step].attempt, 0 if at_once else CANCEL_GRACE
+
+
+def _unknown() -> Refused:
+    return Refused(410, "NotWanted", "the execution is not known any more")
 
 
 def _still_wanted(state: State, sandbox: str) -> None:
@@ -230,7 +243,3 @@ def _refuse_outdated(state: State, sandbox: str, step: str, attempt: int) -> Non
         return
     _still_wanted(state, sandbox)
     raise Refused(409, "Superseded", f"step {step} attempt {attempt} is not under way in this sandbox")
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
