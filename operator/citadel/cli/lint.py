@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from citadel.cli.terminal import safe
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -36,7 +38,7 @@ def lint(files: tuple[str, ...], output: str) -> None:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         for item in found:
-            click.echo("{file}:{line}:{column}: {message}".format(**item))
+            click.echo(safe("{file}:{line}:{column}: {message}".format(**item)))
         count = "1 problem" if len(found) == 1 else f"{len(found)} problems" if found else "no problem"
         where = files[0] if len(files) == 1 else f"{len(files)} files"
         click.echo(f"{count} in {where}", err=True)

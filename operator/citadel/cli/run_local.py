@@ -20,6 +20,8 @@ from citadel.local.documents import Contents, WorkflowDocument, read
 from citadel.local.start import CannotRun, Start, choose, prepare
 from citadel.store.journal import Journal
 
+#: Lines of its log that a failed step shows when the log was not shown anyway.
+TAIL_LINES = 5
 _CODE_LINE = re.compile(r'File "([A-Za-z0-9_]+)\.py", line ([0-9]+)')
 
 
@@ -61,7 +63,8 @@ async def _run(start: Start, contents: Contents, logs: bool, path: str | None, s
         watcher.close()
         outputs = await _outputs(journal, run, start)
         await close()
-    return _told(state, outputs, source, interruptions.count > 0)
+    code = _told(state, outputs, source, logs)
+    return ExitCode.INTERRUPTED if code is ExitCode.FAILED and interruptions.count else code
 
 
 async def _open(url: str | None) -> tuple[Journal, Any]:
@@ -136,7 +139,7 @@ class _Source:
         return f"{self._file}:{begin.line + found[-1]}"
 
 
-def _told(state: State, outputs: Any, source: _Source, interrupted: bool) -> ExitCode:
+def _told(state: State, outputs: Any, source: _Source, logs: bool) -> ExitCode:
     """Says how it ended, and returns the exit code."""
     finished = state.finished
     assert finished is not None
@@ -149,8 +152,10 @@ def _told(state: State, outputs: Any, source: _Source, interrupted: bool) -> Exi
     failure = state.steps[finished.step].failure if finished.step is not None else None
     if finished.step is not None and failure is not None:
         for line in failure.traceback.splitlines():
-            click.echo(f"  {safe(line)}", err=True)
+            click.echo(safe(line), err=True)
         place = source.place(finished.step, failure.traceback)
         if place:
             click.echo(f"  at {safe(place)}", err=True)
-    return ExitCode.INTERRUPTED if interrupted else ExitCode.FAILED
+        for line in [] if logs else failure.log_tail.splitlines()[-TAIL_LINES:]:
+            click.echo(f"{finished.step} | {safe(line)}", err=True)
+    return ExitCode.FAILED

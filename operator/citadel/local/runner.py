@@ -51,6 +51,7 @@ class LocalRun:
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._sandboxes: dict[str, LocalSandbox] = {}
         self._logs: dict[tuple[str, int], list[LogChunk]] = {}
+        self._defect: BaseException | None = None
 
     async def run(
         self, created: ev.Created, definition: Mapping[str, Any], outputs: Mapping[str, bytes]
@@ -60,6 +61,8 @@ class LocalRun:
         try:
             await self._advance([created], definition=definition, outputs=outputs)
             while self._state.finished is None:
+                if self._defect is not None:
+                    raise self._defect
                 self._reconcile()
                 await self._pause()
             return self._state
@@ -75,7 +78,9 @@ class LocalRun:
 
     async def stop(self, mode: str, reason: str, message: str) -> None:
         """Asks for its end: `Cancel` with a grace period, `Terminate` at once."""
-        if self._uid and self._state.finished is None:
+        while not self._state.known:
+            await self._changed.wait()
+        if self._state.finished is None:
             await self._advance([ev.StopRequested(mode, reason, message)])
 
     # ---- the journal
@@ -112,6 +117,13 @@ class LocalRun:
         for name, sandbox in self._state.sandboxes.items():
             if sandbox.usable and name not in self._serving:
                 self._serving[name] = asyncio.create_task(self._serve(name))
+                self._serving[name].add_done_callback(self._served)
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        """What no sandbox accounts for is a defect, and must not become a wait for ever."""
+        if not task.cancelled() and task.exception() is not None:
+            self._defect = task.exception()
+        self._wake()
 
     async def _serve(self, name: str) -> None:
         """The life of one sandbox."""
