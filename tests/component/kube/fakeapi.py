@@ -172,7 +172,7 @@ class FakeApi:
             return web.json_response(await self.change("ADDED", path, await request.json()), status=201)
         here = self.objects.get(path)
         if here is None:
-            return _status(404, "NotFound", f"{path} not found")
+            return _status(404, "NotFound", f"{path} not found", {"name": path.rpartition("/")[2]})
         if request.method == "PATCH":
             return await self._patch(path, here, await request.json())
         if request.method == "DELETE":

@@ -1,0 +1,173 @@
+"""The command line as a process, against a fake API server and a fake api behind a fake kubectl."""
+
+import asyncio
+import json
+import os
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from citadel.controller.certificates import Identity, issue, new_authority
+from component.kube.fakeapi import FakeApi, serve_fake_api
+
+NAMESPACE = "/apis/citadel.dev/v1alpha1/namespaces/team"
+_KUBECTL = """#!{python}
+import os, sys, time
+with open({log!r}, "a") as log:
+    log.write(" ".join(sys.argv[1:]) + chr(10))
+if os.path.exists({refusal!r}):
+    sys.exit(open({refusal!r}).read())
+open({pid!r}, "w").write(str(os.getpid()))
+print("Forwarding from 127.0.0.1:{port} -> 8443", flush=True)
+time.sleep(600)
+"""
+
+
+@dataclass
+class FakeCitadel:
+    """Citadel's api: what it knows of executions, and how it fails."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    outputs: Any = None
+    log: list[dict[str, Any]] = field(default_factory=list)
+    cut: int | None = None
+    """After so many events of the log the connection is cut, once."""
+    status: int = 200
+    text: str = ""
+    authorizations: set[str] = field(default_factory=set)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.authorizations.add(request.headers.get("Authorization", ""))
+        if self.status != 200:
+            return web.Response(status=self.status, text=self.text)
+        if request.path.endswith("/outputs"):
+            return web.json_response(self.outputs)
+        if not request.path.endswith("/logs"):
+            return web.json_response({"steps": self.steps, "startedAt": 1.0, "finishedAt": 2.5})
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for index, chunk in enumerate(self.log):
+            if index == self.cut:
+                self.cut = None
+                assert request.transport is not None
+                request.transport.close()
+                return answer
+            await answer.write(f"event: log\ndata: {json.dumps(chunk)}\n\n".encode())
+        await answer.write(b"event: end\ndata: {}\n\n")
+        return answer
+
+
+@dataclass
+class Cli:
+    """The command line, and all that it talks to."""
+
+    api: FakeApi
+    citadel: FakeCitadel
+    folder: Path
+
+    async def run(self, *args: str, stdin: str = "") -> tuple[int, str, str]:
+        """Exit code, standard output and standard error."""
+        env = {
+            "PATH": f"{self.folder}:{os.environ['PATH']}",
+            "KUBECONFIG": str(self.folder / "config"),
+            "HOME": str(self.folder),
+        }
+        program = str(Path(sys.executable).with_name("citadel"))
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *args,
+            env=env,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 30)
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def execution(self, name: str, spec: dict[str, Any] | None = None, **status: Any) -> None:
+        """An Execution in the cluster."""
+        await self.put("Execution", "executions", name, spec or {"workflowRef": {"name": "sales"}}, status)
+
+    async def workflow(self, name: str, inputs: dict[str, Any] | None = None) -> None:
+        """A Workflow in the cluster."""
+        await self.put("Workflow", "workflows", name, {"inputs": inputs, "steps": []}, {})
+
+    async def put(
+        self, kind: str, plural: str, name: str, spec: dict[str, Any], status: dict[str, Any]
+    ) -> None:
+        metadata = {"name": name, "namespace": "team", "creationTimestamp": "2026-01-01T00:00:00Z"}
+        body = {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+        await self.api.change("ADDED", f"{NAMESPACE}/{plural}/{name}", {**body, "status": status})
+
+    def objects(self, plural: str) -> list[dict[str, Any]]:
+        """All objects of a kind."""
+        return [obj for path, obj in self.api.objects.items() if path.startswith(f"{NAMESPACE}/{plural}/")]
+
+    def refuse(self, text: str) -> None:
+        """From now on kubectl forwards nothing, and says this."""
+        (self.folder / "refusal").write_text(text)
+
+    @property
+    def kubectl(self) -> list[str]:
+        """What kubectl was called with."""
+        log = self.folder / "log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    @property
+    def forwarding(self) -> bool:
+        """Whether the last kubectl still runs."""
+        try:
+            os.kill(int((self.folder / "pid").read_text()), 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+@pytest.fixture
+async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
+    """The command line for user `jane` in namespace `team`, whose cluster knows Citadel's CA."""
+    citadel = FakeCitadel()
+    now = datetime.now(UTC)
+    authority = new_authority("citadel", now)
+    pair = issue(authority, Identity(["citadel-api.citadel-system.svc"]), now)
+    (tmp_path / "tls.crt").write_bytes(pair.certificate)
+    (tmp_path / "tls.key").write_bytes(pair.key)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    app = web.Application()
+    app.router.add_get("/api/v1/namespaces/team/executions/{path:.*}", citadel.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    kubectl = _KUBECTL.format(
+        python=sys.executable,
+        log=str(tmp_path / "log"),
+        refusal=str(tmp_path / "refusal"),
+        pid=str(tmp_path / "pid"),
+        port=runner.addresses[0][1],
+    )
+    (tmp_path / "kubectl").write_text(kubectl)
+    (tmp_path / "kubectl").chmod(0o755)
+    async with serve_fake_api() as api:
+        published = {
+            "metadata": {"name": "citadel-ca", "namespace": "citadel-system"},
+            "data": {"ca.crt": authority.certificate.decode()},
+        }
+        await api.change("ADDED", "/api/v1/namespaces/citadel-system/configmaps/citadel-ca", published)
+        config = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "jane", "namespace": "team"}}],
+            "clusters": [{"name": "c", "cluster": {"server": api.url}}],
+            "users": [{"name": "jane", "user": {"token": "janes-token"}}],
+        }
+        (tmp_path / "config").write_text(json.dumps(config))
+        yield Cli(api, citadel, tmp_path)
+    await runner.cleanup()
