@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from citadel.api.meta import API_VERSION
+from citadel.controller.bootstrap import Installation, keep_prepared
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
@@ -111,6 +112,7 @@ class Leader:
             "taking what is due": self._take_due,
             "pruning": self._prune,
             "publishing keys": lambda: keep_published(self.kube, self.database.keys),
+            "renewing certificates": lambda: keep_prepared(self.kube, Installation.from_env()),
         }
 
     async def _take_due(self) -> None:
