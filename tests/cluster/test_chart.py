@@ -359,3 +359,15 @@ def test_names_follow_the_overrides() -> None:
         "forge-api-tls",
         "forge-database",
     }
+
+
+def test_every_variable_that_the_chart_sets_is_read_by_the_operator() -> None:
+    sources = "\n".join(p.read_text() for p in (CHART.parents[1] / "operator" / "citadel").rglob("*.py"))
+    unread = {
+        env["name"]
+        for _, spec in pod_specs(render({}))
+        for container in [*spec.get("initContainers", []), *spec["containers"]]
+        for env in container["env"]
+        if env["name"].startswith("CITADEL_") and f'"{env["name"].removesuffix("PYTHON")}"' not in sources
+    }
+    assert unread == set()
