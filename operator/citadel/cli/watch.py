@@ -8,11 +8,10 @@ import click
 from citadel.api.reasons import StepStatus
 from citadel.cli.steps import View, duration, rows_of_state
 from citadel.cli.terminal import one_line, safe
+from citadel.core.state import State, StepState
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
-
-    from citadel.core.state import State
 
 
 class Lines:
@@ -20,18 +19,17 @@ class Lines:
 
     def __init__(self, logs: bool) -> None:
         self._logs = logs
-        self._seen: dict[str, tuple[StepStatus, int]] = {}
+        self._seen: dict[str, StepState] = {}
 
-    def changed(self, state: "State") -> None:
+    def changed(self, state: State) -> None:
         """Tells which steps are elsewhere now."""
-        for row in rows_of_state(state):
-            now = (StepStatus(row.status), row.attempt)
-            if self._seen.get(row.name) == now:
+        for name, step in state.steps.items():
+            if self._seen.get(name) is step:
                 continue
-            self._seen[row.name] = now
-            text = self._text(state, row.name)
-            if text:
-                click.echo(f"{row.name}: {one_line(text)}", err=True)
+            before = self._seen.get(name, StepState())
+            self._seen[name] = step
+            if (before.status, before.attempt) != (step.status, step.attempt) and (text := _told(step)):
+                click.echo(f"{name}: {one_line(text)}", err=True)
 
     def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
         """Shows a line that a step printed."""
@@ -41,24 +39,24 @@ class Lines:
     def close(self) -> None:
         """Nothing is left to be shown."""
 
-    @staticmethod
-    def _text(state: "State", name: str) -> str:
-        step = state.steps[name]
-        took = duration((step.finished_at or 0.0) - (step.started_at or 0.0)) if step.started_at else ""
-        failure = f"{step.failure.reason}: {step.failure.message}" if step.failure else ""
-        match step.status:
-            case StepStatus.RUNNING:
-                return "running" + (f", attempt {step.attempt}" if step.attempt > 1 else "")
-            case StepStatus.SUCCEEDED:
-                return f"succeeded in {took}"
-            case StepStatus.SKIPPED:
-                return f"skipped ({step.reason}: {step.message})"
-            case StepStatus.BACKING_OFF:
-                pause = duration(step.ready_at - time.time())
-                return f"attempt {step.attempt - 1} failed ({failure}), next in {pause}"
-            case StepStatus.FAILED | StepStatus.CANCELLED:
-                return f"{step.status.lower()} ({failure})"
-        return ""
+
+def _told(step: StepState) -> str:
+    """What became of a step, in words; empty for what is no news to people."""
+    took = "" if step.started_at is None else duration((step.finished_at or 0.0) - step.started_at)
+    failure = f"{step.failure.reason}: {step.failure.message}" if step.failure else ""
+    match step.status:
+        case StepStatus.RUNNING:
+            return "running" + (f", attempt {step.attempt}" if step.attempt > 1 else "")
+        case StepStatus.SUCCEEDED:
+            return f"succeeded in {took}"
+        case StepStatus.SKIPPED:
+            return f"skipped ({step.reason}: {step.message})"
+        case StepStatus.BACKING_OFF:
+            pause = duration(step.ready_at - time.time())
+            return f"attempt {step.attempt - 1} failed ({failure}), next in {pause}"
+        case StepStatus.FAILED | StepStatus.CANCELLED:
+            return f"{step.status.lower()} ({failure})"
+    return ""
 
 
 class Tree:
@@ -80,7 +78,7 @@ class Tree:
         )
         self._live.start()
 
-    def changed(self, state: "State") -> None:
+    def changed(self, state: State) -> None:
         """Draws the state."""
         self._state = state
 
