@@ -1,0 +1,188 @@
+"""The schema and the rights that `citadel-operator migrate` makes."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+import build
+from citadel.core import events as ev
+from citadel.store.journal import LogChunk
+from citadel.store.sql.database import open_database
+from citadel.store.sql.engine import parse_url
+from citadel.store.sql.migrate import run
+from citadel.store.sql.roles import RIGHTS, role_name
+from citadel.store.sql.tables import metadata
+from component.postgres import PostgresServer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Passwords of all roles."""
+    for process in RIGHTS:
+        (tmp_path / process).write_text(f"secret of {process}\n")
+    return tmp_path
+
+
+@pytest.fixture
+def empty(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a database without anything in it; roles are dropped after it."""
+    name = postgres_server.create_database()
+    yield name
+    postgres_server.drop_database(name)
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+        for process in RIGHTS:
+            connection.execute(f"DROP ROLE IF EXISTS {role_name(process)}")
+
+
+@pytest.fixture
+def environment(postgres_server: PostgresServer, empty: str, folder: Path) -> dict[str, str]:
+    """What the init container is told."""
+    return {"CITADEL_DATABASE_URL": postgres_server.url(empty), "CITADEL_DATABASE_ROLES_DIR": str(folder)}
+
+
+def test_migrations_and_tables_agree(postgres_url: str) -> None:
+    engine = create_engine(parse_url(postgres_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+async def test_many_migrations_at_once_do_it_once(environment: dict[str, str], capsys) -> None:
+    await asyncio.gather(*(asyncio.to_thread(run, environment) for _ in range(4)))
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if not line.startswith("Waiting")] == [
+        "The database has this version's schema. Roles: citadel_controller, citadel_gateway, citadel_api."
+    ] * 4
+
+
+def test_roles_that_exist_get_their_rights_without_passwords(environment: dict[str, str], capsys) -> None:
+    run(environment)
+    with psycopg.connect(environment["CITADEL_DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("REVOKE ALL ON events FROM citadel_api")
+        connection.execute("GRANT DELETE ON events TO citadel_api")
+    run({"CITADEL_DATABASE_URL": environment["CITADEL_DATABASE_URL"]})
+    with psycopg.connect(environment["CITADEL_DATABASE_URL"]) as connection:
+        rights = "SELECT has_table_privilege('citadel_api', 'events', r) FROM unnest(%s::text[]) AS r"
+        assert connection.execute(rights, [["SELECT", "DELETE"]]).fetchall() == [(True,), (False,)]
+
+
+def test_passwords_are_taken_from_files_and_never_kept_in_the_clear(
+    environment: dict[str, str], folder: Path
+) -> None:
+    hashes = "SELECT rolpassword FROM pg_authid WHERE rolname = 'citadel_gateway'"
+    run(environment)
+    with psycopg.connect(environment["CITADEL_DATABASE_URL"]) as connection:
+        (first,) = connection.execute(hashes).fetchone() or ("",)
+    (folder / "gateway").write_text("another one")
+    run(environment)
+    with psycopg.connect(environment["CITADEL_DATABASE_URL"]) as connection:
+        (second,) = connection.execute(hashes).fetchone() or ("",)
+    assert first.startswith("SCRAM-SHA-256$")
+    assert second.startswith("SCRAM-SHA-256$")
+    assert first != second
+
+
+def test_a_missing_password_is_named(environment: dict[str, str], folder: Path) -> None:
+    (folder / "api").unlink()
+    with pytest.raises(click.ClickException, match=f"{folder}/api: expected the password of .* citadel_api"):
+        run(environment)
+
+
+def test_a_database_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr("citadel.store.sql.migrate.WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("citadel.store.sql.migrate._RETRY_SECONDS", 0.1)
+    with pytest.raises(click.ClickException, match="no database within"):
+        run({"CITADEL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
+    assert capsys.readouterr().out.startswith("Waiting for the database")
+
+
+FORBIDDEN = {
+    "citadel_gateway": [
+        "DELETE FROM executions",
+        "DELETE FROM events",
+        "UPDATE events SET at = 0",
+        "DELETE FROM logs",
+        "DELETE FROM sandboxes",
+        "UPDATE cluster_keys SET body = '{}'",
+        "INSERT INTO definitions VALUES ('d', '{}')",
+        "CREATE TABLE mine (a int)",
+    ],
+    "citadel_api": [
+        "INSERT INTO logs (uid, step, attempt, n, stream, at, text) VALUES ('u', 's', 1, 1, '', '', '')",
+        "UPDATE executions SET phase = 'Succeeded'",
+        "SELECT session_hash FROM sandboxes",
+        "SELECT public_key FROM sandboxes",
+        "SELECT * FROM sandboxes",
+        "SELECT sealed FROM deliveries",
+        "SELECT body FROM cluster_keys",
+    ],
+    "citadel_controller": ["TRUNCATE events", "DROP TABLE events", "CREATE TABLE mine (a int)"],
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"), [(role, each) for role, statements in FORBIDDEN.items() for each in statements]
+)
+def test_no_process_may_do_more_than_it_needs(
+    postgres_server: PostgresServer, environment: dict[str, str], empty: str, role: str, statement: str
+) -> None:
+    run(environment)
+    with (
+        psycopg.connect(postgres_server.url(empty, role)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)
+
+
+async def test_every_process_may_do_what_it_needs(
+    postgres_server: PostgresServer, environment: dict[str, str], empty: str
+) -> None:
+    run(environment)
+    controller, gateway, api = (
+        open_database(postgres_server.url(empty, role_name(process))) for process in RIGHTS
+    )
+    secret = {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
+    steps = [
+        build.python_step("a", arguments={"p": secret}),
+        build.python_step("b", needs=[], isolation="step"),
+    ]
+    definition = build.definition(*steps, timeout="1h")
+    try:
+        await controller.keys.set({"keys": []})
+        started = await controller.journal.advance(
+            "uid-1", [build.created("uid-1", definition)], definition=definition
+        )
+        sandbox, _ = started.state.sandboxes
+        await controller.sandboxes.observe(sandbox, pod_uid="pod")
+        assert await gateway.keys.get() == {"keys": []}
+        assert await gateway.sandboxes.register(sandbox, "pod", "hash", "key")
+        await gateway.sandboxes.heartbeat([sandbox])
+        taken = await gateway.journal.advance("uid-1", [ev.SandboxRegistered(sandbox)], claim=sandbox)
+        assert taken.step == "a"
+        await controller.sandboxes.delivery(sandbox, {"p": "sealed"})
+        await gateway.sandboxes.delivery(sandbox)
+        await gateway.journal.append_logs("uid-1", [LogChunk("a", 1, 0, "stdout", "", "x")])
+        value, bodies = build.stored("x" * 2000)
+        fact = ev.AttemptSucceeded("a", 1, sandbox, value)
+        await gateway.journal.advance("uid-1", [fact], outputs=bodies)
+        ended = ev.SandboxEnded(sandbox, ev.Failure("SandboxLost", "gone"))
+        await gateway.journal.advance("uid-1", [ended])
+        await gateway.journal.due(10)
+        assert (await api.journal.read("uid-1")).steps["a"].output == value
+        assert len(await api.journal.logs("uid-1", {}, 10)) == 1
+        await api.journal.values("uid-1", list(bodies))
+        for database in (controller, gateway, api):
+            await database.ping()
+        await controller.journal.forget(["uid-1"])
+        await controller.journal.prune(0.0)
+    finally:
+        for database in (controller, gateway, api):
+            await database.close()
