@@ -73,6 +73,11 @@ def _states(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
         yield name, found[name]
 
 
+def _runner_ended(status: Mapping[str, Any]) -> bool:
+    """Whether the runner is gone. Without it a foreign image has no shim, and main fails for that alone."""
+    return any(name == "runner" and "terminated" in state for name, state in _states(status))
+
+
 def _ended(name: str, terminated: Mapping[str, Any], status: Mapping[str, Any]) -> Diagnosis:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
@@ -85,7 +90,7 @@ def _ended(name: str, terminated: Mapping[str, Any], status: Mapping[str, Any]) 
         return Diagnosis(
             ended=Reason.OOM_KILLED, message=f"container {name} was killed for exceeding its memory limit"
         )
-    if reason in _START_ERRORS:
+    if reason in _START_ERRORS and not _runner_ended(status):
         return Diagnosis(
             ended=Reason.SANDBOX_START_FAILED, message=f"container {name}: {reason}: {said}"[:1024]
         )
