@@ -27,10 +27,10 @@ NUL_ESCAPE = "\\u0000"
 # Imported while nothing is asked of the harness, so that forks have them already.
 # fmt: off
 WARM = (
-    "json", "traceback", "types", "signal", "atexit", "contextlib", "re", "math", "datetime", "time", "collections",
-    "itertools", "functools", "random", "string", "io", "csv", "base64", "hashlib", "decimal", "statistics",
-    "dataclasses", "typing", "pathlib", "subprocess", "logging", "copy", "operator", "asyncio", "inspect",
-    "urllib.parse", "uuid",
+    "json", "traceback", "types", "signal", "atexit", "contextlib", "re", "math", "datetime", "time",
+    "collections", "itertools", "functools", "random", "string", "io", "csv", "base64", "hashlib", "decimal",
+    "statistics", "dataclasses", "typing", "pathlib", "subprocess", "logging", "copy", "operator", "asyncio",
+    "inspect", "urllib.parse", "uuid",
 )
 # fmt: on
 

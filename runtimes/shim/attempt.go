@@ -170,9 +170,11 @@ func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *
 		output, failure = harnessVerdict(captured.said, end, a.OutputBytes)
 	}
 	if failure != nil && oomKills() > oomBefore {
-		failure = wire.Failf(wire.ReasonOOMKilled, "out of memory: the kernel killed a process of the step (%s)", failure.Message)
+		failure.Reason = wire.ReasonOOMKilled
+		failure.Message = fmt.Sprintf("out of memory: the kernel killed a process of the step (%s)", failure.Message)
 	} else if failure != nil && by == wire.ReasonCancelled {
-		failure = wire.Failf(wire.ReasonCancelled, "cancelled while it ran (%s)", failure.Message)
+		failure.Reason = wire.ReasonCancelled
+		failure.Message = fmt.Sprintf("cancelled while it ran (%s)", failure.Message)
 	}
 	return output, failure, usable, nil
 }

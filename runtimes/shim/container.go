@@ -105,7 +105,7 @@ func (e *environment) find(command, directory string) (string, error) {
 		}
 		return command, executable(command)
 	}
-	denied := error(nil)
+	var denied *deniedError
 	for _, place := range filepath.SplitList(e.values["PATH"]) {
 		path := filepath.Join(directory, place, command)
 		if filepath.IsAbs(place) {
@@ -115,9 +115,7 @@ func (e *environment) find(command, directory string) (string, error) {
 		if err == nil {
 			return path, nil
 		}
-		if errors.Is(err, os.ErrPermission) {
-			denied = err
-		}
+		errors.As(err, &denied) // a directory that cannot be searched is no match, as for a shell
 	}
 	if denied != nil {
 		return "", denied
@@ -136,10 +134,18 @@ func executable(path string) error {
 		return errors.New("is a directory")
 	}
 	if err := unix.Access(path, unix.X_OK); err != nil {
-		return &os.PathError{Op: "execute", Path: path, Err: err}
+		return &deniedError{path, err}
 	}
 	return nil
 }
+
+// deniedError: the file is there, but may not be executed.
+type deniedError struct {
+	path string
+	err  error
+}
+
+func (d *deniedError) Error() string { return "execute " + d.path + ": " + d.err.Error() }
 
 // startContainer runs the step's command. The failure is the user's to mend, the error is not.
 func (s *shim) startContainer(a *wire.Assignment, stdout, stderr *os.File) (<-chan exit, *wire.Failure, error) {

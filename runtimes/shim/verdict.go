@@ -33,7 +33,7 @@ func harnessVerdict(said []byte, end exit, limit int) ([]byte, *wire.Failure) {
 	}
 	switch {
 	case end.lost:
-		return nil, wire.Failf(wire.ReasonError, "the step ended the interpreter that ran it")
+		return nil, wire.Failf(wire.ReasonError, "the interpreter that ran the step has ended")
 	case end.code != 0:
 		return nil, exitFailure(end)
 	case len(said) == 0 || said[0] != 'S':

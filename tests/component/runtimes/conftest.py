@@ -1,16 +1,17 @@
-"""Real runners and shims, built once, started as in a pod: the shim is process 1 of namespaces of its own, has no
-rights, and its writable places are memory. Nothing of them outlives a test."""
+"""Real runners and shims, built once, started as in a pod: the shim is process 1 of its own namespaces, has
+no rights, and its writable places are memory. Nothing of them outlives a test."""
 
 import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,9 @@ def binaries() -> Iterator[Path]:
     """A directory that every user may read, with runner, shim and harness."""
     directory = Path(tempfile.mkdtemp(prefix="citadel-runtimes-"))
     directory.chmod(0o755)
-    subprocess.run(
-        ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{directory}/", "./runner", "./shim"],
-        cwd=RUNTIMES,
-        env=os.environ | {"CGO_ENABLED": "0"},
-        check=True,
-    )
+    build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{directory}/"]
+    environment = os.environ | {"CGO_ENABLED": "0"}
+    subprocess.run([*build, "./runner", "./shim"], cwd=RUNTIMES, env=environment, check=True)
     shutil.copy(HARNESS, directory)
     yield directory
     shutil.rmtree(directory)
@@ -59,6 +57,11 @@ class Sandbox:
 
     runner: asyncio.subprocess.Process
     main: asyncio.subprocess.Process
+
+    def kill_shim(self) -> None:
+        """End the container main as the kernel does when it is out of memory."""
+        children = Path(f"/proc/{self.main.pid}/task/{self.main.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
 
 
 class Site:
@@ -99,6 +102,7 @@ class Site:
             },
         )
         work, tmp = self.binaries / "work", self.binaries / "tmp"
+        places = {"CITADEL_WORK_DIR": str(work), "CITADEL_TMP_DIR": str(tmp), "FROM_IMAGE": "yes"}
         work.mkdir(exist_ok=True)
         tmp.mkdir(exist_ok=True)
         mounts = "; ".join(f"mount -t tmpfs -o mode=1777 none {place}" for place in (work, tmp, "/dev/shm"))
@@ -110,7 +114,7 @@ class Site:
         main = await asyncio.create_subprocess_exec(
             *["unshare", *user, "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--ipc"],
             *["sh", "-ec", f'{mounts}; exec {drop} "$@"', "sh", str(self.binaries / "shim"), *command],
-            env=environment | {"CITADEL_WORK_DIR": str(work), "CITADEL_TMP_DIR": str(tmp), "FROM_IMAGE": "yes"},
+            env=environment | places,
         )
         sandbox = Sandbox(runner, main)
         self.sandboxes.append(sandbox)
@@ -118,7 +122,8 @@ class Site:
 
     async def python(self) -> Sandbox:
         """A sandbox of the runtime python."""
-        return await self.start(interpreter(), "-I", "-S", "-B", "-X", "utf8", str(self.binaries / "harness.py"))
+        harness = str(self.binaries / "harness.py")
+        return await self.start(interpreter(), "-I", "-S", "-B", "-X", "utf8", harness)
 
     async def end(self) -> None:
         for sandbox in self.sandboxes:
@@ -155,6 +160,3 @@ async def container(site: Site) -> Gateway:
     """The gateway of one sandbox for container steps."""
     await site.start()
     return site.gateway
-
-
-Start = Callable[[], Awaitable[Sandbox]]

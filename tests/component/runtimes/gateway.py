@@ -1,6 +1,7 @@
 """A gateway's double: it speaks docs/protocol.md over TLS to real runners, and remembers what they said."""
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -32,6 +33,7 @@ def self_signed(directory: Path) -> tuple[ssl.SSLContext, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])
     now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -40,7 +42,7 @@ def self_signed(directory: Path) -> tuple[ssl.SSLContext, str]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.SubjectAlternativeName([address]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         .sign(key, hashes.SHA256())
     )
@@ -124,11 +126,12 @@ class Gateway:
     async def log(self, step: str, attempt: int = 1, stream: str = "stdout") -> str:
         """The complete log of an attempt, whose chunks must be in order."""
         key = (step, attempt)
-        await self.until(lambda: key in self.results and self.results[key].chunks == len(self.logs.get(key, [])))
-        if self.results[key].chunks:
+        result = await self.result(step, attempt)
+        await self.until(lambda: len(self.logs.get(key, [])) >= result.chunks)
+        if result.chunks:
             await self.until(lambda: key in self.ended_logs)
         chunks = self.logs.get(key, [])
-        assert [chunk["n"] for chunk in chunks] == list(range(len(chunks)))
+        assert [chunk["n"] for chunk in chunks] == list(range(result.chunks))
         return "".join(chunk["text"] for chunk in chunks if chunk["stream"] == stream)
 
     def take(self) -> Json:
@@ -138,10 +141,8 @@ class Gateway:
         return self.current
 
     async def held(self, seconds: float, condition: Any) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await self.until(condition, seconds)
-        except TimeoutError:
-            pass
 
     async def register(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -180,7 +181,9 @@ class Gateway:
         async with self.changed:
             self.log_requests += 1
             stored = self.logs.setdefault(key, [])
-            stored += [chunk for chunk in body["chunks"] if chunk["n"] == len(stored) + body["chunks"].index(chunk)]
+            for chunk in body["chunks"]:
+                if chunk["n"] == len(stored):  # one sent again changes nothing
+                    stored.append(chunk)
             if body["last"]:
                 self.ended_logs.add(key)
             self.changed.notify_all()
@@ -207,6 +210,8 @@ class Gateway:
         for path, refusal in self.refuse.items():
             if request.path.startswith(path) and refusal[2] > 0:
                 refusal[2] -= 1
+                if refusal[1] == "Superseded":
+                    self.current = None
                 return error(refusal[0], refusal[1])
         if request.path != "/v1/register" and request.headers.get("Authorization") != "Bearer the-session":
             return error(401, "Unauthorized")
