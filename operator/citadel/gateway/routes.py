@@ -130,6 +130,9 @@ async def _body(request: web.BaseRequest) -> bytes:
                     raise Refused(413, "TooLarge", f"expected at most {BODY_LIMIT} bytes")
     except TimeoutError:
         raise Refused(408, "TooSlow", f"the body did not come within {BODY_SECONDS:.0f} s") from None
+    except (ConnectionError, web.RequestPayloadError):
+        # Nobody hears this answer; but it is no fault of ours that would have to be logged.
+        raise Refused(400, "BadRequest", "the body ended too early") from None
     return bytes(body)
 
 

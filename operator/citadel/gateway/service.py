@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from citadel.core import events as ev
+from citadel.core.decide import wake_at
 from citadel.core.state import State
 from citadel.gateway import reports
 from citadel.gateway.assignments import assignment
@@ -111,7 +112,7 @@ class Gateway:
                 left = deadline - time.monotonic()
                 if told is not None or left <= 0:
                     return {"assignment": told}
-                await expected.met(min(LOOK_SECONDS, left))
+                await expected.met(min(LOOK_SECONDS, left, _until_due(advance.state)))
             finally:
                 expected.close()
 
@@ -215,6 +216,13 @@ class Gateway:
             return await self._journal.read(session.uid)
         except ExecutionUnknown:
             raise _unknown() from None
+
+
+def _until_due(state: State) -> float:
+    """Seconds until time alone may bring work, as when a backoff is over: nobody announces that."""
+    now = time.time()
+    at = wake_at(state, now)
+    return LOOK_SECONDS if at is None else at - now + 0.005
 
 
 def _cancellations(state: State, sandbox: str) -> Iterator[tuple[str, int, int]]:

@@ -1,0 +1,111 @@
+"""Heartbeats: held while all is well, answered at once when something is to end."""
+
+import asyncio
+import time
+
+import pytest
+
+from build import chain
+from citadel.core import events as ev
+from citadel.gateway import service
+from component.gateway.conftest import Site
+from component.gateway.runner import Runner
+
+AT_ONCE = 0.4
+CANCEL = ev.StopRequested("Cancel", "Cancelled", "enough")
+TERMINATE = ev.StopRequested("Terminate", "Terminated", "at once")
+
+
+@pytest.fixture(autouse=True)
+def short_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heartbeat without news is held for 0.8 s, and only a notice ends it earlier."""
+    monkeypatch.setattr(service, "HEARTBEAT_SECONDS", 0.8)
+    monkeypatch.setattr(service, "LOOK_SECONDS", 30.0)
+
+
+async def took(runner: Runner, **running: object) -> tuple[object, float]:
+    began = time.monotonic()
+    answer = await runner.beat(**running)
+    assert answer.status == 200, answer.body
+    return answer.body, time.monotonic() - began
+
+
+async def test_without_news_it_is_held_and_noted(site: Site) -> None:
+    runner = await site.registered(chain(1))
+    (row,) = await site.database.sandboxes.open()
+    body, seconds = await took(runner, step="s0", attempt=1)
+    assert body == {"cancel": [], "drain": False}
+    assert seconds >= 0.7
+    (after,) = await site.database.sandboxes.open()
+    assert after.heartbeat_at is not None
+    assert row.heartbeat_at is not None
+    assert after.heartbeat_at > row.heartbeat_at
+
+
+async def test_a_cancellation_reaches_the_runner_at_once(site: Site) -> None:
+    runner = await site.registered(chain(1))
+    beat = asyncio.create_task(runner.beat(step="s0", attempt=1))
+    await asyncio.sleep(0.1)  # it is held now
+    assert not beat.done()
+    began = time.monotonic()
+    await site.post(CANCEL)
+    answer = await beat
+    assert time.monotonic() - began < AT_ONCE
+    assert answer.body == {"cancel": [{"step": "s0", "attempt": 1, "graceSeconds": 10}], "drain": False}
+
+
+async def test_a_cancellation_that_the_runner_was_told_is_not_told_again(site: Site) -> None:
+    runner = await site.registered(chain(1))
+    await site.post(CANCEL)
+    body, seconds = await took(runner, step="s0", attempt=1)
+    assert (seconds < AT_ONCE, body["cancel"]) == (True, [{"step": "s0", "attempt": 1, "graceSeconds": 10}])  # type: ignore[index]
+    body, seconds = await took(runner, step="s0", attempt=1, cancelling=10)
+    assert body == {"cancel": [], "drain": False}
+    assert seconds >= 0.7
+
+
+async def test_one_that_runs_something_else_by_its_own_word_is_told(site: Site) -> None:
+    """The attempt may still be on its way to the runner."""
+    runner = await site.registered(chain(1))
+    await site.post(CANCEL)
+    for running in ({}, {"step": "s9", "attempt": 1, "cancelling": 10}, {"step": "s0", "attempt": [1]}):
+        body, seconds = await took(runner, **running)
+        assert seconds < AT_ONCE
+        assert body["cancel"] == [{"step": "s0", "attempt": 1, "graceSeconds": 10}]  # type: ignore[index]
+
+
+async def test_terminate_after_cancel_leaves_no_grace(site: Site) -> None:
+    runner = await site.registered(chain(1))
+    await site.post(CANCEL)
+    beat = asyncio.create_task(runner.beat(step="s0", attempt=1, cancelling=10))
+    await asyncio.sleep(0.1)
+    assert not beat.done()
+    await site.post(TERMINATE)
+    assert (await beat).body == {"cancel": [{"step": "s0", "attempt": 1, "graceSeconds": 0}], "drain": True}
+
+
+async def test_the_cancelled_attempt_ends_the_execution(site: Site) -> None:
+    runner = await site.registered(chain(2))
+    await site.post(CANCEL)
+    answer = await runner.fail("s0", reason="Cancelled")
+    assert answer.body == {"recorded": True, "assignment": None}
+    state = await site.state()
+    assert state.finished is not None
+    assert (state.finished.phase, state.steps["s0"].status) == ("Cancelled", "Cancelled")
+
+
+async def test_a_sandbox_without_further_work_is_told_to_drain_at_once(site: Site) -> None:
+    runner = await site.registered(chain(1))
+    beat = asyncio.create_task(runner.beat())
+    await asyncio.sleep(0.1)
+    assert not beat.done()
+    began = time.monotonic()
+    await runner.succeed("s0")
+    assert (await beat).body == {"cancel": [], "drain": True}
+    assert time.monotonic() - began < AT_ONCE
+
+
+async def test_a_heartbeat_that_is_no_object_is_refused(site: Site) -> None:
+    runner = await site.registered(chain(1))
+    for body in (b"", b"[]", b"[" * 100_000):
+        assert (await runner.post("/v1/heartbeat", data=body or b" ")).refused == (400, "BadRequest")
