@@ -259,6 +259,28 @@ async def test_rows_say_what_the_log_says(sql_store) -> None:
     assert [row.seq for row in log] == list(range(1, state.seq + 1))
 
 
+@pytest.mark.parametrize("looks", [True, False])
+async def test_a_database_that_lost_commits_is_believed(postgres_store, looks: bool) -> None:
+    journal = postgres_store.open().journal
+    advance = await begin(journal, build.chain(3))
+    sandbox = only_sandbox(advance)
+    kept = advance.state.seq
+    ahead = await journal.advance("uid-1", [build.succeeded("s0", sandbox, "lost")])
+    # A standby takes over that had not got the last commit.
+    await postgres_store.sql("DELETE FROM events WHERE seq > :kept", kept=kept)
+    await postgres_store.sql(
+        "UPDATE executions SET seq = :kept, changed_at = (SELECT max(at) FROM events)", kept=kept
+    )
+    if looks:
+        assert await journal.read("uid-1") == advance.state
+    other = postgres_store.open().journal
+    again = await other.advance("uid-1", [build.succeeded("s0", sandbox, "kept")])
+    assert again.state.seq == ahead.state.seq
+    assert await journal.read("uid-1") == again.state
+    await journal.advance("uid-1", claim=sandbox)
+    assert (await journal.read("uid-1")).steps["s0"].output == Inline("kept")
+
+
 async def test_times_of_a_log_never_go_back(sql_store) -> None:
     journal = sql_store.open().journal
     advance = await begin(journal, build.chain(2))

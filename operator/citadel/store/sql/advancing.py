@@ -48,6 +48,8 @@ class Advancing:
         self._due = due
         self.notices: tuple[Notice, ...] = ()
         """What to announce once it is committed."""
+        self.at = 0.0
+        """When the events that it appended happened."""
 
     async def run(self, connection: AsyncConnection) -> Advance | None:
         """Does it all but the commit; None when it was asked for because it is due, and is not."""
@@ -56,10 +58,10 @@ class Advancing:
         if row is None:
             await connection.rollback()
             return None
-        state = State() if row.seq == 0 else await self._reader.state(connection, self._uid, row.seq)
+        state = State() if row.seq == 0 else await self._reader.state(connection, self._uid, row)
         # A database's clock may be set back, or be another one's after a failover; the times of a log never
         # go back.
-        at = max(row.now, row.changed_at)
+        at = self.at = max(row.now, row.changed_at)
         made = dict(self._bodies)
 
         async def load(digests: Sequence[str]) -> Mapping[str, Json]:

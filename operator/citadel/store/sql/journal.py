@@ -29,7 +29,7 @@ from citadel.store.journal import (
 from citadel.store.sql import tables as t
 from citadel.store.sql.advancing import Advancing
 from citadel.store.sql.announcing import Notices
-from citadel.store.sql.engine import TRIES, Connections, now
+from citadel.store.sql.engine import CALL_SECONDS, TRIES, Connections, now
 from citadel.store.sql.logs import Logs
 from citadel.store.sql.reading import Reader
 from citadel.store.sql.statements import Statements
@@ -78,7 +78,12 @@ class SqlJournal:
 
     async def _take_turn(self, uid: str, work: Advancing) -> Advance | None:
         turn = self._turns.setdefault(uid, asyncio.Lock())
-        async with turn:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await turn.acquire()
+        except TimeoutError as error:
+            raise JournalUnavailable(f"execution {uid} was busy for {CALL_SECONDS}s") from error
+        try:
             for left in reversed(range(TRIES)):
                 try:
                     advance = await self._connections.transact(work.run)
@@ -91,9 +96,12 @@ class SqlJournal:
                         ) from error
                 else:
                     if advance is not None:
-                        self._reader.keep(uid, advance.state)
+                        if advance.events:
+                            self._reader.keep(uid, advance.state, work.at)
                         self._notices.committed(work.notices)
                     return advance
+        finally:
+            turn.release()
         raise AssertionError("unreachable: the last try returns or raises")
 
     async def read(self, uid: str) -> State:

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core import events as ev
@@ -20,46 +22,71 @@ CACHED_PLANS = 100
 CACHED_VALUE_BYTES = 8 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A state that was committed, and the time of its last event: together they tell one log from another."""
+
+    state: State
+    at: float
+
+    @property
+    def seq(self) -> int:
+        return self.state.seq
+
+    @property
+    def weight(self) -> int:
+        return len(self.state.steps) + 10
+
+
 class Reader:
     """Loads what an advance needs. What it remembers is checked against the database, or named by content."""
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
-        self._states: Lru[str, State] = Lru(CACHED_STATES, CACHED_STEPS, lambda state: len(state.steps) + 10)
+        self._states: Lru[str, _Known] = Lru(CACHED_STATES, CACHED_STEPS, lambda known: known.weight)
         self._plans: Lru[str, Plan] = Lru(CACHED_PLANS, CACHED_STEPS, lambda plan: len(plan.steps) + 10)
         self._values: Lru[tuple[str, str], tuple[int, Json]] = Lru(
             5000, CACHED_VALUE_BYTES, lambda entry: entry[0]
         )
 
-    async def state(self, connection: AsyncConnection, uid: str, seq: int | None = None) -> State:
-        """The state as the log says it is; nothing is loaded when what is remembered has `seq` events.
+    async def state(self, connection: AsyncConnection, uid: str, row: Row[Any] | None = None) -> State:
+        """The state as the log says it is; nothing is loaded when `row`, locked, is what is remembered.
 
         Raises ExecutionUnknown, CorruptJournal.
         """
-        state = self._states.get(uid)
-        if state is not None and state.seq == seq:
+        known = self._states.get(uid)
+        if known is not None and row is not None and (known.seq, known.at) == (row.seq, row.changed_at):
+            return known.state
+        found = await self._log(connection, uid, 0 if known is None else known.seq)
+        if known is not None and (found[0].seq, found[0].at) != (known.seq, known.at):
+            # Another log than before: the database was restored, or failed over and lost commits.
+            self.drop(uid)
+            known = None
+            found = await self._log(connection, uid, 0)
+        state, news = (State(), found) if known is None else (known.state, found[1:])
+        if not news:
             return state
-        have = 0 if state is None else state.seq
-        found = (await connection.execute(self._statements.log_after, {"of_uid": uid, "of_seq": have})).all()
+        plan = state.plan
+        if plan is None and found[0].definition is not None:
+            plan = await self.plan(connection, uid, found[0].definition)
+        state = _fold(uid, state, news, plan)
+        self.keep(uid, state, news[-1].at)
+        return state
+
+    async def _log(self, connection: AsyncConnection, uid: str, first: int) -> Sequence[Any]:
+        """Events from number `first` on; one row without an event where there are none."""
+        parameters = {"of_uid": uid, "of_seq": first}
+        found = (await connection.execute(self._statements.log, parameters)).all()
         if not found:
             self.drop(uid)
             raise ExecutionUnknown(uid)
-        rows = [row for row in found if row.seq is not None]
-        if state is None:
-            state = State()
-        if rows:
-            plan = state.plan
-            if plan is None and found[0].definition is not None:
-                plan = await self.plan(connection, uid, found[0].definition)
-            state = _fold(uid, state, rows, plan)
-        self.keep(uid, state)
-        return state
+        return found
 
-    def keep(self, uid: str, state: State) -> None:
-        """Remembers a committed state, unless a later one is known."""
+    def keep(self, uid: str, state: State, at: float) -> None:
+        """Remembers a committed state whose last event happened at `at`, unless a later one is known."""
         known = self._states.get(uid)
         if known is None or known.seq < state.seq:
-            self._states.put(uid, state)
+            self._states.put(uid, _Known(state, at))
 
     def drop(self, uid: str) -> None:
         """Forgets an execution's state."""
@@ -107,6 +134,8 @@ class Reader:
 
 
 def _fold(uid: str, state: State, rows: Sequence[Any], plan: Plan | None) -> State:
+    if rows[0].seq is None:
+        raise CorruptJournal(uid, "it has no events")
     try:
         log = [(ev.from_json(row.kind, row.data), row.at) for row in rows]
         folded = fold(state, log, plan)

@@ -33,6 +33,8 @@ class SqlSandboxes:
     async def observe(self, name: str, **changes: Any) -> None:
         """Sets `status`, `pod_uid`, `waiting` of a row; a row never goes back from gone or draining."""
         check_observation(changes)
+        if not changes:
+            return
         row = and_(t.sandboxes.c.name == name, t.sandboxes.c.status != "gone")
         if changes.get("status") in ("wanted", "live"):
             row = and_(row, t.sandboxes.c.status != "draining")

@@ -47,11 +47,11 @@ class Statements:
         self.lock_due = row.where(t.executions.c.wake_at <= now()).with_for_update(
             key_share=True, skip_locked=True
         )
-        self.log_after = (
+        self.log = (
             select(t.executions.c.definition, t.events.c.seq, t.events.c.at, t.events.c.kind, t.events.c.data)
             .select_from(
                 t.executions.outerjoin(
-                    t.events, (t.events.c.uid == t.executions.c.uid) & (t.events.c.seq > bindparam("of_seq"))
+                    t.events, (t.events.c.uid == t.executions.c.uid) & (t.events.c.seq >= bindparam("of_seq"))
                 )
             )
             .where(t.executions.c.uid == bindparam("of_uid"))
