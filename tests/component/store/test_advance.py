@@ -165,12 +165,12 @@ async def test_what_no_database_takes_does_not_get_there(store) -> None:
 async def test_concurrent_advances_number_their_events_one_after_another(store) -> None:
     steps = [build.python_step(f"p{number}", needs=[]) for number in range(20)]
     definition = build.definition(*steps, parallelism=1)
-    processes = [store.open() for _ in range(2)]
+    processes = [store.open() for _ in range(6)]
     first = await begin(processes[0].journal, definition)
     sandbox = only_sandbox(first)
-    facts: list[ev.Event] = [ev.SuspendChanged(number % 2 == 0, number) for number in range(2, 22)]
+    facts: list[ev.Event] = [ev.SuspendChanged(number % 2 == 0, number) for number in range(2, 32)]
     advances = await asyncio.gather(
-        *(processes[number % 2].journal.advance("uid-1", [fact]) for number, fact in enumerate(facts))
+        *(processes[number % 6].journal.advance("uid-1", [fact]) for number, fact in enumerate(facts))
     )
     ends = sorted(advance.state.seq for advance in advances if advance.events)
     assert len(set(ends)) == len(ends)
