@@ -11,12 +11,15 @@ from typing import Any
 from citadel.api.conditions import Condition, merge
 from citadel.api.execution import ExecutionStatus, Failure, LargeValue, Progress, StepSummary
 from citadel.api.reasons import ConditionType, Phase, Reason, StepStatus
+from citadel.core.events import shorten
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.state import State
 from citadel.core.summary import Summary, summarise
 
 OUTPUTS_LIMIT = 8 * 1024
 NAMED_STEPS = 20
+#: Bytes of JSON that texts may take: a message stands in the status and in both conditions.
+MESSAGE_LIMIT, STEP_LIMIT, FAILURE_LIMIT = 1024, 256, 2048
 _NOTEWORTHY = (
     StepStatus.FAILED,
     StepStatus.CANCELLED,
@@ -71,6 +74,7 @@ def rejected_status(
 ) -> dict[str, Any]:
     """The status of an execution that the journal does not know: it waits for something, or is lost."""
     finished = phase.terminal
+    message = shorten(message, MESSAGE_LIMIT)
     summary = Summary(phase, reason, message)
     status = ExecutionStatus(
         observed_generation=generation,
@@ -89,7 +93,8 @@ def _with_waiting(summary: Summary, observed: Observed) -> Summary:
     if observed.waiting is None or running or not idle:
         return summary
     reason, _, message = observed.waiting.partition(": ")
-    return Summary(Phase.WAITING, reason, message)
+    # A scheduler or a registry may have much to say.
+    return Summary(Phase.WAITING, reason, shorten(message, MESSAGE_LIMIT))
 
 
 def _conditions(state: State, summary: Summary, generation: int) -> tuple[Condition, ...]:
@@ -106,7 +111,7 @@ def _condition_pair(summary: Summary, finished: bool, generation: int, at: float
             type=kind,
             status=status,
             reason=summary.reason,
-            message=summary.message[:2048],
+            message=summary.message,
             last_transition_time=timestamp(at),
             observed_generation=generation,
         )
@@ -148,7 +153,7 @@ def _steps(state: State) -> Iterable[StepSummary]:
             name=name,
             status=step.status,
             reason=failure.reason if failure else step.reason,
-            message=(failure.message if failure else step.message or "")[:256] or None,
+            message=shorten(failure.message if failure else step.message or "", STEP_LIMIT) or None,
             attempt=step.attempt or None,
         )
 
@@ -166,7 +171,7 @@ def _failure(state: State) -> Failure | None:
         step=finished.step,
         attempt=step.attempt or None,
         reason=failure.reason,
-        message=detail[:2048],
+        message=shorten(detail, FAILURE_LIMIT),
         log_tail=failure.log_tail or None,
     )
 
