@@ -120,7 +120,7 @@ class Leader:
             await asyncio.sleep(0.25)
 
     async def _prune(self) -> None:
-        await self.database.journal.prune(time.time() - self.settings.retention_days * 86400)
+        await self.database.journal.prune(self.settings.retention_days * 86400.0)
         await asyncio.sleep(PRUNE_SECONDS)
 
 
