@@ -119,8 +119,7 @@ class Executions:
             definition = pinned.document
         identity = (metadata["name"], metadata["namespace"], metadata["uid"])
         if definition is None:
-            target = str(((obj.get("spec") or {}).get("workflowRef") or {}).get("name", ""))
-            rejected = ev.Rejected(*identity, target, failure)
+            rejected = ev.Rejected(*identity, _target(obj), failure)
             return (await self._journal.advance(metadata["uid"], [rejected])).state
         values = Values()
         created = ev.Created(*identity, workflow, pinned.plan.digest, values.put(inputs))
@@ -208,6 +207,14 @@ def is_finished(obj: Object) -> bool:
     """Whether the status says that nothing more will happen."""
     conditions = (obj.get("status") or {}).get("conditions") or ()
     return any(item.get("type") == "Finished" and item.get("status") == "True" for item in conditions)
+
+
+def _target(obj: Object) -> str:
+    """The name of the workflow that an object means, as far as one can tell."""
+    found: Any = obj
+    for name in ("spec", "workflowRef", "name"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def requests(obj: Object, state: State) -> list[ev.Event]:

@@ -5,7 +5,6 @@ Observe (row, pod), decide (`decide_sandbox`, pure), act. A pod is created under
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +76,8 @@ class SandboxPods:
         self._kube, self._cache, self._journal, self._sandboxes = kube, cache, journal, sandboxes
         self._site, self._waiting, self._changed = site, waiting, changed
         self._limit, self._patience, self._now = limit, patience, now
-        self._queued: OrderedDict[str, None] = OrderedDict()
+        self._queued: dict[str, float] = {}
+        """Sandboxes that wait for room, and since when they are wanted."""
         self._creating: set[str] = set()
 
     async def reconcile(self, name: str) -> float | None:
@@ -85,6 +85,8 @@ class SandboxPods:
         row = await self._sandboxes.get(name)
         pod = await self._pod(row, name)
         action = decide_sandbox(row, pod, self._now(), self._patience)
+        if action.verb != "create":
+            self._queued.pop(name, None)
         if action.verb == "delete":
             await self._delete(name, pod, row)
         if row is None:
@@ -93,7 +95,6 @@ class SandboxPods:
             case "create":
                 return await self._create(row)
             case "forget":
-                self._queued.pop(name, None)
                 await self._sandboxes.observe(name, status="gone")
             case "end":
                 await self._end(row, action.diagnosis)
@@ -118,7 +119,9 @@ class SandboxPods:
 
     def next_queued(self) -> str | None:
         """The sandbox that has waited longest for room, if there is room now."""
-        return next(iter(self._queued), None) if self._room() > 0 else None
+        if not self._queued or self._room() <= 0:
+            return None
+        return min(self._queued, key=lambda name: (self._queued[name], name))
 
     def _room(self) -> int:
         pods = self._cache.objects(PODS)
@@ -127,10 +130,11 @@ class SandboxPods:
         return self._limit - live - len(self._creating - known)
 
     async def _create(self, row: SandboxRow) -> float | None:
-        first = next(iter(self._queued), row.name)
-        if self._room() <= 0 or (row.name not in self._queued and first != row.name):
-            self._queued.setdefault(row.name, None)
-            if self._room() <= 0:
+        room = self._room()
+        mine = (row.wanted_at, row.name)
+        if sum(1 for name, at in self._queued.items() if (at, name) < mine) >= room:
+            self._queued[row.name] = row.wanted_at
+            if room <= 0:
                 message = f"{self._limit} sandboxes are live, which is the limit of this installation"
                 self._note(row, Diagnosis(waiting=Reason.SANDBOX_LIMIT, message=message))
             return 2.0
