@@ -26,7 +26,7 @@ _HEALTHY = Diagnosis()
 
 @dataclass(frozen=True)
 class Action:
-    """What to do about one sandbox: create, delete, end, wait, forget, or nothing."""
+    """What to do about one sandbox: create, adopt, delete, end, wait, run, forget, or nothing."""
 
     verb: str
     diagnosis: Diagnosis = _HEALTHY
@@ -48,6 +48,9 @@ def decide_sandbox(
         if row.pod_uid is None:
             return Action("create")
         return Action("end", Diagnosis(ended=Reason.SANDBOX_LOST, message=f"pod {row.name} is gone"))
+    if row.pod_uid is None:
+        # Created, but whoever did it could not record that any more; until then nobody lets it register.
+        return Action("adopt")
     diagnosis = diagnose(pod, now - parse_time(pod["metadata"]["creationTimestamp"]), patience)
     if diagnosis.ended is not None:
         return Action("end", diagnosis)
@@ -94,6 +97,9 @@ class SandboxPods:
         match action.verb:
             case "create":
                 return await self._create(row)
+            case "adopt":
+                assert pod is not None
+                await self._record(row, await self._adopted(row, pod, self._manifest(row)))
             case "forget":
                 await self._sandboxes.observe(name, status="gone")
             case "end":
@@ -144,21 +150,32 @@ class SandboxPods:
             pod = await self._created(row)
         finally:
             self._creating.discard(row.name)
+        await self._record(row, pod)
+        return None
+
+    async def _record(self, row: SandboxRow, pod: Object | None) -> None:
         if pod is not None:
             self._cache.put(PODS, pod)
             await self._sandboxes.observe(row.name, pod_uid=pod["metadata"]["uid"])
+
+    async def _adopted(self, row: SandboxRow, found: Object, manifest: Object) -> Object | None:
+        """A pod that was there already, if it is the one we would have made; else the sandbox ends."""
+        if _same(found, manifest):
+            return found
+        message = f"a pod named {row.name} exists that was not made for this sandbox"
+        await self._end(row, Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=message))
         return None
 
+    def _manifest(self, row: SandboxRow) -> Object:
+        return sandbox_pod(row.name, f"{row.namespace}/{row.execution}", row.template, self._site)
+
     async def _created(self, row: SandboxRow) -> Object | None:
-        manifest = sandbox_pod(row.name, f"{row.namespace}/{row.execution}", row.template, self._site)
+        manifest = self._manifest(row)
         try:
             return await self._kube.create(PODS, manifest)
         except AlreadyExists:
             found = await self._kube.get(PODS, row.name, self._site.namespace)
-            if _same(found, manifest):
-                return found
-            message = f"a pod named {row.name} exists that was not made for this sandbox"
-            await self._end(row, Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=message))
+            return await self._adopted(row, found, manifest)
         except (Invalid, Forbidden) as error:
             if isinstance(error, Forbidden) and "quota" in str(error):
                 self._note(row, Diagnosis(waiting=Reason.UNSCHEDULABLE, message=str(error)))
