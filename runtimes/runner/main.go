@@ -60,18 +60,20 @@ func main() {
 
 // config is the runner's environment.
 type config struct {
-	gateway   string // https://ip:port
-	ca        []byte // PEM
-	tokenFile string
-	address   string // where the shim connects
+	gateway string // https://ip:port
+	ca      []byte // PEM
+	sandbox string // this sandbox's name
+	key     string // good for one registration
+	address string // where the shim connects
 }
 
 func configFromEnvironment() (config, error) {
 	c := config{
-		gateway:   strings.TrimSuffix(os.Getenv("CITADEL_GATEWAY"), "/"),
-		ca:        []byte(os.Getenv("CITADEL_CA")),
-		tokenFile: os.Getenv("CITADEL_TOKEN_FILE"),
-		address:   os.Getenv("CITADEL_SHIM_ADDRESS"),
+		gateway: strings.TrimSuffix(os.Getenv("CITADEL_GATEWAY"), "/"),
+		ca:      []byte(os.Getenv("CITADEL_CA")),
+		sandbox: os.Getenv("CITADEL_SANDBOX"),
+		key:     os.Getenv("CITADEL_KEY"),
+		address: os.Getenv("CITADEL_SHIM_ADDRESS"),
 	}
 	if c.address == "" {
 		c.address = "127.0.0.1:7070"
@@ -81,8 +83,8 @@ func configFromEnvironment() (config, error) {
 		return c, fmt.Errorf("CITADEL_GATEWAY is %q, expected https://<ip>:<port>", c.gateway)
 	case len(c.ca) == 0:
 		return c, errors.New("CITADEL_CA is empty, expected a PEM certificate")
-	case c.tokenFile == "":
-		return c, errors.New("CITADEL_TOKEN_FILE is empty, expected the path of the projected token")
+	case c.sandbox == "" || c.key == "":
+		return c, errors.New("CITADEL_SANDBOX or CITADEL_KEY is empty, expected the sandbox's name and its key")
 	}
 	return c, nil
 }
@@ -111,7 +113,7 @@ func run(c config) error {
 	if err != nil {
 		return err
 	}
-	registered, err := enroll(ctx, gateway, c.tokenFile, keys)
+	registered, err := gateway.register(ctx, c.sandbox, c.key, keys.publicBase64())
 	if err != nil {
 		return causeOf(ctx, err)
 	}
@@ -130,25 +132,6 @@ func run(c config) error {
 		shipper.Flush(flushing)
 	}
 	return err
-}
-
-// enroll registers, with the token as the kubelet has last rotated it.
-func enroll(ctx context.Context, g *gateway, tokenFile string, k *keys) (*registration, error) {
-	used := ""
-	for {
-		token, err := os.ReadFile(tokenFile)
-		if err != nil {
-			return nil, err
-		}
-		registered, err := g.register(ctx, strings.TrimSpace(string(token)), k.publicBase64())
-		if refusedWith(err, http.StatusUnauthorized) && string(token) != used {
-			used = string(token)
-			if again, readErr := os.ReadFile(tokenFile); readErr == nil && string(again) != used {
-				continue
-			}
-		}
-		return registered, err
-	}
 }
 
 // causeOf prefers why ctx ended over what that made of err.

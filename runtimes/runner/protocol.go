@@ -61,10 +61,10 @@ type registration struct {
 	Assignment *assignment `json:"assignment"`
 }
 
-// register trades the pod's token for a session. The token is read for each try: the kubelet rotates it.
-func (g *gateway) register(ctx context.Context, token, publicKey string) (*registration, error) {
+// register trades the sandbox's key for a session.
+func (g *gateway) register(ctx context.Context, sandbox, key, publicKey string) (*registration, error) {
 	body, err := wire.Marshal(map[string]any{
-		"protocol": protocolVersion, "token": token, "publicKey": publicKey, "version": version,
+		"protocol": protocolVersion, "sandbox": sandbox, "key": key, "publicKey": publicKey, "version": version,
 	})
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func clean(p places, container bool) error {
 	errs := []error{empty(p.work), empty(p.tmp)}
 	if container { // elsewhere these belong to the machine
 		for _, path := range []string{"/dev/shm", "/dev/mqueue"} {
-			if err := empty(path); !errors.Is(err, os.ErrNotExist) {
+			if err := empty(path, p.within(path)...); !errors.Is(err, os.ErrNotExist) {
 				errs = append(errs, err)
 			}
 		}

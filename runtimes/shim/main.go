@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -54,6 +55,17 @@ type places struct {
 	tmp    string
 }
 
+// within names the places that are directories of this one.
+func (p places) within(directory string) []string {
+	var names []string
+	for _, place := range []string{p.work, p.tmp} {
+		if filepath.Dir(place) == directory {
+			names = append(names, filepath.Base(place))
+		}
+	}
+	return names
+}
+
 func placesFromEnvironment() (places, error) {
 	p := places{runner: os.Getenv("CITADEL_SHIM_ADDRESS"), work: os.Getenv("CITADEL_WORK_DIR"), tmp: os.Getenv("CITADEL_TMP_DIR")}
 	if os.Getpid() != 1 && (p.work == "" || p.tmp == "") {
@@ -67,6 +79,15 @@ func placesFromEnvironment() (places, error) {
 			*place.value = place.fallback
 		}
 	}
+	if scratch := os.Getenv("CITADEL_SCRATCH"); scratch != "" {
+		p.work, p.tmp = filepath.Join(scratch, "work"), filepath.Join(scratch, "tmp")
+		for _, directory := range []string{p.work, p.tmp} {
+			if err := os.Mkdir(directory, 0o700); err != nil {
+				return p, err
+			}
+		}
+		os.Setenv("TMPDIR", p.tmp)
+	}
 	for _, directory := range []string{p.work, p.tmp} {
 		if info, err := os.Stat(directory); err != nil {
 			return p, err
@@ -74,7 +95,7 @@ func placesFromEnvironment() (places, error) {
 			return p, fmt.Errorf("%s is not a directory", directory)
 		}
 	}
-	for _, name := range []string{"CITADEL_SHIM_ADDRESS", "CITADEL_WORK_DIR", "CITADEL_TMP_DIR"} {
+	for _, name := range []string{"CITADEL_SHIM_ADDRESS", "CITADEL_WORK_DIR", "CITADEL_TMP_DIR", "CITADEL_SCRATCH"} {
 		os.Unsetenv(name)
 	}
 	os.Setenv("HOME", p.work)

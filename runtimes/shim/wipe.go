@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,21 +12,21 @@ import (
 // maxNesting bounds the directories that are open at once; who nests deeper loses the sandbox.
 const maxNesting = 10_000
 
-// empty removes everything in a directory, and follows no link. Directories that their owner locked are unlocked: the
-// shim has the same uid.
-func empty(path string) error {
+// empty removes everything in a directory but what it is to keep, and follows no link. Directories that their owner
+// locked are unlocked: the shim has the same uid.
+func empty(path string, keep ...string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("emptying %s: %w", path, err)
 	}
-	if err := emptyDescriptor(fd, 0); err != nil {
+	if err := emptyDescriptor(fd, 0, keep...); err != nil {
 		return fmt.Errorf("emptying %s: %w", path, err)
 	}
 	return nil
 }
 
-// emptyDescriptor removes everything in the directory fd, and closes it.
-func emptyDescriptor(fd, depth int) error {
+// emptyDescriptor removes everything in the directory fd but what it is to keep, and closes it.
+func emptyDescriptor(fd, depth int, keep ...string) error {
 	directory := os.NewFile(uintptr(fd), "directory")
 	defer directory.Close()
 	if depth > maxNesting {
@@ -36,6 +37,9 @@ func emptyDescriptor(fd, depth int) error {
 		return err
 	}
 	for _, name := range names {
+		if slices.Contains(keep, name) {
+			continue
+		}
 		err := unix.Unlinkat(fd, name, 0)
 		if errors.Is(err, unix.EACCES) && unix.Fchmod(fd, 0o700) == nil { // this directory is not writable
 			err = unix.Unlinkat(fd, name, 0)

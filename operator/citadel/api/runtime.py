@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from citadel.api.meta import Model, NameRef
+from citadel.api.meta import Model, NameRef, Quantity
 from citadel.api.step import EnvVar, ResourceList, Resources
 
 _Label = Annotated[str, StringConstraints(max_length=316)]
@@ -36,6 +36,9 @@ class RuntimeSpec(Model):
     """What a sandbox asks for and may use at most."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra={"map": "name"})] = ()
     """Environment variables of every step that uses this Runtime; not templated."""
+    scratch: Quantity | None = None
+    """Memory that files in /work and /tmp may take together. Without it they share the 64Mi of /dev/shm, from
+    which nothing can be executed, and a sandbox starts 0.3 s sooner."""
     image_pull_secrets: Annotated[
         tuple[NameRef, ...], Field(max_length=8, json_schema_extra={"map": "name"})
     ] = ()

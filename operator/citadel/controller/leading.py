@@ -12,7 +12,6 @@ from citadel.controller.bootstrap import Installation, keep_prepared
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
-from citadel.controller.keys import keep_published, publish
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
@@ -52,7 +51,6 @@ class Leader:
         """Watches and reconciles until `lost` is set."""
         log.info("leading: watching %s", API_VERSION)
         self.cache = Cache()
-        await publish(self.kube, self.database.keys)
         await apply_default_runtimes(self.kube, self.settings)
         site = await find_site(self.kube, self.settings)
         async with AsyncExitStack() as stack:
@@ -111,7 +109,6 @@ class Leader:
             "listing": reconciler.relist,
             "taking what is due": self._take_due,
             "pruning": self._prune,
-            "publishing keys": lambda: keep_published(self.kube, self.database.keys),
             "renewing certificates": lambda: keep_prepared(self.kube, Installation.from_env()),
         }
 

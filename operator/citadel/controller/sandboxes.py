@@ -4,6 +4,7 @@ Observe (row, pod), decide (`decide_sandbox`, pure), act. A pod is created under
 `limit` live at a time in the whole cluster, the longest waiting first.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from citadel.kube.resources import PODS, Object
-from citadel.render.pod import Site, sandbox_pod
-from citadel.store.journal import ExecutionUnknown, Journal, Sandboxes, SandboxRow
+from citadel.render.pod import Site, key_of, sandbox_pod
+from citadel.store.journal import ExecutionUnknown, Journal, Sandboxes, SandboxRow, hashed
 
 _HEALTHY = Diagnosis()
 
@@ -75,10 +76,12 @@ class SandboxPods:
         patience: float,
         changed: Callable[[SandboxRow], None],
         now: Callable[[], float] = time.time,
+        make_key: Callable[[], str] = lambda: secrets.token_urlsafe(32),
     ) -> None:
         self._kube, self._cache, self._journal, self._sandboxes = kube, cache, journal, sandboxes
         self._site, self._waiting, self._changed = site, waiting, changed
         self._limit, self._patience, self._now = limit, patience, now
+        self._make_key = make_key
         self._queued: dict[str, float] = {}
         """Sandboxes that wait for room, and since when they are wanted."""
         self._creating: set[str] = set()
@@ -99,7 +102,8 @@ class SandboxPods:
                 return await self._create(row)
             case "adopt":
                 assert pod is not None
-                await self._record(row, await self._adopted(row, pod, self._manifest(row)))
+                found = await self._kube.get(PODS, name, self._site.namespace)
+                await self._record(row, await self._adopted(row, found, self._manifest(row)))
             case "forget":
                 await self._sandboxes.observe(name, status="gone")
             case "end":
@@ -156,7 +160,8 @@ class SandboxPods:
     async def _record(self, row: SandboxRow, pod: Object | None) -> None:
         if pod is not None:
             self._cache.put(PODS, pod)
-            await self._sandboxes.observe(row.name, pod_uid=pod["metadata"]["uid"])
+            key_hash = hashed(key_of(pod) or "")
+            await self._sandboxes.observe(row.name, pod_uid=pod["metadata"]["uid"], key_hash=key_hash)
 
     async def _adopted(self, row: SandboxRow, found: Object, manifest: Object) -> Object | None:
         """A pod that was there already, if it is the one we would have made; else the sandbox ends."""
@@ -167,7 +172,8 @@ class SandboxPods:
         return None
 
     def _manifest(self, row: SandboxRow) -> Object:
-        return sandbox_pod(row.name, f"{row.namespace}/{row.execution}", row.template, self._site)
+        execution = f"{row.namespace}/{row.execution}"
+        return sandbox_pod(row.name, execution, row.template, self._site, self._make_key())
 
     async def _created(self, row: SandboxRow) -> Object | None:
         manifest = self._manifest(row)

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 from citadel.gateway.limits import LimitedServer
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
-from citadel.gateway.tokens import TokenVerifier
 from citadel.serving import answering, forever, health_app, keep_certificate, run_process, serve, server_tls
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
@@ -29,8 +28,7 @@ async def main(stop: asyncio.Event) -> None:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
         waker = Waker()
-        verifier = TokenVerifier(database.keys.get, settings.sandbox_namespace)
-        gateway = Gateway(database.journal, database.sandboxes, verifier, waker)
+        gateway = Gateway(database.journal, database.sandboxes, waker)
 
         health = health_app(CollectorRegistry(), answering(database.ping))
         await serve(stack, health, settings.health_port)

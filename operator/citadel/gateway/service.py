@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator, Mapping
+from secrets import compare_digest
 from typing import Any
 
 from citadel.core import events as ev
@@ -13,13 +14,11 @@ from citadel.gateway.assignments import assignment
 from citadel.gateway.sessions import (
     Session,
     Sessions,
-    hashed,
     is_public_key,
     sandbox_of,
     session_secret,
 )
-from citadel.gateway.tokens import InvalidToken, KeysUnavailable, TokenVerifier
-from citadel.store.journal import Advance, ExecutionUnknown, Journal, Sandboxes
+from citadel.store.journal import Advance, ExecutionUnknown, Journal, Sandboxes, hashed
 from citadel.store.waking import Waker
 
 POLL_SECONDS = 20.0
@@ -48,38 +47,34 @@ class Refused(Exception):
 class Gateway:
     """Serves sandboxes from the journal. Keeps nothing that may not be lost."""
 
-    def __init__(self, journal: Journal, sandboxes: Sandboxes, verifier: TokenVerifier, waker: Waker) -> None:
+    def __init__(self, journal: Journal, sandboxes: Sandboxes, waker: Waker) -> None:
         self._journal, self._sandboxes = journal, sandboxes
-        self._verifier, self._waker = verifier, waker
+        self._waker = waker
         self._sessions = Sessions()
 
     async def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The one registration of a pod: its token for a session."""
+        """The one registration of a sandbox: its key for a session."""
         if body.get("protocol") != 1:
             raise Refused(400, "Protocol", f"protocol: found {body.get('protocol')!r:.20}, expected 1")
-        try:
-            pod = await self._verifier.pod(str(body.get("token", "")))
-        except InvalidToken as error:
-            raise Refused(401, "InvalidToken", str(error)) from None
-        except KeysUnavailable as error:
-            raise Refused(503, "KeysUnavailable", str(error)) from None
-        row = await self._sandboxes.get(pod.name)
-        if row is None or row.status in ("draining", "gone"):
-            raise Refused(410, "NotWanted", f"sandbox {pod.name} is not wanted")
-        if row.pod_uid is None:
-            raise Refused(425, "NotRecorded", f"pod {pod.name} is not recorded yet")
-        if row.pod_uid != pod.uid:
-            raise Refused(401, "UnknownPod", "the token's pod is not one that was created for this sandbox")
-        public_key = body.get("publicKey")
+        name, key, public_key = (body.get(field) for field in ("sandbox", "key", "publicKey"))
+        if not (isinstance(name, str) and _NAME.fullmatch(name) and isinstance(key, str)):
+            raise Refused(400, "BadRequest", "expected the name of a sandbox and its key")
         if not is_public_key(public_key):
             raise Refused(400, "BadRequest", "publicKey: expected the base64 of 32 bytes")
-        secret = session_secret(pod.name, str(body["token"]), str(public_key))
-        if not await self._sandboxes.register(pod.name, pod.uid, hashed(secret), str(public_key)):
-            raise Refused(401, "Registered", f"sandbox {pod.name} has registered before")
-        session = self._sessions.keep(pod.name, row.uid, hashed(secret))
-        advance = await self._advance(session, [ev.SandboxRegistered(pod.name)], claim=True)
+        row = await self._sandboxes.get(name)
+        if row is None or row.status in ("draining", "gone"):
+            raise Refused(410, "NotWanted", f"sandbox {name} is not wanted")
+        if row.pod_uid is None or row.key_hash is None:
+            raise Refused(425, "NotRecorded", f"the pod of sandbox {name} is not recorded yet")
+        if not compare_digest(row.key_hash, hashed(key)):
+            raise Refused(401, "InvalidKey", f"the key is not the one of sandbox {name}")
+        secret = session_secret(name, key, str(public_key))
+        if not await self._sandboxes.register(name, row.pod_uid, hashed(secret), str(public_key)):
+            raise Refused(401, "Registered", f"sandbox {name} has registered before")
+        session = self._sessions.keep(name, row.uid, hashed(secret))
+        advance = await self._advance(session, [ev.SandboxRegistered(name)], claim=True)
         told = await self._assignment(session, advance)
-        return {"session": secret, "sandbox": pod.name, "limits": LIMITS, "assignment": told}
+        return {"session": secret, "sandbox": name, "limits": LIMITS, "assignment": told}
 
     def remembers(self, authorization: str) -> bool:
         """Whether `session` needs no look at the database."""

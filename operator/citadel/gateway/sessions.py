@@ -1,7 +1,6 @@
 """What a runner holds after its registration, and how a gateway knows it again. No I/O."""
 
 import base64
-import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from citadel.gateway.limits import Allowance
+from citadel.store.journal import hashed
 
 KNOWN_SESSIONS = 10_000
 
@@ -53,24 +53,18 @@ class Sessions:
         return found
 
 
-def session_secret(sandbox: str, token: str, public_key: str) -> str:
+def session_secret(sandbox: str, key: str, public_key: str) -> str:
     """The secret of a registration, always the same: a runner whose answer was lost gets its session again.
 
-    Only who holds the token can make it, and the token is good for one public key.
+    Only who holds the sandbox's key can make it, and the key is good for one public key.
     """
-    digest = hmac.digest(token.encode(), b"citadel session " + public_key.encode(), "sha256")
+    digest = hmac.digest(key.encode(), b"citadel session " + public_key.encode(), "sha256")
     return f"{sandbox}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def sandbox_of(secret: str) -> str:
     """The sandbox that a secret names, which proves nothing yet."""
     return secret.partition(".")[0]
-
-
-def hashed(secret: str) -> str:
-    """What the database keeps of a secret."""
-    # Headers may hold bytes that are not UTF-8; they are no session either.
-    return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
 
 
 def is_public_key(found: Any) -> bool:

@@ -4,6 +4,7 @@ Any process may advance any execution; the transaction is the only lock, the seq
 fence. Times are seconds since the epoch on the database's clock.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -56,6 +57,8 @@ class SandboxRow:
     status: str
     wanted_at: float
     pod_uid: str | None = None
+    key_hash: str | None = None
+    """Hash of the key that its runner registers with."""
     session_hash: str | None = None
     public_key: str | None = None
     heartbeat_at: float | None = None
@@ -107,6 +110,12 @@ class Notice:
 
     topic: str
     id: str
+
+
+def hashed(secret: str) -> str:
+    """What the database keeps of a secret."""
+    # Headers may hold bytes that are not UTF-8; they are no secret of ours either.
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
 
 
 class Journal(Protocol):
@@ -186,7 +195,7 @@ class Sandboxes(Protocol):
         ...
 
     async def observe(self, name: str, **changes: Any) -> None:
-        """Sets `status`, `pod_uid`, `waiting` of a row; a row that is gone stays gone."""
+        """Sets `status`, `pod_uid`, `key_hash`, `waiting` of a row; a row that is gone stays gone."""
         ...
 
     async def register(self, name: str, pod_uid: str, session_hash: str, public_key: str) -> bool:

@@ -78,7 +78,7 @@ class Changes:
     notices: tuple[Notice, ...]
 
 
-_OBSERVED = frozenset(("status", "pod_uid", "waiting"))
+_OBSERVED = frozenset(("status", "pod_uid", "key_hash", "waiting"))
 _STATUSES = frozenset(("wanted", "live", "draining", "gone"))
 
 
@@ -101,8 +101,6 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
     if outcome.events:
         notices.append(Notice("execution", execution.uid))
     if any(isinstance(event, ev.StopRequested | ev.Finished) for event in outcome.events):
-        notices.append(Notice("control", execution.uid))
-    if any(isinstance(event, ev.StopRequested) for event in outcome.events):
         notices.append(Notice("control", execution.uid))
     notices += [Notice("sandbox", name) for name in (*(row.name for row in wanted), *draining)]
     notices += [Notice("delivery", delivery.sandbox) for delivery in deliveries]

@@ -1,1 +1,1 @@
-"""What people and other systems talk to: logs and outputs from the journal. Who may read, the cluster says."""
+"""What people and other systems talk to: logs and outputs. Who may read, the cluster says."""

@@ -1,9 +1,6 @@
 """Everything that a process has of the database, from one URL."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.sql import tables as t
@@ -11,44 +8,15 @@ from citadel.store.sql.announcing import LocalNotices, Notices
 from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.sandboxes import SqlSandboxes
-from citadel.store.sql.statements import Statements
-
-_JWKS = "jwks"
-
-
-class ClusterKeys:
-    """The keys that check tokens of ServiceAccounts: published by the controller, read by the gateway."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-
-    async def get(self) -> Mapping[str, Any] | None:
-        """The JSON Web Key Set as last published."""
-
-        async def work(connection: AsyncConnection) -> Mapping[str, Any] | None:
-            query = select(t.cluster_keys.c.body).where(t.cluster_keys.c.name == _JWKS)
-            return (await connection.execute(query)).scalar_one_or_none()
-
-        return await self._connections.read(work)
-
-    async def set(self, jwks: Mapping[str, Any]) -> None:
-        """Publishes a JSON Web Key Set."""
-        statement = Statements(self._connections.postgres).published_key
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement, {"name": _JWKS, "body": dict(jwks)})
-
-        await self._connections.transact(work)
 
 
 class Database:
-    """A journal, its sandboxes and the cluster's keys on one pool of connections."""
+    """A journal and its sandboxes on one pool of connections."""
 
     def __init__(self, connections: Connections, notices: Notices) -> None:
         self._connections = connections
         self.journal = SqlJournal(connections, notices)
         self.sandboxes = SqlSandboxes(connections, notices)
-        self.keys = ClusterKeys(connections)
 
     async def ping(self) -> None:
         """Returns when the database answers and has a schema; raises JournalUnavailable."""

@@ -21,7 +21,6 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "sandboxes": "SELECT, INSERT, UPDATE",
         "deliveries": "SELECT, INSERT, UPDATE, DELETE",
         "logs": "SELECT, INSERT",
-        "cluster_keys": "SELECT",
     },
     "api": {
         "definitions": "SELECT",

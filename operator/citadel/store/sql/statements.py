@@ -110,10 +110,6 @@ class Statements:
             index_elements=["sandbox"],
             set_={name: bindparam(f"new_{name}") for name in ("uid", "step", "attempt", "placing", "sealed")},
         )
-        self.published_key = self._insert(t.cluster_keys)
-        self.published_key = self.published_key.on_conflict_do_update(
-            index_elements=["name"], set_={"body": self.published_key.excluded.body}
-        )
         self.no_delivery = delete(t.deliveries).where(
             t.deliveries.c.sandbox.in_(bindparam("of_sandboxes", expanding=True))
         )

@@ -118,6 +118,7 @@ sandboxes = Table(
     Column("status", Text, nullable=False),
     Column("wanted_at", Double, nullable=False),
     Column("pod_uid", Text),
+    Column("key_hash", Text),
     Column("session_hash", Text),
     Column("public_key", Text),
     Column("heartbeat_at", Double),
@@ -156,11 +157,4 @@ logs = Table(
     Column("at", Text, nullable=False),
     Column("text", Text, nullable=False),
     UniqueConstraint("uid", "step", "attempt", "n"),
-)
-
-cluster_keys = Table(
-    "cluster_keys",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("body", JSON, nullable=False),
 )
