@@ -58,6 +58,11 @@ class Sandbox:
     runner: asyncio.subprocess.Process
     main: asyncio.subprocess.Process
 
+    def runner_peak(self) -> int:
+        """The most memory that the runner has held, in bytes; a pod gives it 64 MiB."""
+        status = Path(f"/proc/{self.runner.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
     def kill_shim(self) -> None:
         """End the container main as the kernel does when it is out of memory."""
         children = Path(f"/proc/{self.main.pid}/task/{self.main.pid}/children").read_text().split()
