@@ -65,8 +65,8 @@ class Sandbox:
 
     def kill_shim(self) -> None:
         """End the container main as the kernel does when it is out of memory."""
-        children = Path(f"/proc/{self.main.pid}/task/{self.main.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
+        for child in Path(f"/proc/{self.main.pid}/task/{self.main.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
 
 
 class Site:
@@ -132,6 +132,8 @@ class Site:
 
     async def end(self) -> None:
         for sandbox in self.sandboxes:
+            with contextlib.suppress(OSError):
+                sandbox.kill_shim()
             for process in (sandbox.runner, sandbox.main):
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

@@ -167,7 +167,7 @@ def test_a_wrong_environment_is_named(binaries: Path) -> None:
 async def test_the_runner_stays_small_while_logs_wait(site: Site) -> None:
     sandbox = await site.python()
     gateway = site.gateway
-    gateway.refuse = {"/v1/attempts/flood/1/logs": [503, "Unavailable", 10]}
+    gateway.refuse = {"/v1/attempts/flood/1/logs": [503, "Unavailable", 4]}
     code = "def main():\n for _ in range(20 * 1024): print('x' * 1023)\n return 1"
     assert (await gateway.run("flood", code=code)).output == 1
     await gateway.assign("next", code=code)
