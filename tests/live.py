@@ -38,6 +38,12 @@ def kubectl(*args: str, stdin: str | None = None, check: bool = True) -> str:
     return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 
+def foreign_image() -> str:
+    """The image of an example's container step: it knows nothing of Citadel, and has a shell and jq."""
+    built = (Path(__file__).parents[1] / "build" / "images.env").read_text()
+    return dict(line.split("=", 1) for line in built.split())["CITADEL_IMAGE_DEGREE_DAYS"]
+
+
 @dataclass
 class Cluster:
     """One namespace of the cluster, and what tests do in it."""

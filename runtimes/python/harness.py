@@ -86,6 +86,12 @@ def become_step(channel):
     """In the fork: wait for a request, run it, write its result, end. Never returns."""
     code = 70
     try:
+        import atexit
+        import json
+
+        prepare_streams()
+        os.setsid()
+        set_dumpable(1)  # nobody is there who could use it before the request comes
         data, ancillary, _, _ = channel.recvmsg(1, _socket.CMSG_SPACE(4 * 4))
         if data != b"R":
             os._exit(0)  # nothing more to do
@@ -94,26 +100,17 @@ def become_step(channel):
             int.from_bytes(packed[i : i + 4], sys.byteorder) for i in range(0, 16, 4)
         )
         channel.close()
-        os.setsid()
-        set_dumpable(1)
-        null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
+        for source, target in ((stdout, 1), (stderr, 2)):
             os.dup2(source, target)
-        for descriptor in (null, stdout, stderr):
-            if descriptor > 2:
-                os.close(descriptor)
+            os.close(source)
         os.set_inheritable(result, False)
-        sys.stdout = sys.__stdout__ = text_stream(1)
-        sys.stderr = sys.__stderr__ = text_stream(2)
         gc.enable()
-        body = attempt(read_request(request))
+        body = attempt(json.loads(read_to_end(request)))
         try:
             while body:
                 body = body[os.write(result, body) :]
         finally:
             os.close(result)
-        import atexit
-
         atexit._run_exitfuncs()
         code = 0
     except BaseException as error:  # the result has been written, or cannot be
@@ -123,6 +120,34 @@ def become_step(channel):
         os._exit(code)
 
 
+def prepare_streams():
+    """Standard streams as the step gets them: lines leave at once, and nothing can be read."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    # Made on a pipe, as the real ones are: a stream made on a file would ask it for its position.
+    reading, writing = os.pipe()
+    streams = []
+    for descriptor in (1, 2):
+        os.dup2(writing, descriptor)
+        stream = open(descriptor, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
+        streams.append(stream)
+    os.close(reading)
+    os.close(writing)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = streams
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)  # integers stay exact
+
+
+def read_to_end(descriptor):
+    """All bytes of a descriptor, which is closed."""
+    parts = []
+    while part := os.read(descriptor, 1 << 20):
+        parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts)
+
+
 def flush():
     """Let what was printed leave; user code may have closed or replaced the streams."""
     import contextlib
@@ -130,24 +155,6 @@ def flush():
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-
-
-def text_stream(descriptor):
-    """A stream whose lines leave at once; made anew, for the old one knows that its file could seek."""
-    return open(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
-
-
-def read_request(descriptor):
-    """The request's JSON, read to its end."""
-    import json
-
-    parts = []
-    while part := os.read(descriptor, 1 << 20):
-        parts.append(part)
-    os.close(descriptor)
-    if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(0)  # integers stay exact
-    return json.loads(b"".join(parts))
 
 
 def attempt(request):

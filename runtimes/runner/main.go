@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -29,6 +30,10 @@ const (
 	exitShimGone     = 3 // the status of the container main says why
 	exitUnauthorized = 4
 )
+
+// memoryLimit is what the heap tries to stay below: logs that wait for the gateway are most of it, and pods give the
+// runner 64 MiB.
+const memoryLimit = 40 << 20
 
 var errTerminated = errors.New("terminated")
 
@@ -91,6 +96,7 @@ func configFromEnvironment() (config, error) {
 
 // run serves until the sandbox's end, whose reason it returns.
 func run(c config) error {
+	debug.SetMemoryLimit(memoryLimit)
 	listener, err := net.Listen("tcp4", c.address)
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ var errDrained = errors.New("drained")
 // attempt runs one assignment to its end.
 func (s *session) attempt(ctx context.Context, next *assignment) (*report, error) {
 	// Back-pressure: a gateway that takes results but no logs does not make the runner grow.
-	s.shipper.Below(ctx, s.limits.AttemptLogBytes)
+	s.shipper.Below(ctx, s.limits.AttemptLogBytes/2)
 	secrets, err := s.keys.unseal(next)
 	if err != nil {
 		body, marshalErr := wire.Marshal(wire.Failf(wire.ReasonError, "%v", err))

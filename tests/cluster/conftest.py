@@ -8,8 +8,8 @@ import pytest
 from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
 from citadel.kube.errors import NotFound
-from citadel.kube.resources import NAMESPACES, RUNTIMES
-from live import SYSTEM, Cluster, kubeconfig
+from citadel.kube.resources import NAMESPACES
+from live import Cluster, foreign_image, kubeconfig
 
 
 @pytest.fixture
@@ -32,7 +32,6 @@ async def cluster(kube: KubeClient) -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture
-async def python_image(kube: KubeClient) -> str:
-    """The image of the shared Runtime `python`: one that surely is on the node."""
-    found = await kube.get(RUNTIMES, "python", SYSTEM)
-    return str(found["spec"]["image"])
+def container_image() -> str:
+    """An image that knows nothing of Citadel, with a shell and jq."""
+    return foreign_image()

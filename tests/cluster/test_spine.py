@@ -134,19 +134,14 @@ def _running(obj: dict[str, object], step: str) -> bool:
 
 
 async def test_a_container_step_gets_files_in_and_gives_files_out(
-    cluster: Cluster, python_image: str
+    cluster: Cluster, container_image: str
 ) -> None:
-    script = """
-import json, os
-data = json.load(open(os.environ["CITADEL_INPUT"]))
-print(os.environ["WHO"])
-json.dump({"double": data["n"] * 2}, open(os.environ["CITADEL_OUTPUT"], "w"))
-"""
+    script = 'echo "$WHO"; jq "{double: (.n * 2)}" < "$CITADEL_INPUT" > "$CITADEL_OUTPUT"'
     step = {
         "name": "double",
         "container": {
-            "image": python_image,
-            "command": ["python3", "-c", script],
+            "image": container_image,
+            "command": ["sh", "-ec", script],
             "env": [{"name": "WHO", "value": "n is ${inputs.n}"}],
         },
         "with": {"n": "${inputs.n}"},

@@ -15,7 +15,7 @@ from citadel.api.execution import ExecutionSpec
 from citadel.api.reasons import Phase, Reason
 from citadel.api.validate import InvalidObject, parse
 from citadel.controller.definitions import Definitions, Unusable
-from citadel.controller.readiness import read_conditions
+from citadel.controller.readiness import read_conditions, status_of
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
 from citadel.core.state import State
@@ -93,8 +93,7 @@ class Executions:
     async def _take_in(self, obj: Object) -> State | float | None:
         """Brings a new execution into the journal: its state, or seconds after which to try again."""
         metadata = obj["metadata"]
-        status = obj.get("status") or {}
-        if status.get("startedAt"):
+        if status_of(obj).get("startedAt"):
             message = "the journal does not know this execution, which had started: it does not run again"
             await self._write(obj, self._rejection(obj, Phase.FAILED, Reason.JOURNAL_LOST, message))
             return None
@@ -145,7 +144,7 @@ class Executions:
         observed = Observed(
             state,
             obj["metadata"].get("generation", 0),
-            read_conditions((obj.get("status") or {}).get("conditions") or ()),
+            read_conditions(obj),
             outputs,
             self._waiting.reasons.get(uid),
         )
@@ -156,7 +155,7 @@ class Executions:
 
     async def _write(self, obj: Object, status: dict[str, Any]) -> bool:
         """Writes the status where it differs; what is no longer said is removed. False: nothing to write."""
-        metadata, before = obj["metadata"], obj.get("status") or {}
+        metadata, before = obj["metadata"], status_of(obj)
         patch = {key: value for key, value in status.items() if before.get(key) != value}
         patch.update({key: None for key in before if key not in status})
         if not patch:
@@ -172,7 +171,7 @@ class Executions:
         return True
 
     def _rejection(self, obj: Object, phase: Phase, reason: str, message: str) -> dict[str, Any]:
-        conditions = read_conditions((obj.get("status") or {}).get("conditions") or ())
+        conditions = read_conditions(obj)
         generation = obj["metadata"].get("generation", 0)
         return rejected_status(generation, conditions, phase, reason, message, self._now())
 
@@ -191,8 +190,8 @@ class Executions:
         """Deletes a finished Execution when its time is over; returns the seconds that are left."""
         metadata = obj["metadata"]
         self._written.pop(metadata["uid"], None)
-        ttl = (obj.get("spec") or {}).get("ttlSecondsAfterFinished")
-        finished = (obj.get("status") or {}).get("finishedAt")
+        spec, finished = obj.get("spec"), status_of(obj).get("finishedAt")
+        ttl = spec.get("ttlSecondsAfterFinished") if isinstance(spec, dict) else None
         if ttl is None or finished is None:
             return None
         left = parse_time(finished) + float(ttl) - self._now()
@@ -205,8 +204,12 @@ class Executions:
 
 def is_finished(obj: Object) -> bool:
     """Whether the status says that nothing more will happen."""
-    conditions = (obj.get("status") or {}).get("conditions") or ()
-    return any(item.get("type") == "Finished" and item.get("status") == "True" for item in conditions)
+    # The sweep asks this of every object: none of them may stop it, whatever its status holds.
+    items = status_of(obj).get("conditions")
+    return any(
+        isinstance(item, dict) and (item.get("type"), item.get("status")) == ("Finished", "True")
+        for item in (items if isinstance(items, list) else ())
+    )
 
 
 def _target(obj: Object) -> str:

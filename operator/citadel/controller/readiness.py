@@ -1,6 +1,6 @@
 """Whether a Workflow or Runtime can be used: its conditions Ready and Stalled."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from citadel.api.conditions import Condition, merge
 from citadel.api.reasons import ConditionType, Reason
@@ -59,9 +59,9 @@ class Readiness:
         return None
 
     async def _write(self, resource: Resource, obj: Object, problem: Unusable | None) -> None:
-        metadata, status = obj["metadata"], obj.get("status") or {}
+        metadata, status = obj["metadata"], status_of(obj)
         generation = metadata.get("generation", 0)
-        before = read_conditions(status.get("conditions") or ())
+        before = read_conditions(obj)
         wanted = merge(before, conditions(problem, generation, timestamp(self._now())))
         changed = {
             "observedGeneration": generation,
@@ -100,10 +100,17 @@ def conditions(problem: Unusable | None, generation: int, at: str) -> tuple[Cond
     )
 
 
-def read_conditions(items: Iterable[Object]) -> tuple[Condition, ...]:
+def status_of(obj: Object) -> Object:
+    """An object's status; empty where there is none, or where it is not one."""
+    found = obj.get("status")
+    return found if isinstance(found, dict) else {}
+
+
+def read_conditions(obj: Object) -> tuple[Condition, ...]:
     """Conditions as an object has them; what does not parse is left out, and so written anew."""
+    items = status_of(obj).get("conditions")
     found = []
-    for item in items:
+    for item in items if isinstance(items, list) else ():
         try:
             found.append(Condition.model_validate(item))
         except ValueError:

@@ -14,15 +14,21 @@ LOOK_SECONDS = 1.0
 LATE_SECONDS = 3.0
 #: The same where nothing of the attempt has come yet: most print nothing, and no end mark comes of those.
 SILENT_SECONDS = 1.0
+#: Seconds after which an empty batch says that nothing came.
+QUIET_SECONDS = 15.0
 
 
 async def follow(
     journal: Journal, waker: Waker, uid: str, *, to_the_end: bool
 ) -> AsyncIterator[list[LogChunk]]:
-    """Batches of chunks. Ends with the log, or without `to_the_end` when all that was said is told."""
+    """Batches of chunks. Ends with the log, or without `to_the_end` when all that was said is told.
+
+    A batch may be empty: nothing came for a while. Raises what the journal raises.
+    """
     after: dict[tuple[str, int], int] = {}
     ended: set[tuple[str, int]] = set()
     patience: float | None = None
+    told = time.monotonic()
     while True:
         expected = waker.expect(f"log {uid}", f"execution {uid}")
         try:
@@ -32,7 +38,7 @@ async def follow(
                 if chunk.stream == "end":
                     ended.add((chunk.step, chunk.attempt))
             if chunks:
-                patience = None
+                patience, told = None, time.monotonic()
                 yield [chunk for chunk in chunks if chunk.stream != "end"]
                 continue
             state = await journal.read(uid)
@@ -43,6 +49,9 @@ async def follow(
                 patience = patience or time.monotonic() + LATE_SECONDS
                 if time.monotonic() >= patience:
                     return
+            if time.monotonic() - told > QUIET_SECONDS:
+                told = time.monotonic()
+                yield []
             await expected.met(LOOK_SECONDS if patience is None else 0.2)
         finally:
             expected.close()

@@ -61,19 +61,33 @@ class Routes:
         return web.json_response(values.get(value))
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
-        """Log chunks as server-sent events: `log` for each, `end` when there are no more."""
+        """Log chunks as server-sent events: `log` for each, `end` when there are no more.
+
+        An answer that ends without `end` is not whole: the journal went away. Comments come when nothing else
+        does.
+        """
         uid = await self._uid(request, "log")
         only = request.query.get("step")
+        state = await self._journal.read(uid)
+        if only is not None and only not in state.steps:
+            raise web.HTTPNotFound(text=f"step: found {only!r:.80}, expected a step of this workflow")
         wanted = request.query.get("follow") == "true"
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        async for chunks in follow(self._journal, self._waker, uid, to_the_end=wanted):
-            events = (asdict(chunk) for chunk in chunks if only is None or chunk.step == only)
-            text = "".join(f"event: log\ndata: {json.dumps(event)}\n\n" for event in events)
-            if text:
-                await response.write(text.encode())
+        try:
+            async for chunks in follow(self._journal, self._waker, uid, to_the_end=wanted):
+                events = (asdict(chunk) for chunk in chunks if only is None or chunk.step == only)
+                text = "".join(f"event: log\ndata: {json.dumps(event)}\n\n" for event in events)
+                if text or not chunks:
+                    await response.write(text.encode() or b": nothing new\n\n")
+        except (JournalUnavailable, ExecutionUnknown) as error:
+            # No other answer can follow one that has begun: a cut connection tells that it is not whole.
+            log.warning("the log of execution %s is cut: %s", uid, error)
+            if request.transport is not None:
+                request.transport.abort()
+            return response
         await response.write(b"event: end\ndata: {}\n\n")
         return response
 

@@ -1,6 +1,6 @@
 // Package logs turns what an attempt prints into numbered chunks and ships them to the gateway, in order, beside the
-// results. It never blocks the process that prints, and never holds more than the limit of an attempt's log for each
-// of at most two attempts.
+// results. It never blocks the process that prints, and never holds more than one and a half times
+// the limit of an attempt's log.
 package logs
 
 import (

@@ -58,10 +58,15 @@ class Sandbox:
     runner: asyncio.subprocess.Process
     main: asyncio.subprocess.Process
 
+    def runner_peak(self) -> int:
+        """The most memory that the runner has held, in bytes; a pod gives it 64 MiB."""
+        status = Path(f"/proc/{self.runner.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
     def kill_shim(self) -> None:
         """End the container main as the kernel does when it is out of memory."""
-        children = Path(f"/proc/{self.main.pid}/task/{self.main.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
+        for child in Path(f"/proc/{self.main.pid}/task/{self.main.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
 
 
 class Site:
@@ -127,6 +132,8 @@ class Site:
 
     async def end(self) -> None:
         for sandbox in self.sandboxes:
+            with contextlib.suppress(OSError):
+                sandbox.kill_shim()
             for process in (sandbox.runner, sandbox.main):
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

@@ -1,6 +1,5 @@
 """Steps that run a command of an image: through runner and shim, as in a pod."""
 
-
 import pytest
 
 from component.runtimes.gateway import Gateway

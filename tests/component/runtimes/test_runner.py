@@ -3,6 +3,8 @@
 import base64
 import json
 import signal
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,6 +147,33 @@ async def test_the_runner_says_when_the_shim_is_gone(site: Site) -> None:
     sandbox.kill_shim()
     assert await sandbox.runner.wait() == 3
     assert not site.gateway.results
+
+
+def test_install_copies_the_shim_executable_for_all(binaries: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        subprocess.run([binaries / "runner", "install", tmp_path], check=True)
+    shim = tmp_path / "shim"
+    assert shim.stat().st_mode & 0o777 == 0o555
+    assert shim.read_bytes() == (binaries / "shim").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["shim"]
+
+
+def test_a_wrong_environment_is_named(binaries: Path) -> None:
+    ended = subprocess.run([binaries / "runner"], env={"CITADEL_GATEWAY": "http://x"}, capture_output=True)
+    assert ended.returncode == 2
+    assert b'CITADEL_GATEWAY is "http://x", expected https://<ip>:<port>' in ended.stderr
+
+
+async def test_the_runner_stays_small_while_logs_wait(site: Site) -> None:
+    sandbox = await site.python()
+    gateway = site.gateway
+    gateway.refuse = {"/v1/attempts/flood/1/logs": [503, "Unavailable", 4]}
+    code = "def main():\n for _ in range(20 * 1024): print('x' * 1023)\n return 1"
+    assert (await gateway.run("flood", code=code)).output == 1
+    await gateway.assign("next", code=code)
+    assert len(await gateway.log("flood")) == 10 << 20
+    assert len(await gateway.log("next")) == 10 << 20
+    assert sandbox.runner_peak() < 56 << 20
 
 
 async def test_sealed_values_arrive_and_secrets_are_masked(site: Site) -> None:
