@@ -17,13 +17,8 @@ func clean(p places, container bool) error {
 	errs := []error{empty(p.work), empty(p.tmp)}
 	if container { // elsewhere these belong to the machine
 		for _, path := range []string{"/dev/shm", "/dev/mqueue"} {
-<<<<<<< HEAD
-			if err := empty(path, p.within(path)...); !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, err)
-=======
 			if unix.Access(path, unix.W_OK) == nil { // else nobody of this uid has left anything there
-				errs = append(errs, empty(path))
->>>>>>> main
+				errs = append(errs, empty(path, p.within(path)...))
 			}
 		}
 		if err := os.Truncate("/dev/termination-log", 0); err != nil && !closed(err) {

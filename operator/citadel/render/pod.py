@@ -18,8 +18,9 @@ MAIN_UID = 65533
 #: Memory every container has; the shim makes /work and /tmp of a language runtime there.
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 SHIM_DIR = "/citadel"
-#: What starts the warm harness of each language, behind the shim.
-HARNESS = {"python": ("python3", "-I", "-B", f"{SHIM_DIR}/harness.py")}
+#: What starts the warm harness of each language, behind the shim. Python is started
+#: without `site`, which the harness loads when nobody waits for it.
+HARNESS = {"python": ("python3", "-I", "-S", "-B", "-X", "utf8", f"{SHIM_DIR}/harness.py")}
 KEY_VARIABLE = "CITADEL_KEY"
 GRACE_SECONDS = 10
 #: Bytes a writable mount may hold at least, whatever the memory limit says.
