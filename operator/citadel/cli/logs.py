@@ -135,7 +135,8 @@ async def log_chunks(
             if ended(found):
                 status = found["status"]
                 why = f"{status['phase']}: {status.get('message') or status.get('reason')}"
-                raise Refused(f"execution {name} has no log: {why}") from None
+                message = f"execution {name} has no log: the journal does not know it ({why})"
+                raise Refused(message) from None
             if not follow:
                 raise
             await asyncio.sleep(0.5)
