@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from citadel.api.reasons import Phase
+from citadel.cli.following import ended
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ async def _suspend(target: Target, name: str, wanted: bool) -> int:
 
 
 def _ended(execution: "Object") -> str:
-    phase = str((execution.get("status") or {}).get("phase") or "")
-    return phase if phase in [known.value for known in Phase if known.terminal] else ""
+    return str(execution["status"]["phase"]) if ended(execution) else ""
 
 
 async def _patch(cluster: Cluster, found: "Object", spec: dict[str, Any]) -> None:

@@ -24,7 +24,12 @@ _COLOURS = {"Succeeded": "green", "Failed": "red", "TimedOut": "red", "Running":
 @click.command()
 @click.argument("execution", required=False)
 @click.option("-A", "--all-namespaces", is_flag=True, help="List the executions of all namespaces.")
-@click.option("-o", "--output", type=click.Choice(["json"]), help="The objects, one with all its steps.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["json"]),
+    help="JSON as kubectl gives it; EXECUTION with all its steps.",
+)
 @click.option("--outputs", is_flag=True, help="Only what EXECUTION gave, in full, as JSON.")
 @click.option("--step", metavar="NAME", help="With --outputs: what this step gave.")
 @target_options

@@ -54,7 +54,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_SETTINGS: Mapping[str, Any] = MappingProxyType(
+    {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+
+
+@click.command(cls=LazyGroup, context_settings=dict(_SETTINGS))
 @click.version_option(package_name="citadel-workflows", prog_name="citadel")
 def main() -> None:
     """Workflows of AI agents and code on Kubernetes.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from citadel.api.reasons import Phase
+from citadel.cli.following import ended
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
 from citadel.cli.terminal import safe
 
@@ -131,7 +131,13 @@ async def log_chunks(
                         yield chunk
             raise TunnelClosed("the api ended the log before its end")
         except NotStarted:
-            if not follow or _over(await cluster.execution(name)):
+            found = await cluster.execution(name)
+            if ended(found):
+                status = found["status"]
+                why = f"{status['phase']}: {status.get('message') or status.get('reason')}"
+                message = f"execution {name} has no log: the journal does not know it ({why})"
+                raise Refused(message) from None
+            if not follow:
                 raise
             await asyncio.sleep(0.5)
         except TunnelClosed as error:
@@ -139,11 +145,6 @@ async def log_chunks(
             if time.monotonic() > give_up:
                 raise Refused(str(error), ExitCode.UNREACHABLE) from error
             await asyncio.sleep(1.0)
-
-
-def _over(execution: Mapping[str, Any]) -> bool:
-    phase = (execution.get("status") or {}).get("phase")
-    return phase in [known for known in Phase if known.terminal]
 
 
 async def server_sent(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, Any]]:

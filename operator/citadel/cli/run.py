@@ -39,12 +39,14 @@ def run(
 ) -> None:
     """Run a workflow: WORKFLOW is one in the cluster, FILE holds one in YAML.
 
-    A FILE may also hold an Execution with inputs, and ConfigMaps, Secrets and Runtimes that its steps use.
-    With --local, Python steps run in child processes of this machine, by the same engine as in a cluster;
-    outputs are printed as JSON on stdout.
+    In the cluster, the Workflow of a FILE is applied first; ConfigMaps, Secrets and Runtimes that its
+    steps use are yours to apply. With --local they come from the FILE too, and Python steps run in child
+    processes of this machine, by the same engine as in a cluster. An Execution in the FILE gives inputs.
+    Outputs are printed as JSON on stdout.
 
     \b
-    Ends with 0 when it succeeded, 1 when it failed, 2 when something given is wrong, 130 when interrupted.
+    Ends with 0 when it succeeded, 1 when it failed, 2 when something given is wrong,
+    3 when the cluster cannot be reached or refuses, 130 when interrupted.
 
     \b
     citadel run --local examples/hello/workflow.yaml -i name=Ada

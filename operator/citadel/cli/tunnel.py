@@ -27,6 +27,8 @@ PORT = 8443
 HEALTH_PORT = 8080
 #: Seconds until kubectl must have said which port it listens on.
 OPENING = 20.0
+#: Seconds for which the api may say nothing: it sends comments where there is no news.
+SILENCE = 60.0
 _FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
 
 
@@ -165,7 +167,7 @@ async def open_tunnel(cluster: Cluster, *ports: int) -> AsyncIterator[Tunnel]:
         tls.verify_mode = ssl.CERT_NONE
     async with _forwarded(cluster.target, ports or (PORT,)) as local:
         connector = aiohttp.TCPConnector(ssl=tls, limit=4)
-        timeout = aiohttp.ClientTimeout(total=None, connect=10.0, sock_read=None)
+        timeout = aiohttp.ClientTimeout(total=None, connect=10.0, sock_read=SILENCE)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             name = f"{cluster.target.release}-api.{cluster.target.system_namespace}.svc"
             yield Tunnel(cluster.namespace, session, config.credentials, local, name)

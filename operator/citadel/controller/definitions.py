@@ -77,10 +77,10 @@ class Definitions:
                 self._plans.popitem(last=False)
         return pinned
 
-    async def runtime(self, namespace: str, name: str) -> Object:
-        """The Runtime of this namespace, else the shared one; raises Unusable."""
+    async def runtime(self, namespace: str, name: str, *, fresh: bool = False) -> Object:
+        """The Runtime of this namespace, else the shared one; raises Unusable. `fresh`: as it is now."""
         for place in dict.fromkeys((namespace, self._shared)):
-            found = await self._read_runtime(place, name)
+            found = await self._read_runtime(place, name, fresh)
             if found is None:
                 continue
             try:
@@ -92,9 +92,9 @@ class Definitions:
         message = f"Runtime {name} exists neither in namespace {namespace} nor in {self._shared}"
         raise Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True)
 
-    async def _read_runtime(self, namespace: str, name: str) -> Object | None:
+    async def _read_runtime(self, namespace: str, name: str, fresh: bool) -> Object | None:
         at, found = self._runtimes.get((namespace, name), (float("-inf"), None))
-        if time.monotonic() - at < _FRESH:
+        if not fresh and time.monotonic() - at < _FRESH:
             return found
         try:
             found = await self._kube.get(RUNTIMES, name, namespace)

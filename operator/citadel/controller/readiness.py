@@ -38,7 +38,8 @@ class Readiness:
             return None
         try:
             for runtime in runtime_names(checked(obj)):
-                await self._definitions.runtime(namespace, runtime)
+                # Nobody looks again soon: what is missing may have appeared a moment ago.
+                await self._definitions.runtime(namespace, runtime, fresh=True)
         except Unusable as problem:
             await self._write(WORKFLOWS, obj, problem)
             return RECHECK if problem.waits else None
@@ -70,11 +71,12 @@ class Readiness:
         if {key: status.get(key) for key in changed} == changed:
             return
         try:
-            await self._kube.patch_status(
+            written = await self._kube.patch_status(
                 resource, metadata["name"], changed, metadata["namespace"], uid=metadata["uid"]
             )
         except (NotFound, Conflict):
             return
+        self._cache.put(resource, written)
         if problem is not None:
             self._events.warning(ObjectRef.of(obj), problem.reason, problem.message)
 

@@ -15,7 +15,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.metrics import Metrics
 from citadel.kube.queue import WorkQueue
 from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
-from citadel.store.journal import Notice, SandboxRow
+from citadel.store.journal import CorruptJournal, Notice, SandboxRow
 from citadel.store.sql.database import Database
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,10 @@ class Reconciler:
         for row in rows:
             last = max(row.heartbeat_at or now, self._serving_since)
             if row.status == "live" and now - last > SILENCE_SECONDS:
-                await self._pods.lost(row, f"its runner has been silent for {now - last:.0f} s")
+                try:
+                    await self._pods.lost(row, f"its runner has been silent for {now - last:.0f} s")
+                except CorruptJournal:
+                    log.exception("sandbox %s cannot be given up", row.name)  # the others can
 
     async def relist(self) -> None:
         """Compares the cache with complete lists."""

@@ -154,6 +154,15 @@ async def test_without_a_tunnel_logs_say_why(cli: Cli) -> None:
     assert err == f"citadel: no connection to the api, {pod}: {expected}\n"
 
 
+async def test_one_that_the_journal_does_not_know_has_no_log_however_long_one_waits(cli: Cli) -> None:
+    await cli.execution("e", phase="Failed", reason="JournalLost", message="it does not run again")
+    cli.citadel.status, cli.citadel.text = 404, "Execution e has not started"
+    code, out, err = await cli.run("logs", "-f", "e")
+    assert (code, out) == (2, "")
+    why = "the journal does not know it (Failed: it does not run again)"
+    assert err == f"citadel: execution e has no log: {why}\n"
+
+
 async def test_one_that_does_not_exist_is_said(cli: Cli) -> None:
     for command in ("get", "logs", "cancel", "suspend", "resume"):
         code, out, err = await cli.run(command, "nope")

@@ -1,0 +1,274 @@
+"""A cluster around the controller: an API server's double, a real Postgres, and sandboxes that tests play."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from citadel.controller.definitions import Definitions
+from citadel.controller.deliveries import Deliveries
+from citadel.controller.executions import Executions, Waiting
+from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.readiness import Readiness
+from citadel.controller.reconciler import Reconciler
+from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.watching import Watcher
+from citadel.core import events as ev
+from citadel.core.state import State
+from citadel.core.values import Values
+from citadel.kube.cache import Cache
+from citadel.kube.client import KubeClient
+from citadel.kube.events import EventPoster
+from citadel.kube.metrics import Metrics
+from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Object
+from citadel.render.pod import Site
+from citadel.store.journal import ExecutionUnknown, SandboxRow
+from citadel.store.sql.database import Database
+from component.kube.fakeapi import FakeApi
+
+SANDBOXES = "citadel-sandboxes"
+SITE = Site(SANDBOXES, "runner:1", "https://10.96.0.7:8443", "ca", user_namespaces=False)
+CITADEL = "/apis/citadel.dev/v1alpha1"
+_WRITES = ("POST", "PUT", "PATCH", "DELETE")
+
+
+def path_of(kind: str, name: str, namespace: str = "team") -> str:
+    """The path of an object: of a pod in the sandbox namespace, else of ours in `namespace`."""
+    if kind == "pods":
+        return f"/api/v1/namespaces/{SANDBOXES}/pods/{name}"
+    return f"{CITADEL}/namespaces/{namespace}/{kind}/{name}"
+
+
+def since_epoch(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class ClusterApi(FakeApi):
+    """The API server's double, which also stamps what it creates, and tells what resources there are."""
+
+    async def change(self, kind: str, path: str, obj: Object) -> Object:
+        metadata = {"creationTimestamp": since_epoch(time.time()), **obj["metadata"]}
+        return await super().change(kind, path, {**obj, "metadata": metadata})
+
+    async def _route(self, request: web.Request) -> web.StreamResponse:
+        if request.path in ("/api", "/apis"):
+            return web.json_response({"versions": ["v1"], "groups": [_GROUP]})
+        found = _DISCOVERY.get(request.path)
+        if found is not None:
+            resources = [_described(plural, kind, subresources) for plural, kind, subresources in found]
+            return web.json_response({"kind": "APIResourceList", "resources": resources})
+        if request.path == "/.well-known/openid-configuration":
+            return web.json_response({"issuer": "https://kubernetes.default.svc"})
+        return await super()._route(request)
+
+    def writes(self) -> list[tuple[str, str]]:
+        """Method and path of every request so far that changes something."""
+        return [(method, path) for method, path, _ in self.requests if method in _WRITES]
+
+
+_VERSION = {"groupVersion": "citadel.dev/v1alpha1", "version": "v1alpha1"}
+_GROUP = {"name": "citadel.dev", "versions": [_VERSION], "preferredVersion": _VERSION}
+_DISCOVERY = {
+    "/api/v1": [("pods", "Pod", ("status",))],
+    CITADEL: [
+        ("executions", "Execution", ("status",)),
+        ("workflows", "Workflow", ("status",)),
+        ("runtimes", "Runtime", ("status",)),
+    ],
+}
+
+
+def _described(plural: str, kind: str, subresources: tuple[str, ...]) -> dict[str, Any]:
+    verbs = ["get", "list", "watch", "create", "patch", "delete"]
+    return {
+        "name": plural,
+        "singularName": kind.lower(),
+        "kind": kind,
+        "namespaced": True,
+        "verbs": verbs,
+        "shortNames": [],
+        "categories": [],
+    }
+
+
+class Controller:
+    """One term of leading, without a Lease and without kopf: watches feed it directly."""
+
+    def __init__(self, cluster: "Cluster", limit: int = 10) -> None:
+        self.cache = Cache()
+        kube, cache, database = cluster.kube, self.cache, cluster.database
+        journal, sandboxes = database.journal, database.sandboxes
+        registry = CollectorRegistry()
+        self.metrics = Metrics(registry)
+        self.waiting = Waiting({})
+        self.poster = EventPoster(kube, "citadel-controller", "test")
+        definitions = Definitions(kube, "citadel-system")
+        self.executions = Executions(
+            kube, cache, journal, definitions, self.poster, self.waiting, now=cluster.now
+        )
+        self.pods = SandboxPods(
+            kube,
+            cache,
+            journal,
+            sandboxes,
+            SITE,
+            self.waiting,
+            limit=limit,
+            patience=600.0,
+            changed=lambda row: self.reconciler.sandbox_changed(row),
+            now=cluster.now,
+        )
+        self.reconciler = Reconciler(
+            kube,
+            cache,
+            database,
+            self.executions,
+            Readiness(kube, cache, definitions, self.poster, cluster.now),
+            self.pods,
+            Deliveries(kube, journal, sandboxes, "citadel-system:citadel-controller"),
+            self.metrics,
+            ControllerMetrics(registry),
+            SANDBOXES,
+        )
+        self.watcher = Watcher(cache, self.reconciler.add, SANDBOXES)
+
+    @asynccontextmanager
+    async def running(self, cluster: "Cluster") -> AsyncIterator[None]:
+        """Reconciles what the watches and the journal tell."""
+        kinds = ((EXECUTIONS, "execution"), (WORKFLOWS, "workflow"), (RUNTIMES, "runtime"), (PODS, "sandbox"))
+
+        async def watch(resource: Any, kind: str) -> None:
+            async for event in cluster.kube.watch(resource, resource_version="0"):
+                self.watcher.take(resource, kind, event.type, event.object)
+
+        async with self.poster:
+            tasks = [asyncio.create_task(watch(*kind)) for kind in kinds]
+            tasks.append(asyncio.create_task(self.reconciler.follow()))
+            self.reconciler.queue.start()
+            await cluster.api.watched(len(kinds))
+            try:
+                yield
+            finally:
+                await self.reconciler.queue.stop(1.0)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Cluster:
+    """What there is in the cluster, and what tests do to it. `ahead` sets the controller's clock forward."""
+
+    def __init__(self, api: ClusterApi, kube: KubeClient, database: Database, stack: AsyncExitStack) -> None:
+        self.api, self.kube, self.database, self._stack = api, kube, database, stack
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.ahead
+
+    async def lead(self, limit: int = 10) -> Controller:
+        """A controller that runs until the end of the test."""
+        controller = Controller(self, limit)
+        await self._stack.enter_async_context(controller.running(self))
+        return controller
+
+    async def apply(self, kind: str, name: str, spec: Any, **fields: Any) -> Object:
+        """Creates or replaces an object of ours, as kubectl would."""
+        path = path_of(kind, name)
+        before = self.api.objects.get(path)
+        old = before["metadata"] if before else {}
+        metadata = {"generation": 1, **old, "name": name, "namespace": "team", **fields.pop("metadata", {})}
+        if before is not None:
+            metadata["generation"] = old.get("generation", 1) + 1
+        obj = {"apiVersion": "citadel.dev/v1alpha1", "kind": kind.removesuffix("s").capitalize()}
+        obj |= {"spec": spec, **({"status": before["status"]} if before and "status" in before else {})}
+        obj |= {"metadata": metadata, **fields}
+        return await self.api.change("MODIFIED" if before else "ADDED", path, obj)
+
+    async def define(self, *steps: Mapping[str, Any], **spec: Any) -> None:
+        """The workflow `flow` and its Runtime, once the controller has found them good."""
+        await self.apply("runtimes", "python", {"language": "python", "image": "python:1"})
+        await self.until(lambda: self.ready("python", "runtimes") == "True")
+        await self.apply("workflows", "flow", {"steps": list(steps), **spec})
+        await self.until(lambda: self.ready("flow", "workflows") == "True")
+
+    def ready(self, name: str, kind: str) -> str | None:
+        """The status of the condition Ready."""
+        conditions = self.status(name, kind).get("conditions") or ()
+        return next((item["status"] for item in conditions if item["type"] == "Ready"), None)
+
+    async def submit(self, name: str = "run", **fields: Any) -> str:
+        """An Execution of `flow`; returns its uid."""
+        made = await self.apply("executions", name, {"workflowRef": {"name": "flow"}, **fields})
+        return str(made["metadata"]["uid"])
+
+    def status(self, name: str = "run", kind: str = "executions") -> dict[str, Any]:
+        found = self.api.objects[path_of(kind, name)].get("status")
+        return found if isinstance(found, dict) else {}
+
+    async def until(self, holds: Callable[[], object], seconds: float = 8.0) -> None:
+        """Waits until something holds of the API server's objects or requests."""
+        async with asyncio.timeout(seconds):
+            await self.api.until(lambda: bool(holds()))
+
+    async def phase(self, phase: str, name: str = "run", seconds: float = 8.0) -> dict[str, Any]:
+        """The status of an Execution once it is in this phase."""
+        await self.until(lambda: self.status(name).get("phase") == phase, seconds)
+        return self.status(name)
+
+    def pods(self) -> list[str]:
+        return [path.rpartition("/")[2] for path in self.api.objects if "/pods/" in path]
+
+    async def rows(self, hold: Callable[[list[SandboxRow]], object]) -> list[SandboxRow]:
+        """The open rows of sandboxes, once something holds of them."""
+        async with asyncio.timeout(8):
+            while True:
+                found = await self.database.sandboxes.open()
+                if hold(found):
+                    return found
+                await asyncio.sleep(0.01)
+
+    async def state(self, uid: str, holds: Callable[[State], object]) -> State:
+        """The state of an execution, once something holds of it."""
+        async with asyncio.timeout(8):
+            while True:
+                with suppress(ExecutionUnknown):
+                    found = await self.database.journal.read(uid)
+                    if holds(found):
+                        return found
+                await asyncio.sleep(0.01)
+
+    async def sandbox(self, uid: str) -> SandboxRow:
+        """The first sandbox of an execution, once its pod is recorded."""
+
+        def recorded(rows: list[SandboxRow]) -> list[SandboxRow]:
+            return [row for row in rows if row.uid == uid and row.pod_uid is not None]
+
+        return recorded(await self.rows(recorded))[0]
+
+    async def register(self, uid: str, key: str = "key") -> SandboxRow:
+        """The sandbox's runner registers, and takes its first attempt."""
+        row = await self.sandbox(uid)
+        assert row.pod_uid is not None
+        assert await self.database.sandboxes.register(row.name, row.pod_uid, "hash", key)
+        await self.database.journal.advance(uid, [ev.SandboxRegistered(row.name)], claim=row.name)
+        return row
+
+    async def succeed(self, row: SandboxRow, step: str, output: Any = None) -> None:
+        """The attempt of a step succeeds; the sandbox takes the next one."""
+        values = Values()
+        fact = ev.AttemptSucceeded(step, 1, row.name, values.put(output))
+        await self.database.journal.advance(row.uid, [fact], claim=row.name, outputs=values.made)
+
+    async def set_pod(self, name: str, **status: Any) -> None:
+        """What the kubelet says of a pod."""
+        path = path_of("pods", name)
+        await self.api.change("MODIFIED", path, {**self.api.objects[path], "status": status})
+
+    async def remove(self, kind: str, name: str) -> None:
+        path = path_of(kind, name)
+        await self.api.change("DELETED", path, self.api.objects[path])
