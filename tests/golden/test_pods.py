@@ -53,11 +53,14 @@ def container(**fields: Any) -> dict[str, Any]:
 
 
 def pod(step: dict[str, Any], runtime: Mapping[str, Any] | None = None, site: Site = SITE) -> dict[str, Any]:
-    return sandbox_pod("cx-0123456789abcdef-0", "team/run", placement(step, runtime).template, site)
+    return sandbox_pod(
+        "cx-0123456789abcdef-0", "team/run", placement(step, runtime).template, site, "the-key"
+    )
 
 
 PODS = {
     "session": pod(python_step("a")),
+    "scratch": pod(python_step("a"), {"language": "python", "image": "python", "scratch": "1Gi"}),
     "exclusive": pod(python_step("a", isolation="step")),
     "runtime": pod(python_step("a"), RUNTIME),
     "container": pod(container(resources={"limits": {"memory": "8Mi"}})),
@@ -117,7 +120,7 @@ def violations(pod: dict[str, Any]) -> Iterator[str]:
             yield path
     if spec["securityContext"] != {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}:
         yield "securityContext"
-    for volume in spec["volumes"]:
+    for volume in spec.get("volumes", ()):
         if not (volume.keys() - {"name"}) <= _VOLUMES:
             yield f"volume {volume}"
         if "emptyDir" in volume and not volume["emptyDir"].get("sizeLimit"):
@@ -142,11 +145,13 @@ def violations(pod: dict[str, Any]) -> Iterator[str]:
             yield f"{item['name']} without limits"
     if runner["securityContext"]["runAsUser"] == main["securityContext"]["runAsUser"]:
         yield "one user for runner and main"
-    if {mount["name"] for mount in main["volumeMounts"]} - {"work", "tmp", "shim"}:
+    mounts = main.get("volumeMounts", ())
+    if {mount["name"] for mount in mounts} - {"work", "tmp", "shim", "scratch"}:
         yield "a mount of main that is not its own"
-    if "env" in main or "envFrom" in main or "lifecycle" in main:
+    scratch = [{"name": "CITADEL_SCRATCH", "value": "/dev/shm"}]
+    if main.get("env", scratch) != scratch or "envFrom" in main or "lifecycle" in main:
         yield "main has what only an assignment may bring"
-    if any(mount["name"] == "shim" and not mount.get("readOnly") for mount in main["volumeMounts"]):
+    if any(mount["name"] == "shim" and not mount.get("readOnly") for mount in mounts):
         yield "main can write to its shim"
 
 
@@ -200,7 +205,7 @@ def test_nothing_that_a_user_wrote_stands_anywhere_else(action: str) -> None:
         "priorityClassName": "evil",
         "imagePullSecrets": [{"name": "evil"}],
     }
-    found = sandbox_pod("cx-0", "evil/evil", placement(step, runtime).template, SITE)
+    found = sandbox_pod("cx-0", "evil/evil", placement(step, runtime).template, SITE, "the-key")
     assert [path for path, value in leaves(found) if marked(path, value)] == []
     assert any("evil" in str(value) for _, value in leaves(found))
 

@@ -115,7 +115,7 @@ class Notice:
 def hashed(secret: str) -> str:
     """What the database keeps of a secret."""
     # Headers may hold bytes that are not UTF-8; they are no secret of ours either.
-    return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 class Journal(Protocol):

@@ -15,11 +15,10 @@ from citadel.core.state import State
 from citadel.gateway.limits import LimitedServer
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
-from citadel.gateway.tokens import TokenVerifier
+from citadel.store.journal import hashed
 from citadel.store.sql.database import Database, open_database
 from citadel.store.waking import Waker
 from component.gateway.runner import Runner
-from unit.gateway.issuer import NAMESPACE, Issuer
 
 
 @dataclass
@@ -35,7 +34,6 @@ class Site:
     """A database, and what tests start on it."""
 
     postgres_url: str
-    issuer: Issuer
     stack: AsyncExitStack
     database: Database
     gateways: list[Process] = field(default_factory=list)
@@ -45,9 +43,8 @@ class Site:
         database = open_database(self.postgres_url, pool_size=4)
         self.stack.push_async_callback(database.close)
         waker = Waker()
-        verifier = TokenVerifier(database.keys.get, NAMESPACE)
         server = LimitedServer(
-            Routes(Gateway(database.journal, database.sandboxes, verifier, waker)).handle, access_log=None
+            Routes(Gateway(database.journal, database.sandboxes, waker)).handle, access_log=None
         )
         listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         self.stack.push_async_callback(server.shutdown, 0.1)
@@ -79,13 +76,14 @@ class Site:
         rows = [row for row in await self.database.sandboxes.open() if row.uid == uid]
         for row in rows:
             if row.pod_uid is None:
-                await self.database.sandboxes.observe(row.name, pod_uid=f"pod-{row.name}")
+                key_hash = hashed(f"key of {row.name}")
+                await self.database.sandboxes.observe(row.name, pod_uid=f"pod-{row.name}", key_hash=key_hash)
         return [row.name for row in rows]
 
     async def runner(self, sandbox: str, **changes: Any) -> Runner:
         """The runner in a sandbox's pod, at the first gateway unless `url` says otherwise."""
-        token = self.issuer.token(sandbox, f"pod-{sandbox}")
-        fields = {"url": self.gateways[0].url, "token": token} | changes
+        key = f"key of {sandbox}"
+        fields = {"url": self.gateways[0].url, "sandbox": sandbox, "key": key} | changes
         return await self.stack.enter_async_context(Runner(**fields))
 
     async def registered(self, definition: dict[str, Any], uid: str = "uid-1", **inputs: Any) -> Runner:
@@ -103,18 +101,12 @@ class Site:
         return await self.database.journal.read(uid)
 
 
-@pytest.fixture(scope="session")
-def issuer() -> Issuer:
-    return Issuer()
-
-
 @pytest.fixture
-async def site(postgres_url: str, issuer: Issuer) -> AsyncIterator[Site]:
-    """A database with published keys, and one gateway."""
+async def site(postgres_url: str) -> AsyncIterator[Site]:
+    """A database, and one gateway."""
     async with AsyncExitStack() as stack:
         database = open_database(postgres_url, pool_size=4)
         stack.push_async_callback(database.close)
-        found = Site(postgres_url, issuer, stack, database)
-        await database.keys.set(issuer.published())
+        found = Site(postgres_url, stack, database)
         await found.gateway()
         yield found

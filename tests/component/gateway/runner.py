@@ -39,7 +39,8 @@ class Runner:
     """One sandbox at one gateway; `address` is where it comes from."""
 
     url: str
-    token: str = ""
+    sandbox: str = ""
+    key: str = ""
     public_key: str = PUBLIC_KEY
     address: str = "127.0.0.1"
     secret: str = ""
@@ -55,7 +56,7 @@ class Runner:
 
     def at(self, url: str) -> "Runner":
         """The same sandbox, at another gateway."""
-        return Runner(url, self.token, self.public_key, self.address, self.secret)
+        return Runner(url, self.sandbox, self.key, self.public_key, self.address, self.secret)
 
     async def post(self, path: str, body: Any = None, data: Any = None, **headers: str) -> Answer:
         """One request, in the session if there is one."""
@@ -67,8 +68,9 @@ class Runner:
             return Answer(answer.status, await answer.json())
 
     async def register(self, **changes: Any) -> Answer:
-        body = {"protocol": 1, "token": self.token, "publicKey": self.public_key, "version": "test"}
-        answer = await self.post("/v1/register", body | changes)
+        who = {"sandbox": self.sandbox, "key": self.key, "publicKey": self.public_key}
+        body = {"protocol": 1, **who, "version": "test"} | changes
+        answer = await self.post("/v1/register", body)
         if answer.status == 200:
             self.secret = answer.body["session"]
         return answer

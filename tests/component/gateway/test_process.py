@@ -57,7 +57,7 @@ async def test_it_serves_tls_says_whether_it_is_ready_and_ends_when_told(
                 return answer.status
 
         async def register() -> int:
-            body = {"protocol": 1, "token": "no token"}
+            body = {"protocol": 1, "sandbox": "cx-0", "key": "none", "publicKey": "A" * 43 + "="}
             async with client.post(f"https://127.0.0.1:{port}/v1/register", json=body) as answer:
                 return answer.status
 
@@ -66,7 +66,7 @@ async def test_it_serves_tls_says_whether_it_is_ready_and_ends_when_told(
                 assert not running.done(), running.exception()
                 try:
                     assert await status("/readyz") == 200
-                    assert await register() == 401
+                    assert await register() == 410
                     break
                 except aiohttp.ClientConnectionError:
                     await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Registration: the one exchange of a pod's token for a session."""
+"""Registration: the one exchange of a sandbox's key for a session."""
 
 import asyncio
 import base64
@@ -9,7 +9,6 @@ import pytest
 from build import chain, created
 from citadel.gateway.service import LIMITS
 from component.gateway.conftest import Site
-from unit.gateway.issuer import Issuer
 
 
 async def test_a_recorded_pod_registers_and_gets_its_first_attempt(site: Site) -> None:
@@ -62,7 +61,7 @@ async def test_a_runner_whose_answer_was_lost_gets_the_same_session_and_attempt(
     assert (await runner.poll()).step == "s0"
 
 
-async def test_a_token_is_good_for_one_public_key(site: Site) -> None:
+async def test_a_key_is_good_for_one_public_key(site: Site) -> None:
     (sandbox,) = await site.start(chain(1))
     runner = await site.runner(sandbox)
     await runner.register()
@@ -71,10 +70,11 @@ async def test_a_token_is_good_for_one_public_key(site: Site) -> None:
     assert (await runner.poll()).step == "s0"
 
 
-async def test_another_pod_of_the_same_name_is_unknown(site: Site) -> None:
+async def test_the_key_of_another_sandbox_opens_nothing(site: Site) -> None:
     (sandbox,) = await site.start(chain(1))
-    runner = await site.runner(sandbox, token=site.issuer.token(sandbox, "a pod that somebody else made"))
-    assert (await runner.register()).refused == (401, "UnknownPod")
+    (other,) = await site.start(chain(1), "uid-2")
+    runner = await site.runner(sandbox, key=f"key of {other}")
+    assert (await runner.register()).refused == (401, "InvalidKey")
     row = await site.database.sandboxes.get(sandbox)
     assert row is not None
     assert row.status == "wanted"
@@ -101,9 +101,12 @@ async def test_a_sandbox_that_shall_end_is_not_wanted(site: Site, status: str) -
         pytest.param({"publicKey": ""}, 400, id="no public key"),
         pytest.param({"publicKey": "\0" * 44}, 400, id="a public key of NULs"),
         pytest.param({"publicKey": ["x"]}, 400, id="a list for a public key"),
-        pytest.param({"token": "no.such.token"}, 401, id="no token"),
-        pytest.param({"token": "\ud800"}, 401, id="a lone surrogate"),
-        pytest.param({"token": {"a": 1}}, 401, id="an object for a token"),
+        pytest.param({"key": "no such key"}, 401, id="another key"),
+        pytest.param({"key": ""}, 401, id="no key"),
+        pytest.param({"key": "\ud800"}, 401, id="a lone surrogate"),
+        pytest.param({"key": {"a": 1}}, 400, id="an object for a key"),
+        pytest.param({"sandbox": "../x"}, 400, id="a path for a name"),
+        pytest.param({"sandbox": None}, 400, id="no name"),
     ],
 )
 async def test_a_registration_that_is_not_one_is_refused(
@@ -113,12 +116,6 @@ async def test_a_registration_that_is_not_one_is_refused(
     runner = await site.runner(sandbox)
     assert (await runner.register(**body)).status == status
     assert (await runner.register()).step == "s0"
-
-
-async def test_a_token_of_another_cluster_is_refused(site: Site) -> None:
-    (sandbox,) = await site.start(chain(1))
-    runner = await site.runner(sandbox, token=Issuer().token(sandbox, f"pod-{sandbox}"))
-    assert (await runner.register()).refused == (401, "InvalidToken")
 
 
 async def test_pods_that_come_all_at_once_to_a_new_gateway_are_all_let_in(site: Site) -> None:

@@ -92,9 +92,8 @@ class Site:
             await self.started.cleanup()
             self.started = None
 
-    async def start(self, *command: str, token: str = "the-token") -> Sandbox:
+    async def start(self, *command: str, key: str = "the-key") -> Sandbox:
         """Start a sandbox; command is the harness's, none for a container step's."""
-        (self.directory / "token").write_text(token)
         port = free_port()
         environment = {"PATH": os.environ["PATH"], "CITADEL_SHIM_ADDRESS": f"127.0.0.1:{port}"}
         runner = await asyncio.create_subprocess_exec(
@@ -103,7 +102,8 @@ class Site:
             | {
                 "CITADEL_GATEWAY": f"https://127.0.0.1:{self.gateway.port}",
                 "CITADEL_CA": self.tls[1],
-                "CITADEL_TOKEN_FILE": str(self.directory / "token"),
+                "CITADEL_SANDBOX": "cx-0",
+                "CITADEL_KEY": key,
             },
         )
         work, tmp = self.binaries / "work", self.binaries / "tmp"

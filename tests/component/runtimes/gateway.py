@@ -84,7 +84,7 @@ class Gateway:
 
     port: int = 0
     public_key: str = ""
-    token: str = "the-token"
+    key: str = "the-key"
     waiting: deque[Json] = field(default_factory=deque)
     current: Json = None
     results: dict[Key, Result] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class Gateway:
     async def register(self, request: web.Request) -> web.Response:
         body = await request.json()
         assert body["protocol"] == 1
-        if body["token"] != self.token:
+        if body["key"] != self.key:
             return error(401, "Unauthorized")
         self.public_key = body["publicKey"]
         return web.json_response(

@@ -82,8 +82,8 @@ async def test_an_output_that_the_gateway_refuses_becomes_a_failure(site: Site) 
     assert "the double says TooLarge" in failure["message"]
 
 
-async def test_a_bad_token_ends_the_runner(site: Site) -> None:
-    sandbox = await site.start(token="another")
+async def test_a_bad_key_ends_the_runner(site: Site) -> None:
+    sandbox = await site.start(key="another")
     assert await sandbox.runner.wait() == 4
 
 

@@ -167,11 +167,3 @@ async def test_nothing_sealed_outlives_its_sandbox_or_its_execution(store, end) 
     await process.journal.advance("uid-1", [end])
     assert await process.sandboxes.delivery(sandbox) is None
     assert await process.sandboxes.delivery(sandbox, {"late": "x"}) is None
-
-
-async def test_keys_of_the_cluster_are_published(sql_store) -> None:
-    database = sql_store.database()
-    assert await database.keys.get() is None
-    for kid in ("first", "second"):
-        await database.keys.set({"keys": [{"kid": kid}]})
-        assert await sql_store.database().keys.get() == {"keys": [{"kid": kid}]}
