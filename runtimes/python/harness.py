@@ -24,14 +24,17 @@ OUTPUT_BYTES = 1 << 20
 MAX_DEPTH = 64
 NUL_ESCAPE = "\\u0000"
 
-# Imported while nothing is asked of the harness, so that forks have them already.
+IDLE_SECONDS = 0.05  # without a request for so long, there is time to import
+CLOSED, RETIRED = 0, 75  # how a fork ends that got no request
+
+# Imported while there is time, so that forks have them already.
 # fmt: off
-WARM = (
-    "json", "traceback", "types", "signal", "atexit", "contextlib", "re", "math", "datetime", "time",
-    "collections", "itertools", "functools", "random", "string", "io", "csv", "base64", "hashlib", "decimal",
-    "statistics", "dataclasses", "typing", "pathlib", "subprocess", "logging", "copy", "operator", "asyncio",
-    "inspect", "urllib.parse", "uuid",
-)
+WARM = [
+    "linecache", "traceback", "re", "math", "datetime", "time", "collections", "itertools", "functools",
+    "random", "string", "io", "csv", "base64", "hashlib", "decimal", "statistics", "dataclasses", "typing",
+    "pathlib", "subprocess", "logging", "copy", "operator", "inspect", "urllib.parse", "uuid", "ssl",
+    "concurrent.futures", "asyncio",
+]
 # fmt: on
 
 
@@ -54,22 +57,63 @@ def serve():
         import site
 
         site.main()
-    waiting = list(reversed(WARM))
+    import_all(["json", "types", "signal", "atexit", "contextlib"])  # every fork needs these
+    missing = [name for name in WARM if name not in sys.modules]
     while True:
-        while waiting and not select.select([channel], [], [], 0)[0]:
-            __import__(waiting.pop())
-        gc.freeze()
-        # Ahead of its request: a fork takes a millisecond, while the last result is on its way.
-        child = os.fork()
-        if child == 0:
-            become_step(channel)
-        status = os.waitpid(child, 0)[1]
+        status, used = run_fork(channel, missing)
+        if status is None:
+            return
         try:
             channel.sendall(b"exited %d\n" % os.waitstatus_to_exitcode(status))
         except OSError:
             return
+        import_all(name for name in used if name in missing)  # the next step may well be like this one
+        missing = [name for name in missing if name not in sys.modules]
         if channel.recv(1) != b"N":
             return
+
+
+def import_all(names):
+    """Import what this interpreter has of names."""
+    for name in names:
+        try:
+            __import__(name)
+        except ImportError:
+            sys.modules.setdefault(name, None)
+
+
+def run_fork(channel, missing):
+    """Fork ahead of the request, and wait for its end: its wait status, and what it imported of missing.
+
+    A fork takes a millisecond: so it is made while the last result is on its way. What is missing is
+    imported while the fork has no request; then a new one takes its place. The status is None when the
+    channel has closed.
+    """
+    while True:
+        gc.freeze()
+        (news, tell), (retire, stay) = os.pipe(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(news)
+            os.close(stay)
+            become_step(channel, tell, retire, missing)
+        os.close(tell)
+        os.close(retire)
+        while missing and not select.select([news], [], [], IDLE_SECONDS)[0]:
+            import_all([missing.pop(0)])
+            if not missing:
+                os.close(stay)  # the fork ends, unless its request has come
+                stay = None
+        status = os.waitpid(child, 0)[1]
+        os.set_blocking(news, False)  # children that the step left behind may hold the other end
+        said = os.read(news, 4096) if select.select([news], [], [], 0)[0] else b""
+        for descriptor in (news, stay):
+            if descriptor is not None:
+                os.close(descriptor)
+        if said.startswith(b"R"):
+            return status, said[1:].decode(errors="replace").split()
+        if os.waitstatus_to_exitcode(status) == CLOSED:
+            return None, []
 
 
 def set_dumpable(value):
@@ -82,7 +126,7 @@ def set_dumpable(value):
             raise OSError("PR_SET_DUMPABLE failed")
 
 
-def become_step(channel):
+def become_step(channel, tell, retire, missing):
     """In the fork: wait for a request, run it, write its result, end. Never returns."""
     code = 70
     try:
@@ -92,9 +136,12 @@ def become_step(channel):
         prepare_streams()
         os.setsid()
         set_dumpable(1)  # nobody is there who could use it before the request comes
+        if channel not in select.select([channel, retire], [], [])[0]:
+            os._exit(RETIRED)
         data, ancillary, _, _ = channel.recvmsg(1, _socket.CMSG_SPACE(4 * 4))
         if data != b"R":
-            os._exit(0)  # nothing more to do
+            os._exit(CLOSED)
+        os.write(tell, data)
         packed = ancillary[0][2]
         request, stdout, stderr, result = (
             int.from_bytes(packed[i : i + 4], sys.byteorder) for i in range(0, 16, 4)
@@ -111,8 +158,9 @@ def become_step(channel):
                 body = body[os.write(result, body) :]
         finally:
             os.close(result)
-        atexit._run_exitfuncs()
         code = 0
+        atexit._run_exitfuncs()
+        os.write(tell, " ".join(name for name in missing if name in sys.modules).encode())
     except BaseException as error:  # the result has been written, or cannot be
         print(f"harness: {type(error).__name__}: {error}", file=sys.stderr)
     finally:
@@ -181,6 +229,7 @@ def run(request):
     code = compile_step(request["code"], filename, step)
     module = sys.modules[MODULE] = types.ModuleType(MODULE)
     module.__file__ = filename
+    module.__loader__ = Source(request["code"])
     # A cancellation comes as SIGTERM: as SystemExit it runs the user's finally blocks.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
@@ -201,11 +250,15 @@ def run(request):
         raise Failure("Error", describe(error), user_traceback(error, filename)) from None
 
 
-def compile_step(source, filename, step):
-    """The code object; its lines are where tracebacks look for them."""
-    import linecache
+class Source:
+    """What tracebacks ask for the lines of the step, when there are any to show."""
 
-    linecache.cache[filename] = (len(source), None, [f"{line}\n" for line in source.split("\n")], filename)
+    def __init__(self, text):
+        self.get_source = lambda name: text
+
+
+def compile_step(source, filename, step):
+    """The code object of the step."""
     try:
         return compile(source, filename, "exec", dont_inherit=True)
     except SyntaxError as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS
 from live import SANDBOXES, SYSTEM, Cluster, python
 
