@@ -152,7 +152,8 @@ def become_step(channel, tell, retire, missing):
             os.close(source)
         os.set_inheritable(result, False)
         gc.enable()
-        body = attempt(json.loads(read_to_end(request)))
+        with open(request, "rb") as file:
+            body = attempt(json.load(file))
         try:
             while body:
                 body = body[os.write(result, body) :]
@@ -164,8 +165,11 @@ def become_step(channel, tell, retire, missing):
     except BaseException as error:  # the result has been written, or cannot be
         print(f"harness: {type(error).__name__}: {error}", file=sys.stderr)
     finally:
-        flush()
-        os._exit(code)
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        finally:  # user code may have closed or replaced them
+            os._exit(code)
 
 
 def prepare_streams():
@@ -183,26 +187,7 @@ def prepare_streams():
     os.close(reading)
     os.close(writing)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = streams
-    if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(0)  # integers stay exact
-
-
-def read_to_end(descriptor):
-    """All bytes of a descriptor, which is closed."""
-    parts = []
-    while part := os.read(descriptor, 1 << 20):
-        parts.append(part)
-    os.close(descriptor)
-    return b"".join(parts)
-
-
-def flush():
-    """Let what was printed leave; user code may have closed or replaced the streams."""
-    import contextlib
-
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
+    sys.set_int_max_str_digits(0)  # integers stay exact
 
 
 def attempt(request):
@@ -229,7 +214,8 @@ def run(request):
     code = compile_step(request["code"], filename, step)
     module = sys.modules[MODULE] = types.ModuleType(MODULE)
     module.__file__ = filename
-    module.__loader__ = Source(request["code"])
+    # What tracebacks ask for the lines of the step, when there are any to show.
+    module.__loader__ = types.SimpleNamespace(get_source=lambda name: request["code"])
     # A cancellation comes as SIGTERM: as SystemExit it runs the user's finally blocks.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
@@ -248,13 +234,6 @@ def run(request):
         raise Failure("Error", text_of(stop.code), exit_code=1) from None
     except BaseException as error:
         raise Failure("Error", describe(error), user_traceback(error, filename)) from None
-
-
-class Source:
-    """What tracebacks ask for the lines of the step, when there are any to show."""
-
-    def __init__(self, text):
-        self.get_source = lambda name: text
 
 
 def compile_step(source, filename, step):
