@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from prometheus_client import CollectorRegistry
 
 from citadel.gateway.limits import LimitedServer
+from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.serving import answering, forever, health_app, keep_certificate, run_process, serve, server_tls
@@ -28,11 +29,12 @@ async def main(stop: asyncio.Event) -> None:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
         waker = Waker()
-        gateway = Gateway(database.journal, database.sandboxes, waker)
-
-        health = health_app(CollectorRegistry(), answering(database.ping))
+        registry = CollectorRegistry()
+        metrics = GatewayMetrics(registry)
+        gateway = Gateway(database.journal, database.sandboxes, waker, metrics.ended)
+        health = health_app(registry, answering(database.ping))
         await serve(stack, health, settings.health_port)
-        server = LimitedServer(Routes(gateway).handle, access_log=None)
+        server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)
         tls = server_tls(str(settings.tls_dir))
         loop = asyncio.get_running_loop()
         listening = await loop.create_server(

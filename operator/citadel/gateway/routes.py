@@ -4,12 +4,14 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
 from citadel.gateway.limits import BODY_LIMIT, Bucket
+from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.service import Gateway, Refused
 from citadel.gateway.sessions import Session
 from citadel.store.journal import JournalUnavailable
@@ -21,6 +23,7 @@ BODY_SECONDS = 30.0
 #: each gateway that it comes to later. While its pod is not recorded yet a runner asks every 50 ms.
 _STRANGERS_PER_SECOND, _STRANGERS_BURST = 25.0, 50.0
 _KNOWN_ADDRESSES = 10_000
+_REQUESTS = frozenset(("register", "poll", "heartbeat", "result", "logs"))
 _ATTEMPT = re.compile(
     r"/v1/attempts/(?P<step>[A-Za-z][A-Za-z0-9_]{0,62})/(?P<attempt>[0-9]{1,6})/(?P<what>result|logs)"
 )
@@ -31,8 +34,8 @@ Answer = Callable[[web.BaseRequest, Session, bytes], Awaitable[dict[str, Any]]]
 class Routes:
     """HTTP handlers around one Gateway; `handle` is the handler of a low-level server."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, metrics: GatewayMetrics) -> None:
+        self._gateway, self._metrics = gateway, metrics
         self._strangers: dict[str, Bucket] = {}
         self._paths: dict[str, Answer] = {
             "/v1/poll": self._poll,
@@ -42,7 +45,15 @@ class Routes:
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answers one request."""
+        """Answers one request, and counts it."""
+        began = time.monotonic()
+        response = await self._respond(request)
+        name = request.path.rpartition("/")[2]
+        known = name if name in _REQUESTS else "other"
+        self._metrics.answered(known, response.status, time.monotonic() - began)
+        return response
+
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
         try:
             return web.json_response(await self._answer(request))
         except Refused as error:

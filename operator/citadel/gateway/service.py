@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from secrets import compare_digest
 from typing import Any
 
@@ -47,9 +47,11 @@ class Refused(Exception):
 class Gateway:
     """Serves sandboxes from the journal. Keeps nothing that may not be lost."""
 
-    def __init__(self, journal: Journal, sandboxes: Sandboxes, waker: Waker) -> None:
+    def __init__(
+        self, journal: Journal, sandboxes: Sandboxes, waker: Waker, ended: Callable[[str], None]
+    ) -> None:
         self._journal, self._sandboxes = journal, sandboxes
-        self._waker = waker
+        self._waker, self._ended = waker, ended
         self._sessions = Sessions()
 
     async def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +123,9 @@ class Gateway:
             raise Refused(400, "BadRequest", str(error)) from None
         advance = await self._advance(session, [fact], claim=claim, outputs=values)
         recorded = advance.accepted[0]
-        if not recorded:
+        if recorded:
+            self._ended("Succeeded" if isinstance(fact, ev.AttemptSucceeded) else fact.failure.reason)
+        else:
             _refuse_outdated(advance.state, session.sandbox, step, attempt)
         return {"recorded": recorded, "assignment": await self._assignment(session, advance)}
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from build import created
 from citadel.core import events as ev
 from citadel.core.state import State
 from citadel.gateway.limits import LimitedServer
+from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.store.journal import hashed
@@ -43,8 +45,10 @@ class Site:
         database = open_database(self.postgres_url, pool_size=4)
         self.stack.push_async_callback(database.close)
         waker = Waker()
+        metrics = GatewayMetrics(CollectorRegistry())
         server = LimitedServer(
-            Routes(Gateway(database.journal, database.sandboxes, waker)).handle, access_log=None
+            Routes(Gateway(database.journal, database.sandboxes, waker, metrics.ended), metrics).handle,
+            access_log=None,
         )
         listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         self.stack.push_async_callback(server.shutdown, 0.1)
