@@ -80,14 +80,19 @@ async def keep_certificate(context: ssl.SSLContext, folder: str) -> None:
     context.load_cert_chain(f"{folder}/tls.crt", f"{folder}/tls.key")
 
 
+def end_on_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and SIGINT set `stop` from now on, whatever they did before."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
 def run_process(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Runs `main` until it ends; SIGTERM and SIGINT set the event that it is given."""
 
     async def supervised() -> None:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        end_on_signals(stop)
         await main(stop)
 
     import uvloop

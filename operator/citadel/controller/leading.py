@@ -45,6 +45,8 @@ class Leader:
     database: Database
     metrics: Metrics
     counted: ControllerMetrics
+    watching: Callable[[], None] = lambda: None
+    """Called when kopf has started, which takes the process's signals for itself."""
     cache: Cache = field(default_factory=Cache)
 
     async def lead(self, lost: asyncio.Event) -> None:
@@ -64,7 +66,8 @@ class Leader:
                 asyncio.create_task(forever(name, what)) for name, what in self._work(reconciler).items()
             ]
             try:
-                await Watcher(self.cache, reconciler.add, self.settings.sandbox_namespace).run(lost)
+                namespace = self.settings.sandbox_namespace
+                await Watcher(self.cache, reconciler.add, namespace, self.watching).run(lost)
             finally:
                 for task in tasks:
                     task.cancel()

@@ -11,7 +11,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.config import load_config
 from citadel.kube.lease import Lease, identity_of
 from citadel.kube.metrics import Metrics
-from citadel.serving import answering, forever, health_app, run_process, serve
+from citadel.serving import answering, end_on_signals, forever, health_app, run_process, serve
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
 
@@ -33,7 +33,8 @@ async def main(stop: asyncio.Event) -> None:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
         kube = await stack.enter_async_context(KubeClient(load_config(), count=metrics.request))
-        leader = Leader(settings, kube, database, metrics, ControllerMetrics(registry))
+        counted = ControllerMetrics(registry)
+        leader = Leader(settings, kube, database, metrics, counted, lambda: end_on_signals(stop))
 
         async def alive() -> str | None:
             ages = [age for age in leader.cache.ages().values() if age is not None]

@@ -70,10 +70,20 @@ def settings() -> kopf.OperatorSettings:
 
 
 class Watcher:
-    """Feeds the cache and the queue from the API server. `add` takes a key, and must return at once."""
+    """Feeds the cache and the queue from the API server. `add` takes a key, and must return at once.
 
-    def __init__(self, cache: Cache, add: Callable[[Key], None], sandbox_namespace: str) -> None:
+    kopf takes the process's signals for itself when it starts; `started` is called then, to take them back.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        add: Callable[[Key], None],
+        sandbox_namespace: str,
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
         self._cache, self._add, self._sandbox_namespace = cache, add, sandbox_namespace
+        self._started = started
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watches until `stop` is set, or kopf ends by itself."""
@@ -84,31 +94,25 @@ class Watcher:
         self._handle(pods, PODS, "sandbox")
         # Without peering it means nothing; left to itself kopf asks for a user name, and our uid has none.
         identity: Any = "citadel-controller"
-        everywhere = kopf.operator(
-            registry=definitions,
-            clusterwide=True,
-            standalone=True,
-            identity=identity,
-            settings=settings(),
-            stop_flag=stop,
-        )
-        sandboxes = kopf.operator(
-            registry=pods,
-            namespaces=[self._sandbox_namespace],
-            standalone=True,
-            identity=identity,
-            settings=settings(),
-            stop_flag=stop,
-        )
-        tasks = [asyncio.create_task(everywhere), asyncio.create_task(sandboxes)]
+        common: dict[str, Any] = {"standalone": True, "identity": identity, "stop_flag": stop}
+        tasks: list[asyncio.Task[Any]] = []
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            tasks += await kopf.spawn_tasks(
+                registry=definitions, clusterwide=True, settings=settings(), **common
+            )
+            tasks += await kopf.spawn_tasks(
+                registry=pods, namespaces=[self._sandbox_namespace], settings=settings(), **common
+            )
+            self._started()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # kopf.operator would take every task of the process for its own: wait for it, then cancel it.
             stop.set()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
 
     def _handle(self, registry: kopf.OperatorRegistry, resource: Resource, kind: str) -> None:
         kopf.on.login(registry=registry)(_login)

@@ -1,6 +1,7 @@
 """A cluster around the controller: an API server's double, a real Postgres, and sandboxes that tests play."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -57,14 +58,22 @@ class ClusterApi(FakeApi):
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         if request.path in ("/api", "/apis"):
-            return web.json_response({"versions": ["v1"], "groups": [_GROUP]})
+            return web.json_response({"versions": ["v1"], "groups": _GROUPS})
         found = _DISCOVERY.get(request.path)
         if found is not None:
-            resources = [_described(plural, kind, subresources) for plural, kind, subresources in found]
+            resources = [_described(plural, kind) for plural, kind in found.items()]
             return web.json_response({"kind": "APIResourceList", "resources": resources})
         if request.path == "/.well-known/openid-configuration":
             return web.json_response({"issuer": "https://kubernetes.default.svc"})
-        return await super()._route(request)
+        answer = await super()._route(request)
+        plural = request.path.rpartition("/")[2]
+        if request.method == "GET" and isinstance(answer, web.Response) and answer.text:
+            body = json.loads(answer.text)
+            if body.get("kind") == "PodList":  # which the double says of every list
+                kind = next((group[plural] for group in _DISCOVERY.values() if plural in group), "Pod")
+                version = "v1" if request.path.startswith("/api/") else "citadel.dev/v1alpha1"
+                return web.json_response({**body, "kind": f"{kind}List", "apiVersion": version})
+        return answer
 
     def writes(self) -> list[tuple[str, str]]:
         """Method and path of every request so far that changes something."""
@@ -72,24 +81,25 @@ class ClusterApi(FakeApi):
 
 
 _VERSION = {"groupVersion": "citadel.dev/v1alpha1", "version": "v1alpha1"}
-_GROUP = {"name": "citadel.dev", "versions": [_VERSION], "preferredVersion": _VERSION}
+_EXTENSIONS = {"groupVersion": "apiextensions.k8s.io/v1", "version": "v1"}
+_GROUPS = [
+    {"name": "citadel.dev", "versions": [_VERSION], "preferredVersion": _VERSION},
+    {"name": "apiextensions.k8s.io", "versions": [_EXTENSIONS], "preferredVersion": _EXTENSIONS},
+]
 _DISCOVERY = {
-    "/api/v1": [("pods", "Pod", ("status",))],
-    CITADEL: [
-        ("executions", "Execution", ("status",)),
-        ("workflows", "Workflow", ("status",)),
-        ("runtimes", "Runtime", ("status",)),
-    ],
+    "/api/v1": {"pods": "Pod", "namespaces": "Namespace", "events": "Event"},
+    CITADEL: {"executions": "Execution", "workflows": "Workflow", "runtimes": "Runtime"},
+    "/apis/apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
 }
 
 
-def _described(plural: str, kind: str, subresources: tuple[str, ...]) -> dict[str, Any]:
+def _described(plural: str, kind: str) -> dict[str, Any]:
     verbs = ["get", "list", "watch", "create", "patch", "delete"]
     return {
         "name": plural,
         "singularName": kind.lower(),
         "kind": kind,
-        "namespaced": True,
+        "namespaced": plural not in ("namespaces", "customresourcedefinitions"),
         "verbs": verbs,
         "shortNames": [],
         "categories": [],
