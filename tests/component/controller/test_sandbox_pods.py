@@ -10,7 +10,7 @@ from citadel.controller import reconciler as reconciling
 from citadel.controller.watching import Key
 from citadel.core import events as ev
 from citadel.render.pod import sandbox_pod
-from citadel.store.journal import SandboxRow
+from citadel.store.journal import SandboxRow, hashed
 from component.controller.cluster import SANDBOXES, SITE, Cluster, Controller, path_of
 from component.kube.fakeapi import Fault
 from component.postgres import PostgresServer
@@ -88,7 +88,7 @@ async def test_a_pod_of_somebody_else_in_our_place_is_never_ours(cluster: Cluste
 @pytest.mark.parametrize("knows", [True, False], ids=["which the watch told", "which nobody told"])
 async def test_a_pod_that_was_created_but_not_recorded_is_adopted(cluster: Cluster, knows: bool) -> None:
     row = await wanted(cluster, "uid-1")
-    manifest = sandbox_pod(row.name, f"{row.namespace}/{row.execution}", row.template, SITE)
+    manifest = sandbox_pod(row.name, f"{row.namespace}/{row.execution}", row.template, SITE, "the key it was made with")
     made = await cluster.api.change("ADDED", path_of("pods", row.name), manifest)
     controller = Controller(cluster)
     if knows:
@@ -97,6 +97,7 @@ async def test_a_pod_that_was_created_but_not_recorded_is_adopted(cluster: Clust
     found = await cluster.database.sandboxes.get(row.name)
     assert found is not None
     assert (found.pod_uid, found.status) == (made["metadata"]["uid"], "wanted")
+    assert found.key_hash == hashed("the key it was made with")
 
 
 async def test_a_created_pod_whose_answer_was_lost_is_ours(cluster: Cluster) -> None:
