@@ -22,7 +22,6 @@ CHANNEL = 3
 MODULE = "step"  # the name of the module that holds the user's code
 OUTPUT_BYTES = 1 << 20
 MAX_DEPTH = 64
-NUL_ESCAPE = "\\u0000"
 
 IDLE_SECONDS = 0.05  # without a request for so long, there is time to import
 CLOSED, RETIRED = 0, 75  # how a fork ends that got no request
@@ -68,7 +67,7 @@ def serve():
             channel.sendall(b"exited %d\n" % os.waitstatus_to_exitcode(status))
         except OSError:
             return
-        import_all(name for name in used if name in missing)  # the next step may well be like this one
+        import_all(name for name in used if name in missing)  # the next step may be like this one
         missing = [name for name in missing if name not in sys.modules]
         if channel.recv(1) != b"N":
             return
@@ -94,9 +93,8 @@ def import_all(names):
 def run_fork(channel, missing):
     """Fork ahead of the request, and wait for its end: its wait status, and what it imported of missing.
 
-    A fork takes a millisecond: so it is made while the last result is on its way. What is missing is
-    imported while the fork has no request; then a new one takes its place. The status is None when the
-    channel has closed.
+    A fork takes a millisecond: so it is made while the last result is on its way. What is missing is imported
+    while it has no request; then a new one takes its place. The status is None when the channel has closed.
     """
     while True:
         gc.freeze()
@@ -340,7 +338,7 @@ def encode_output(value, limit):
     except (TypeError, ValueError, RecursionError) as error:
         refuse_offender(value, "output")
         raise Failure("InvalidOutput", f"the output is not JSON: {error}") from None
-    if NUL_ESCAPE in text:
+    if "\\u0000" in text:
         refuse_offender(value, "output")
     if len(data) > limit:
         said = f"the output is {len(data)} bytes of JSON, at most {limit} are allowed"

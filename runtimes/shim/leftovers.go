@@ -14,7 +14,7 @@ import (
 // queues and semaphores. It assumes that no process is left. What it cannot remove is an error: the sandbox is then
 // not given to another step.
 func clean(p places, container bool) error {
-	errs := []error{empty(p.work), empty(p.tmp)}
+	errs := []error{p.restore(), empty(p.work), empty(p.tmp)}
 	if container { // elsewhere these belong to the machine
 		for _, path := range []string{"/dev/shm", "/dev/mqueue"} {
 			if unix.Access(path, unix.W_OK) == nil { // else nobody of this uid has left anything there
@@ -32,6 +32,27 @@ func clean(p places, container bool) error {
 // closed tells that a file is not there, or that this uid may not write it anyway.
 func closed(err error) bool {
 	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS)
+}
+
+// restore makes the places that the shim made accessible again. A place that user code moved or replaced is an error:
+// the harness still stands in the one that was there.
+func (p places) restore() error {
+	for i, made := range p.own {
+		path := []string{p.work, p.tmp}[i]
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if !os.SameFile(made, info) {
+			return fmt.Errorf("%s is not the directory that it was", path)
+		}
+		if info.Mode() != made.Mode() {
+			if err := os.Chmod(path, made.Mode()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // removeSystemV removes System V shared memory, message queues and semaphores.

@@ -53,6 +53,7 @@ type places struct {
 	runner string // address
 	work   string
 	tmp    string
+	own    []os.FileInfo // work and tmp, where the shim made them: user code has the same uid
 }
 
 // within names the places that are directories of this one.
@@ -85,6 +86,11 @@ func placesFromEnvironment() (places, error) {
 			if err := os.Mkdir(directory, 0o700); err != nil {
 				return p, err
 			}
+			info, err := os.Lstat(directory)
+			if err != nil {
+				return p, err
+			}
+			p.own = append(p.own, info)
 		}
 		os.Setenv("TMPDIR", p.tmp)
 	}

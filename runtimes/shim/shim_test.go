@@ -82,6 +82,40 @@ func TestEmptyRefusesALinkInPlaceOfTheDirectory(t *testing.T) {
 	}
 }
 
+func TestPlacesOfOurOwnAreRestoredAndNeverExchanged(t *testing.T) {
+	scratch := t.TempDir()
+	t.Setenv("CITADEL_SCRATCH", scratch)
+	t.Setenv("CITADEL_WORK_DIR", scratch)
+	t.Setenv("CITADEL_TMP_DIR", scratch)
+	t.Setenv("HOME", "")
+	t.Setenv("TMPDIR", "")
+	p, err := placesFromEnvironment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(p.work, 0o100); err != nil {
+		t.Fatal(err)
+	}
+	if err := clean(p, false); err != nil {
+		t.Errorf("locked: %v", err)
+	}
+	if info, err := os.Stat(p.work); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("not restored: %v, %v", info, err)
+	}
+	if err := os.Rename(p.tmp, p.tmp+"2"); err != nil {
+		t.Fatal(err)
+	}
+	if clean(p, false) == nil {
+		t.Error("a place that is gone is no error")
+	}
+	if err := os.Mkdir(p.tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if clean(p, false) == nil {
+		t.Error("an exchanged place is no error")
+	}
+}
+
 func TestReadOutput(t *testing.T) {
 	directory := t.TempDir()
 	write := func(name, text string) string {
