@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import psycopg
-import pytest
 
 from build import python_step
 from component.controller.cluster import CITADEL, Cluster, path_of
@@ -28,90 +27,81 @@ async def add(cluster: Cluster, kind: str, name: str, **fields: Any) -> None:
     await cluster.api.change("ADDED", path_of(kind, name), {**head, "metadata": metadata, **fields})
 
 
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        pytest.param({}, "InvalidSpec", id="nothing but a name"),
-        pytest.param({"spec": None}, "InvalidSpec", id="null"),
-        pytest.param({"spec": "garbage"}, "InvalidSpec", id="text"),
-        pytest.param({"spec": ["x"]}, "InvalidSpec", id="a list"),
-        pytest.param({"spec": {"workflowRef": 7}}, "InvalidSpec", id="an odd reference"),
-        pytest.param(
-            {"spec": {"workflowRef": {"name": "../../pods"}}}, "InvalidSpec", id="a path for a name"
-        ),
-        pytest.param({"spec": {**FLOW, "stop": "Maybe"}}, "InvalidSpec", id="an odd stop"),
-        pytest.param({"spec": {**FLOW, "inputs": {"x": "\ud800"}}}, None, id="a lone surrogate"),
-        pytest.param({"spec": {**FLOW, "inputs": {"x": "\0"}}}, None, id="NUL"),
-        pytest.param({"spec": FLOW, "status": "garbage"}, None, id="text for a status"),
-        pytest.param(
-            {"spec": FLOW, "status": {"conditions": "x", "startedAt": 7}}, "JournalLost", id="odd status"
-        ),
-        pytest.param({"spec": FLOW, "status": {"conditions": [None, 7, {}]}}, None, id="odd conditions"),
-    ],
-)
-async def test_a_garbage_execution(cluster: Cluster, fields: dict[str, Any], reason: str | None) -> None:
-    controller = await cluster.lead()
+EXECUTIONS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "nothing-but-a-name": ({}, "InvalidSpec"),
+    "null": ({"spec": None}, "InvalidSpec"),
+    "text": ({"spec": "garbage"}, "InvalidSpec"),
+    "a-list": ({"spec": ["x"]}, "InvalidSpec"),
+    "an-odd-reference": ({"spec": {"workflowRef": 7}}, "InvalidSpec"),
+    "a-path-for-a-name": ({"spec": {"workflowRef": {"name": "../../pods"}}}, "InvalidSpec"),
+    "an-odd-stop": ({"spec": {**FLOW, "stop": "Maybe"}}, "InvalidSpec"),
+    "a-lone-surrogate": ({"spec": {**FLOW, "inputs": {"x": "\ud800"}}}, None),
+    "a-nul": ({"spec": {**FLOW, "inputs": {"x": "\0"}}}, None),
+    "text-for-a-status": ({"spec": FLOW, "status": "garbage"}, None),
+    "an-odd-status": ({"spec": FLOW, "status": {"conditions": "x", "startedAt": 7}}, "JournalLost"),
+    "odd-conditions": ({"spec": FLOW, "status": {"conditions": [None, 7, {}]}}, None),
+}
+
+
+async def test_garbage_executions(cluster: Cluster) -> None:
+    controller = await cluster.lead(limit=30)
     await cluster.define(python_step("a"))
-    await add(cluster, "executions", "poison", **fields)
+    for name, (fields, _) in EXECUTIONS.items():
+        await add(cluster, "executions", name, **fields)
     sweep = asyncio.create_task(controller.reconciler.sweep())
     await neighbour_runs(cluster)
     await asyncio.wait((sweep,), timeout=0.05)
     assert not sweep.done()  # it waits for its next round
     sweep.cancel()
-    if reason is not None:
-        await cluster.until(lambda: cluster.status("poison").get("reason") == reason)
-        assert cluster.status("poison")["phase"] == "Failed"
+    expected = {name: reason for name, (_, reason) in EXECUTIONS.items() if reason is not None}
+    await cluster.until(lambda: {name: cluster.status(name).get("reason") for name in expected} == expected)
+    assert {cluster.status(name)["phase"] for name in expected} == {"Failed"}
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        pytest.param({}, id="nothing but a name"),
-        pytest.param({"spec": "garbage"}, id="text"),
-        pytest.param({"spec": {"steps": "x"}}, id="text for steps"),
-        pytest.param({"spec": {"steps": [None, 7, {"name": []}]}}, id="odd steps"),
-        pytest.param({"spec": {"steps": [python_step("a")]}, "status": "garbage"}, id="text for a status"),
-        pytest.param(
-            {"spec": {"steps": [python_step("a")]}, "status": {"conditions": 7}}, id="odd conditions"
-        ),
-    ],
-)
-async def test_a_garbage_workflow(cluster: Cluster, fields: dict[str, Any]) -> None:
+WORKFLOWS: dict[str, dict[str, Any]] = {
+    "nothing-but-a-name": {},
+    "text": {"spec": "garbage"},
+    "text-for-steps": {"spec": {"steps": "x"}},
+    "odd-steps": {"spec": {"steps": [None, 7, {"name": []}]}},
+    "text-for-a-status": {"spec": {"steps": [python_step("a")]}, "status": "garbage"},
+    "odd-conditions": {"spec": {"steps": [python_step("a")]}, "status": {"conditions": 7}},
+}
+
+
+async def test_garbage_workflows(cluster: Cluster) -> None:
+    await cluster.lead(limit=30)
+    await cluster.define(python_step("a"))
+    for name, fields in WORKFLOWS.items():
+        await add(cluster, "workflows", name, **fields)
+        await cluster.apply("executions", name, {"workflowRef": {"name": name}})
+    await neighbour_runs(cluster)
+    ready = {name: "True" if "status" in fields else "False" for name, fields in WORKFLOWS.items()}
+    await cluster.until(lambda: {name: cluster.ready(name, "workflows") for name in WORKFLOWS} == ready)
+    for name in (name for name, found in ready.items() if found == "False"):
+        assert (await cluster.phase("Failed", name))["reason"] == "InvalidSpec"
+
+
+async def test_garbage_runtimes(cluster: Cluster) -> None:
     await cluster.lead()
     await cluster.define(python_step("a"))
-    await add(cluster, "workflows", "poison", **fields)
-    await cluster.apply("executions", "run", {"workflowRef": {"name": "poison"}})
+    garbage: list[Any] = [None, "garbage", {"image": 7}, {"image": "x", "language": "cobol"}]
+    for number, spec in enumerate(garbage):
+        await add(cluster, "runtimes", f"poison-{number}", spec=spec, status=spec)
     await neighbour_runs(cluster)
-    await cluster.until(lambda: cluster.ready("poison", "workflows") is not None)
-    if "status" not in fields:
-        assert cluster.ready("poison", "workflows") == "False"
-        assert (await cluster.phase("Failed"))["reason"] == "InvalidSpec"
+    for number in range(len(garbage)):
+        await cluster.until(lambda name=f"poison-{number}": cluster.ready(name, "runtimes") == "False")
 
 
-@pytest.mark.parametrize("spec", [None, "garbage", {"image": 7}, {"image": "x", "language": "cobol"}])
-async def test_a_garbage_runtime(cluster: Cluster, spec: Any) -> None:
+async def test_strange_pods_in_the_sandbox_namespace(cluster: Cluster) -> None:
     await cluster.lead()
     await cluster.define(python_step("a"))
-    await add(cluster, "runtimes", "poison", spec=spec, status=spec)
+    statuses: list[Any] = [None, {}, {"containerStatuses": [{"name": "main"}]}, {"containerStatuses": None}]
+    for number, status in enumerate(statuses):
+        metadata = {"name": f"strange-{number}", "namespace": "citadel-sandboxes"}
+        path = path_of("pods", metadata["name"])
+        await cluster.api.change("ADDED", path, {"metadata": metadata, "status": status})
     await neighbour_runs(cluster)
-    await cluster.until(lambda: cluster.ready("poison", "runtimes") == "False")
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        pytest.param({}, id="no spec and no status"),
-        pytest.param({"status": {"containerStatuses": [{"name": "main"}]}}, id="a container without state"),
-        pytest.param({"status": {"containerStatuses": None, "conditions": None}}, id="nulls"),
-    ],
-)
-async def test_a_strange_pod_in_the_sandbox_namespace(cluster: Cluster, fields: dict[str, Any]) -> None:
-    await cluster.lead()
-    await cluster.define(python_step("a"))
-    metadata = {"name": "strange", "namespace": "citadel-sandboxes"}
-    await cluster.api.change("ADDED", path_of("pods", "strange"), {"metadata": metadata, **fields})
-    await neighbour_runs(cluster)
-    await cluster.until(lambda: "strange" not in cluster.pods())
+    await cluster.until(lambda: not any("strange" in name for name in cluster.pods()))
 
 
 async def test_a_journal_that_is_corrupt_for_one_execution(cluster: Cluster) -> None:

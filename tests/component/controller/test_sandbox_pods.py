@@ -88,7 +88,9 @@ async def test_a_pod_of_somebody_else_in_our_place_is_never_ours(cluster: Cluste
 @pytest.mark.parametrize("knows", [True, False], ids=["which the watch told", "which nobody told"])
 async def test_a_pod_that_was_created_but_not_recorded_is_adopted(cluster: Cluster, knows: bool) -> None:
     row = await wanted(cluster, "uid-1")
-    manifest = sandbox_pod(row.name, f"{row.namespace}/{row.execution}", row.template, SITE, "the key it was made with")
+    manifest = sandbox_pod(
+        row.name, f"{row.namespace}/{row.execution}", row.template, SITE, "the key it was made with"
+    )
     made = await cluster.api.change("ADDED", path_of("pods", row.name), manifest)
     controller = Controller(cluster)
     if knows:

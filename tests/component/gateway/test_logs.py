@@ -49,11 +49,11 @@ async def test_text_that_no_database_takes_is_mended(site: Site) -> None:
     assert [text for *_, text in await stored(site)] == ["a\N{REPLACEMENT CHARACTER}b", "c?d"]
 
 
-@pytest.mark.parametrize("number", [True, -1, 2**31 - 1, 2**40, "0", None])
-async def test_a_chunk_without_a_number_is_refused(site: Site, number: object) -> None:
+async def test_a_chunk_without_a_number_is_refused(site: Site) -> None:
     runner = await site.registered(chain(1))
-    body = {"chunks": [{"n": number, "stream": "stdout", "at": "", "text": "x"}], "last": False}
-    assert (await runner.post("/v1/attempts/s0/1/logs", body)).refused == (400, "BadRequest")
+    for number in (True, -1, 2**31 - 1, 2**40, "0", None):
+        body = {"chunks": [{"n": number, "stream": "stdout", "at": "", "text": "x"}], "last": False}
+        assert (await runner.post("/v1/attempts/s0/1/logs", body)).refused == (400, "BadRequest")
     assert await stored(site) == []
 
 
