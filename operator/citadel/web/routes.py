@@ -97,6 +97,10 @@ class Routes:
         certificate = transport.get_extra_info("peercert") if transport is not None else None
         who = await self._access.identity(request.headers.get("Authorization", ""), certificate)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
+        try:
+            EXECUTIONS.path(namespace, name)
+        except ValueError:
+            raise web.HTTPNotFound(text=f"found {name!r:.80}, expected the name of an Execution") from None
         await self._access.require(who, "get", subresource, namespace, name)
         found = await self._kube.get(EXECUTIONS, name, namespace)
         return str(found["metadata"]["uid"])

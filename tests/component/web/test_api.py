@@ -1,0 +1,208 @@
+"""The API over a real journal: who may read what, and what they get."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from build import begin, chain, failed, stored, succeeded
+from citadel.core import events as ev
+from citadel.kube.client import KubeClient
+from citadel.store.journal import LogChunk
+from citadel.store.sql.database import Database, open_database
+from citadel.store.waking import Waker
+from citadel.web.access import Access
+from citadel.web.routes import Routes
+from component.kube.fakeapi import FakeApi
+from component.postgres import PostgresServer
+
+PATH = "/api/v1/namespaces/team/executions/run"
+ALLOWED = {"reader": {""}, "auditor": {"", "log"}, "stranger": set[str]()}
+
+
+class Reviewing(FakeApi):
+    """An API server that knows three users by their tokens, and what they may."""
+
+    async def _route(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/tokenreviews"):
+            body = await request.json()
+            name = body["spec"]["token"]
+            status = {"authenticated": name in ALLOWED, "user": {"username": name}}
+            return web.json_response({**body, "status": status}, status=201)
+        if request.path.endswith("/subjectaccessreviews"):
+            body = await request.json()
+            wanted = body["spec"]["resourceAttributes"]
+            may = wanted.get("subresource", "") in ALLOWED[body["spec"]["user"]]
+            return web.json_response({**body, "status": {"allowed": may}}, status=201)
+        return await super()._route(request)
+
+
+@dataclass
+class Api:
+    """The API, its database, and its client."""
+
+    cluster: FakeApi
+    database: Database
+    client: aiohttp.ClientSession
+    url: str
+
+    async def get(self, path: str = "", user: str = "auditor") -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {user}"} if user else {}
+        async with self.client.get(self.url + PATH + path, headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    async def json(self, path: str = "") -> Any:
+        status, text = await self.get(path)
+        assert status == 200, text
+        return json.loads(text)
+
+
+async def listen(stack: AsyncExitStack, app: web.Application) -> str:
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    return f"http://{host}:{port}"
+
+
+@pytest.fixture
+async def api(postgres_url: str) -> AsyncIterator[Api]:
+    async with AsyncExitStack() as stack:
+        cluster = Reviewing()
+        server = web.Application()
+        server.router.add_route("*", "/{path:.*}", cluster.handle)
+        cluster.url = await listen(stack, server)
+        metadata = {"name": "run", "namespace": "team", "uid": "uid-1"}
+        path = "/apis/citadel.dev/v1alpha1/namespaces/team/executions/run"
+        await cluster.change("ADDED", path, {"metadata": metadata})
+        database = open_database(postgres_url, pool_size=4)
+        stack.push_async_callback(database.close)
+        kube = await stack.enter_async_context(KubeClient(cluster.config()))
+        waker = Waker()
+        following = asyncio.create_task(waker.follow(database.journal.listen))
+        stack.push_async_callback(asyncio.gather, following, return_exceptions=True)
+        stack.callback(following.cancel)
+        url = await listen(stack, Routes(kube, database.journal, Access(kube), waker).app())
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Api(cluster, database, client, url)
+
+
+async def test_who_may_read_what_is_the_clusters_word(api: Api) -> None:
+    await begin(api.database.journal, chain(1))
+    found = {
+        (user, path): (await api.get(path, user))[0]
+        for user in ("", "nobody", "stranger", "reader", "auditor")
+        for path in ("", "/outputs", "/logs")
+    }
+    refused = {("", 401), ("nobody", 401), ("stranger", 403)}
+    for user, status in refused:
+        assert {found[user, path] for path in ("", "/outputs", "/logs")} == {status}
+    assert [found["reader", path] for path in ("", "/outputs", "/logs")] == [200, 200, 403]
+    assert [found["auditor", path] for path in ("", "/outputs", "/logs")] == [200, 200, 200]
+
+
+async def test_refusals_say_why_and_nothing_about_the_execution(api: Api) -> None:
+    assert (await api.get("/logs", "reader"))[1] == (
+        "user reader may not get executions/log in namespace team"
+    )
+    assert "run" not in (await api.get("", ""))[1]
+
+
+async def test_every_step_is_described(api: Api) -> None:
+    journal = api.database.journal
+    sandbox = next(iter((await begin(journal, chain(2))).state.sandboxes))
+    await journal.advance("uid-1", [succeeded("s0", sandbox, 1)], claim=sandbox)
+    await journal.advance("uid-1", [failed("s1", sandbox)])
+    found = await api.json()
+    assert (found["phase"], found["reason"]) == ("Failed", "Error")
+    assert [(step["name"], step["status"], step["reason"]) for step in found["steps"]] == [
+        ("s0", "Succeeded", None),
+        ("s1", "Failed", "Error"),
+    ]
+
+
+async def test_outputs_of_steps_and_of_the_execution_are_whole_however_large(api: Api) -> None:
+    journal = api.database.journal
+    definition = chain(1) | {"spec": chain(1)["spec"] | {"outputs": {"x": "${steps.s0.output}"}}}
+    sandbox = next(iter((await begin(journal, definition)).state.sandboxes))
+    assert await api.json("/outputs") is None
+    assert await api.json("/outputs?step=s0") is None
+    large = ["é" * 1000] * 50
+    value, bodies = stored(large)
+    await journal.advance("uid-1", [ev.AttemptSucceeded("s0", 1, sandbox, value)], outputs=bodies)
+    assert await api.json("/outputs?step=s0") == large
+    assert await api.json("/outputs") == {"x": large}
+    status, text = await api.get("/outputs?step=nonsense")
+    assert (status, text) == (404, "step: found 'nonsense', expected a step of this workflow")
+
+
+def chunk(n: int, text: str, stream: str = "stdout", step: str = "s0") -> LogChunk:
+    return LogChunk(step, 1, n, stream, "2026-01-31T12:00:00.000Z", text)
+
+
+def events(text: str) -> list[str]:
+    """The texts of log events, and the names of all others."""
+    found = []
+    for event in text.strip().split("\n\n"):
+        name, _, data = event.partition("\ndata: ")
+        found.append(json.loads(data)["text"] if name == "event: log" else name)
+    return found
+
+
+async def test_logs_are_events_and_end(api: Api) -> None:
+    journal = api.database.journal
+    await begin(journal, chain(2))
+    await journal.append_logs("uid-1", [chunk(0, "a\n\nevent: end"), chunk(1, "b", step="s1")])
+    assert events((await api.get("/logs"))[1]) == ["a\n\nevent: end", "b", "event: end"]
+    assert events((await api.get("/logs?step=s1"))[1]) == ["b", "event: end"]
+
+
+async def test_a_followed_log_comes_as_it_is_written_and_ends_with_the_execution(api: Api) -> None:
+    journal = api.database.journal
+    sandbox = next(iter((await begin(journal, chain(1))).state.sandboxes))
+    headers = {"Authorization": "Bearer auditor"}
+    async with (
+        asyncio.timeout(8),
+        api.client.get(f"{api.url}{PATH}/logs?follow=true", headers=headers) as answer,
+    ):
+        for number in range(3):
+            await journal.append_logs("uid-1", [chunk(number, f"line {number}")])
+            async for line in answer.content:
+                if f"line {number}".encode() in line:
+                    break
+        await journal.append_logs("uid-1", [chunk(2**31 - 1, "", "end")])
+        await journal.advance("uid-1", [succeeded("s0", sandbox)])
+        assert (await answer.read()).decode().strip().endswith("event: end\ndata: {}")
+
+
+async def test_what_does_not_exist_is_not_found_in_words(api: Api) -> None:
+    assert await api.get() == (404, "Execution run has not started")
+    other = api.url + PATH.replace("/run", "/other")
+    headers = {"Authorization": "Bearer auditor"}
+    async with api.client.get(other, headers=headers) as answer:
+        assert (answer.status, await answer.text()) == (404, "Execution other does not exist")
+    for name in ("a%2Fb", "%2E%2E", "a%3Fb"):
+        async with api.client.get(f"{other[:-6]}/{name}", headers=headers) as answer:
+            assert answer.status == 404, name
+
+
+async def test_while_the_journal_or_the_cluster_is_away_it_says_so(
+    api: Api, postgres_server: PostgresServer
+) -> None:
+    await begin(api.database.journal, chain(1))
+    postgres_server.stop()
+    try:
+        assert (await api.get())[0] == 503
+        assert (await api.get("/logs"))[0] == 503
+    finally:
+        postgres_server.start()
+    assert (await api.get())[0] == 200
+    api.cluster.forbidden.add("/apis/citadel.dev/v1alpha1/namespaces/team/executions/run")
+    assert (await api.get())[0] == 502
