@@ -26,7 +26,7 @@ unit: venv postgres ## tests without a cluster: unit, golden, component
 	$(PYTEST)
 
 cluster-test: venv install ## tests on the real cluster
-	$(IN_CLUSTER) $(PYTEST) tests/cluster
+	$(IN_CLUSTER) $(PYTEST) tests/cluster --timeout 900
 
 cluster-up: ## a Kubernetes to work on; builds a single node from source where there is none
 	hack/cluster/up
