@@ -31,14 +31,14 @@ async def test_steps_of_a_session_share_one_sandbox_and_leave_nothing_to_the_nex
     leave = """
 import os
 def main():
-    open("/work/left", "w").write("x")
+    open("left", "w").write("x")
     os.environ["LEFT"] = "x"
     return os.uname().nodename
 """
     look = """
 import os
 def main():
-    return [os.uname().nodename, os.path.exists("/work/left"), "LEFT" in os.environ]
+    return [os.uname().nodename, os.path.exists("left"), "LEFT" in os.environ]
 """
     await cluster.workflow(
         "session",

@@ -59,7 +59,7 @@ async def test_the_limit_is_kept_and_who_waits_longest_is_next(cluster: Cluster)
             first = cluster.pods()[0]
             uid = next(row.uid for row in rows if row.name == first)
             await cluster.database.journal.advance(uid, [ev.StopRequested("Terminate", "Terminated", "")])
-            await cluster.until(lambda count=count: len(created_pods(cluster)) == count)
+            await cluster.until(lambda count=count: len(created_pods(cluster)) == count, seconds=1.5)
             assert len(cluster.pods()) <= 2
     assert created_pods(cluster)[2:] == [row.name for row in waiting]
 
