@@ -2,8 +2,8 @@
 
 import json
 
-from citadel.kube.resources import EVENTS, EXECUTIONS, PODS
-from live import SANDBOXES, Cluster, kubectl, python
+from citadel.kube.resources import EVENTS, EXECUTIONS, PODS, RUNTIMES
+from live import SANDBOXES, SYSTEM, Cluster, kubectl, python
 
 
 async def test_one_step_succeeds_and_its_output_stands_in_the_status(cluster: Cluster) -> None:
@@ -181,3 +181,35 @@ def main(token):
     assert granted["phase"] == "Succeeded"
     assert granted["outputs"]["out"]["length"] == len("s3cr3t-value")
     assert "s3cr3t-value" not in json.dumps(granted)
+
+
+async def test_files_have_64_mebibytes_of_memory_and_a_runtime_may_give_more(cluster: Cluster) -> None:
+    code = """
+import os, subprocess
+def main(mebibytes):
+    with open("/tmp/large", "wb") as file:
+        for _ in range(mebibytes):
+            file.write(bytes(1 << 20))
+    with open("hello", "w") as file:
+        file.write("#!/bin/sh\\necho hello")
+    os.chmod("hello", 0o700)
+    return subprocess.run(["./hello"], capture_output=True, text=True).stdout
+"""
+    image = (await cluster.kube.get(RUNTIMES, "python", SYSTEM))["spec"]["image"]
+    limits = {"limits": {"memory": "512Mi"}}
+    runtime = {
+        "apiVersion": RUNTIMES.api_version,
+        "kind": "Runtime",
+        "metadata": {"name": "roomy", "namespace": cluster.namespace},
+        "spec": {"image": image, "scratch": "128Mi", "resources": limits},
+    }
+    await cluster.kube.create(RUNTIMES, runtime)
+    small = python("a", code, args={"mebibytes": 80}, run={"resources": limits})
+    await cluster.workflow("small", [small])
+    status = await cluster.run("small")
+    assert (status["phase"], status["reason"]) == ("Failed", "Error")
+    assert "No space left on device" in status["message"]
+    roomy = python("a", code, args={"mebibytes": 80}, run={"runtime": "roomy"})
+    await cluster.workflow("roomy", [roomy], outputs={"said": "${steps.a.output}"})
+    status = await cluster.run("roomy")
+    assert (status["phase"], status.get("outputs")) == ("Succeeded", {"said": "hello\n"}), status
