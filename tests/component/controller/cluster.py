@@ -1,14 +1,12 @@
 """A cluster around the controller: an API server's double, a real Postgres, and sandboxes that tests play."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
-from aiohttp import web
+import psycopg
 from prometheus_client import CollectorRegistry
 
 from citadel.controller.definitions import Definitions
@@ -30,80 +28,9 @@ from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Object
 from citadel.render.pod import Site
 from citadel.store.journal import ExecutionUnknown, SandboxRow
 from citadel.store.sql.database import Database
-from component.kube.fakeapi import FakeApi
+from component.controller.clusterapi import SANDBOXES, ClusterApi, path_of
 
-SANDBOXES = "citadel-sandboxes"
 SITE = Site(SANDBOXES, "runner:1", "https://10.96.0.7:8443", "ca", user_namespaces=False)
-CITADEL = "/apis/citadel.dev/v1alpha1"
-_WRITES = ("POST", "PUT", "PATCH", "DELETE")
-
-
-def path_of(kind: str, name: str, namespace: str = "team") -> str:
-    """The path of an object: of a pod in the sandbox namespace, else of ours in `namespace`."""
-    if kind == "pods":
-        return f"/api/v1/namespaces/{SANDBOXES}/pods/{name}"
-    return f"{CITADEL}/namespaces/{namespace}/{kind}/{name}"
-
-
-def since_epoch(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-class ClusterApi(FakeApi):
-    """The API server's double, which also stamps what it creates, and tells what resources there are."""
-
-    async def change(self, kind: str, path: str, obj: Object) -> Object:
-        metadata = {"creationTimestamp": since_epoch(time.time()), **obj["metadata"]}
-        return await super().change(kind, path, {**obj, "metadata": metadata})
-
-    async def _route(self, request: web.Request) -> web.StreamResponse:
-        if request.path in ("/api", "/apis"):
-            return web.json_response({"versions": ["v1"], "groups": _GROUPS})
-        found = _DISCOVERY.get(request.path)
-        if found is not None:
-            resources = [_described(plural, kind) for plural, kind in found.items()]
-            return web.json_response({"kind": "APIResourceList", "resources": resources})
-        if request.path == "/.well-known/openid-configuration":
-            return web.json_response({"issuer": "https://kubernetes.default.svc"})
-        answer = await super()._route(request)
-        plural = request.path.rpartition("/")[2]
-        if request.method == "GET" and isinstance(answer, web.Response) and answer.text:
-            body = json.loads(answer.text)
-            if body.get("kind") == "PodList":  # which the double says of every list
-                kind = next((group[plural] for group in _DISCOVERY.values() if plural in group), "Pod")
-                version = "v1" if request.path.startswith("/api/") else "citadel.dev/v1alpha1"
-                return web.json_response({**body, "kind": f"{kind}List", "apiVersion": version})
-        return answer
-
-    def writes(self) -> list[tuple[str, str]]:
-        """Method and path of every request so far that changes something."""
-        return [(method, path) for method, path, _ in self.requests if method in _WRITES]
-
-
-_VERSION = {"groupVersion": "citadel.dev/v1alpha1", "version": "v1alpha1"}
-_EXTENSIONS = {"groupVersion": "apiextensions.k8s.io/v1", "version": "v1"}
-_GROUPS = [
-    {"name": "citadel.dev", "versions": [_VERSION], "preferredVersion": _VERSION},
-    {"name": "apiextensions.k8s.io", "versions": [_EXTENSIONS], "preferredVersion": _EXTENSIONS},
-]
-_DISCOVERY = {
-    "/api/v1": {"pods": "Pod", "namespaces": "Namespace", "events": "Event"},
-    CITADEL: {"executions": "Execution", "workflows": "Workflow", "runtimes": "Runtime"},
-    "/apis/apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
-}
-
-
-def _described(plural: str, kind: str) -> dict[str, Any]:
-    verbs = ["get", "list", "watch", "create", "patch", "delete"]
-    return {
-        "name": plural,
-        "singularName": kind.lower(),
-        "kind": kind,
-        "namespaced": plural not in ("namespaces", "customresourcedefinitions"),
-        "verbs": verbs,
-        "shortNames": [],
-        "categories": [],
-    }
 
 
 class Controller:
@@ -156,11 +83,19 @@ class Controller:
             async for event in cluster.kube.watch(resource, resource_version="0"):
                 self.watcher.take(resource, kind, event.type, event.object)
 
+        heard = asyncio.Event()
+
+        async def follow() -> None:
+            async for notice in cluster.database.journal.listen():
+                heard.set()
+                self.reconciler.take(notice)
+
         async with self.poster:
             tasks = [asyncio.create_task(watch(*kind)) for kind in kinds]
-            tasks.append(asyncio.create_task(self.reconciler.follow()))
+            tasks.append(asyncio.create_task(follow()))
             self.reconciler.queue.start()
             await cluster.api.watched(len(kinds))
+            await cluster.ping(heard)
             try:
                 yield
             finally:
@@ -173,12 +108,24 @@ class Controller:
 class Cluster:
     """What there is in the cluster, and what tests do to it. `ahead` sets the controller's clock forward."""
 
-    def __init__(self, api: ClusterApi, kube: KubeClient, database: Database, stack: AsyncExitStack) -> None:
-        self.api, self.kube, self.database, self._stack = api, kube, database, stack
+    def __init__(
+        self, api: ClusterApi, kube: KubeClient, database: Database, url: str, stack: AsyncExitStack
+    ) -> None:
+        self.api, self.kube, self.database, self.url, self._stack = api, kube, database, url, stack
         self.ahead = 0.0
 
     def now(self) -> float:
         return time.time() + self.ahead
+
+    async def ping(self, heard: asyncio.Event) -> None:
+        """Announces something until somebody hears it: before that, notices are lost."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            async with asyncio.timeout(5):
+                while True:
+                    await connection.execute("NOTIFY citadel, 'ping all'")
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(heard.wait(), 0.05)
+                        return
 
     async def lead(self, limit: int = 10) -> Controller:
         """A controller that runs until the end of the test."""

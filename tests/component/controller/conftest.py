@@ -8,7 +8,11 @@ from aiohttp import web
 
 from citadel.kube.client import KubeClient
 from citadel.store.sql.database import open_database
-from component.controller.cluster import Cluster, ClusterApi
+from component.controller.cluster import Cluster
+from component.controller.clusterapi import ClusterApi
+from component.gateway.database import postgres_url, shared_database
+
+__all__ = ["postgres_url", "shared_database"]  # fixtures for all tests here
 
 
 @pytest.fixture
@@ -27,4 +31,4 @@ async def cluster(postgres_url: str) -> AsyncIterator[Cluster]:
         database = open_database(postgres_url, pool_size=4)
         stack.push_async_callback(database.close)
         kube = await stack.enter_async_context(KubeClient(api.config()))
-        yield Cluster(api, kube, database, stack)
+        yield Cluster(api, kube, database, postgres_url, stack)

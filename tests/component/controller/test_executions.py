@@ -7,7 +7,8 @@ import pytest
 
 from build import python_step
 from citadel.core import events as ev
-from component.controller.cluster import Cluster, path_of, since_epoch
+from component.controller.cluster import Cluster
+from component.controller.clusterapi import path_of, since_epoch
 
 STATUS = ("PATCH", path_of("executions", "run") + "/status")
 

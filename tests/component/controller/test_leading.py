@@ -21,7 +21,8 @@ from citadel.kube.metrics import Metrics
 from citadel.kube.resources import EXECUTIONS, PODS
 from citadel.serving import end_on_signals
 from citadel.settings import Settings
-from component.controller.cluster import SANDBOXES, Cluster, path_of
+from component.controller.cluster import Cluster
+from component.controller.clusterapi import SANDBOXES, path_of
 
 SYSTEM = "/api/v1/namespaces/citadel-system"
 

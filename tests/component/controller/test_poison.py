@@ -6,7 +6,8 @@ from typing import Any
 import psycopg
 
 from build import python_step
-from component.controller.cluster import CITADEL, Cluster, path_of
+from component.controller.cluster import Cluster
+from component.controller.clusterapi import CITADEL, path_of
 
 FLOW = {"workflowRef": {"name": "flow"}}
 
@@ -109,8 +110,7 @@ async def test_a_journal_that_is_corrupt_for_one_execution(cluster: Cluster) -> 
     await cluster.define(python_step("a"))
     uid = await cluster.submit("poison")
     await cluster.register(uid)
-    url = str(cluster.database.journal._connections.engine.url.set(drivername="postgresql"))
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(cluster.url, autocommit=True) as connection:
         await connection.execute("UPDATE events SET kind = 'Nonsense', data = '{}' WHERE uid = %s", (uid,))
     await cluster.apply("executions", "poison", {**FLOW, "stop": "Cancel"})
     await neighbour_runs(cluster)

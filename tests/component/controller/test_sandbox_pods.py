@@ -11,7 +11,8 @@ from citadel.controller.watching import Key
 from citadel.core import events as ev
 from citadel.render.pod import sandbox_pod
 from citadel.store.journal import SandboxRow, hashed
-from component.controller.cluster import SANDBOXES, SITE, Cluster, Controller, path_of
+from component.controller.cluster import SITE, Cluster, Controller
+from component.controller.clusterapi import SANDBOXES, path_of
 from component.kube.fakeapi import Fault
 from component.postgres import PostgresServer
 

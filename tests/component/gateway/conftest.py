@@ -20,7 +20,10 @@ from citadel.gateway.service import Gateway
 from citadel.store.journal import hashed
 from citadel.store.sql.database import Database, open_database
 from citadel.store.waking import Waker
+from component.gateway.database import postgres_url, shared_database
 from component.gateway.runner import Runner
+
+__all__ = ["postgres_url", "shared_database"]  # fixtures for all tests here
 
 
 @dataclass
