@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +25,10 @@ from citadel.serving import end_on_signals
 from citadel.settings import Settings
 from component.controller.cluster import Cluster
 from component.controller.clusterapi import SANDBOXES, path_of
+from component.gateway.test_process import free_port
 
 SYSTEM = "/api/v1/namespaces/citadel-system"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/citadel-system/leases/citadel-controller"
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +50,8 @@ def kubeconfig(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     logging.getLogger("kopf").setLevel(level)
 
 
-async def prepared(cluster: Cluster, url: str) -> Leader:
-    """A leader, and what the chart brings for it."""
+async def prepare(cluster: Cluster) -> None:
+    """What the chart and the cluster bring."""
     service = {
         "metadata": {"name": "citadel-gateway", "namespace": "citadel-system"},
         "spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 8443}]},
@@ -55,6 +59,11 @@ async def prepared(cluster: Cluster, url: str) -> Leader:
     await cluster.api.change("ADDED", f"{SYSTEM}/services/citadel-gateway", service)
     node = {"status": {"runtimeHandlers": [{"name": "", "features": {"userNamespaces": True}}]}}
     await cluster.api.change("ADDED", "/api/v1/nodes/n1", {"metadata": {"name": "n1"}, **node})
+
+
+async def leader_of(cluster: Cluster, url: str) -> Leader:
+    """A leader with its settings."""
+    await prepare(cluster)
     env = {"CITADEL_DATABASE_URL": url, "CITADEL_RUNTIME_IMAGE_PYTHON": "python:1"}
     registry = CollectorRegistry()
     metrics, counted = Metrics(registry), ControllerMetrics(registry)
@@ -62,7 +71,7 @@ async def prepared(cluster: Cluster, url: str) -> Leader:
 
 
 async def test_a_term_of_leading(cluster: Cluster, postgres_url: str) -> None:
-    leader = await prepared(cluster, postgres_url)
+    leader = await leader_of(cluster, postgres_url)
     lost = asyncio.Event()
     term = asyncio.create_task(leader.lead(lost))
     term.add_done_callback(lambda _: asyncio.ensure_future(cluster.api.send("BOOKMARK", "/", {})))
@@ -116,6 +125,32 @@ async def test_the_watcher_tells_of_every_change_and_forgets_what_is_deleted(clu
         stop.set()
         async with asyncio.timeout(5):
             await watching
+
+
+async def test_the_process_ends_at_sigterm_and_gives_the_lead_back(
+    cluster: Cluster, postgres_url: str, tmp_path: Path
+) -> None:
+    await prepare(cluster)
+    given = {"CITADEL_DATABASE_URL": postgres_url, "CITADEL_HEALTH_PORT": str(free_port())}
+    with (tmp_path / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "citadel", "controller"), env=os.environ | given, stderr=log
+        )
+    try:
+        await cluster.until(lambda: cluster.api.watchers >= 4, seconds=20)
+        lease = cluster.api.objects[LEASE]
+        assert lease["spec"]["holderIdentity"]
+        began = time.monotonic()
+        process.terminate()
+        async with asyncio.timeout(10):
+            code = await process.wait()
+        assert code == 0, (tmp_path / "log").read_text()[-2000:]
+        assert time.monotonic() - began < 4
+        assert not cluster.api.objects[LEASE]["spec"].get("holderIdentity")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_a_signal_ends_the_process_though_kopf_would_have_it(cluster: Cluster) -> None:
