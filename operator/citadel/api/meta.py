@@ -22,7 +22,6 @@ STEP_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
 #: A Kubernetes duration of Go's grammar, restricted to what people write: `500ms`, `30s`, `1h30m`.
 DURATION_PATTERN = r"^([0-9]{1,7}(ms|s|m|h))+$"
 QUANTITY_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 ARGUMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"

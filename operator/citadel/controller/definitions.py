@@ -111,14 +111,17 @@ class Definitions:
             if step.run is None or step.run.code_from is None:
                 continue
             ref = step.run.code_from.config_map_key_ref
+            where = f"step {step.name}, run.codeFrom"
             try:
                 data = (await self._kube.get(CONFIGMAPS, ref.name, namespace)).get("data") or {}
-            except (NotFound, Forbidden):
-                data = {}
+            except NotFound:
+                message = f"{where}: ConfigMap {ref.name} does not exist in namespace {namespace}"
+                raise Unusable(Reason.CODE_NOT_FOUND, message, waits=True) from None
+            except Forbidden:
+                message = f"{where}: Citadel may not read ConfigMaps of namespace {namespace}"
+                raise Unusable(Reason.CODE_NOT_FOUND, message, waits=True) from None
             if ref.key not in data:
-                message = (
-                    f"step {step.name}: ConfigMap {ref.name} of namespace {namespace} has no key {ref.key}"
-                )
+                message = f"{where}: ConfigMap {ref.name} of namespace {namespace} has no key {ref.key}"
                 raise Unusable(Reason.CODE_NOT_FOUND, message, waits=True)
             code[step.name] = data[ref.key]
         return code

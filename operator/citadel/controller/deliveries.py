@@ -5,7 +5,6 @@ What is read here must not be logged, put into an error, or written anywhere but
 
 import base64
 import json
-import logging
 from typing import Any
 
 from nacl.public import PublicKey, SealedBox
@@ -18,8 +17,6 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, SECRETS
 from citadel.store.journal import Delivery, ExecutionUnknown, Journal, Sandboxes
-
-log = logging.getLogger(__name__)
 
 
 class _Refused(Exception):
@@ -79,6 +76,9 @@ class Deliveries:
             message = f"{where}: {ref.kind} {ref.name} does not exist in namespace {namespace}"
             raise _Refused(missing, message) from None
         except Forbidden:
+            if not ref.secret:
+                message = f"{where}: Citadel may not read ConfigMaps of namespace {namespace}"
+                raise _Refused(missing, message) from None
             raise _Refused(Reason.SECRET_FORBIDDEN, self._grant(namespace, ref, where)) from None
         data = found.get("data") or {}
         if ref.key not in data:

@@ -22,7 +22,7 @@ from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
-from citadel.kube.resources import NODES, SERVICES, Object
+from citadel.kube.resources import NODES, PODS, SERVICES, Object
 from citadel.render.pod import Site
 from citadel.serving import forever
 from citadel.settings import Settings
@@ -60,6 +60,9 @@ class Leader:
                 self.kube, "citadel-controller", self.settings.pod_name, count=self.metrics.event
             )
             reconciler = self._reconciler(site, await stack.enter_async_context(poster))
+            # How many sandboxes are live must be known before the first is made.
+            listed = await self.kube.list(PODS, self.settings.sandbox_namespace)
+            self.cache.replace(PODS, listed.items, listed.resource_version)
             reconciler.queue.start()
             stack.push_async_callback(reconciler.queue.stop, 3.0)
             tasks = [
@@ -101,8 +104,17 @@ class Leader:
             self.metrics,
             self.counted,
             settings.sandbox_namespace,
+            gateway_ready=self._gateway_ready,
         )
         return reconciler
+
+    async def _gateway_ready(self) -> bool:
+        """Whether a gateway serves: it is ready only while the journal answers it."""
+        namespace = self.settings.namespace
+        selector = "app.kubernetes.io/name=citadel,app.kubernetes.io/component=gateway"
+        pods = (await self.kube.list(PODS, namespace, label_selector=selector)).items
+        conditions = (item for pod in pods for item in pod.get("status", {}).get("conditions") or ())
+        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
     def _work(self, reconciler: Reconciler) -> dict[str, Callable[[], Awaitable[None]]]:
         """What is done beside watching, again and again."""

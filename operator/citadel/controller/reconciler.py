@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, is_finished
@@ -43,13 +45,17 @@ class Reconciler:
         metrics: Metrics,
         counted: ControllerMetrics,
         sandbox_namespace: str,
+        *,
+        gateway_ready: Callable[[], Awaitable[bool]],
     ) -> None:
         self._kube, self._cache, self._database = kube, cache, database
         self._executions, self._readiness = executions, readiness
         self._pods, self._deliveries = pods, deliveries
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
         self._names: dict[str, Key] = {}
+        self._gateway_ready = gateway_ready
         self._serving_since: float | None = None
+        self._look = asyncio.Event()
         self.queue: WorkQueue[Key] = WorkQueue("controller", self._work, metrics=metrics)
 
     def add(self, key: Key) -> None:
@@ -70,7 +76,9 @@ class Reconciler:
 
     def take(self, notice: Notice) -> None:
         """Something happened in the journal."""
-        if notice.topic == "execution":
+        if notice.topic == "listening":
+            self._look.set()
+        elif notice.topic == "execution":
             self._execution_changed(notice.id)
         elif notice.topic in ("sandbox", "delivery"):
             self.queue.add(Key(notice.topic, self._sandbox_namespace, notice.id))
@@ -122,7 +130,10 @@ class Reconciler:
                 self.add(Key("execution", obj["metadata"]["namespace"], obj["metadata"]["name"]))
         await self._end_orphans()
         await self._end_silent(rows)
-        await asyncio.sleep(SWEEP_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SWEEP_SECONDS):
+                await self._look.wait()
+        self._look.clear()
 
     async def _end_orphans(self) -> None:
         """Executions that run in the journal, though their object is gone."""
@@ -143,8 +154,8 @@ class Reconciler:
     async def _end_silent(self, rows: list[SandboxRow]) -> None:
         """Sandboxes whose runner has said nothing for long; silence counts only while somebody listened."""
         now = time.time()
-        heard = [row.heartbeat_at for row in rows if row.heartbeat_at is not None]
-        if not heard or now - max(heard) > SWEEP_SECONDS * 2:
+        heard = max((row.heartbeat_at for row in rows if row.heartbeat_at is not None), default=0.0)
+        if now - heard > SWEEP_SECONDS * 2 and not await self._gateway_ready():
             self._serving_since = None
             return
         self._serving_since = self._serving_since or now

@@ -1,4 +1,4 @@
-"""A cache of the objects that watches deliver, trimmed to what is used, with indexes.
+"""A cache of the objects that watches deliver, trimmed to what is used.
 
 Objects in it are shared and must never be changed by who reads them. It never asks the API server for
 anything: a watch feeds it, and a periodic list corrects what the watch missed (`replace`).
@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from citadel.kube.resources import PODS, Object, Resource
-
-KeyFunction = Callable[[Object], Iterable[str]]
-"""Under which values an index files an object; none at all leaves it out."""
 
 _TOMBSTONES = 10_000
 
@@ -65,30 +62,11 @@ def trim(resource: Resource, obj: Object) -> Object:
 
 
 @dataclass(slots=True)
-class _Index:
-    values: KeyFunction
-    keys: dict[str, set[Key]] = field(default_factory=dict)
-
-    def add(self, key: Key, obj: Object) -> None:
-        for value in self.values(obj):
-            self.keys.setdefault(value, set()).add(key)
-
-    def remove(self, key: Key, obj: Object) -> None:
-        for value in self.values(obj):
-            filed = self.keys.get(value)
-            if filed is not None:
-                filed.discard(key)
-                if not filed:
-                    del self.keys[value]
-
-
-@dataclass(slots=True)
 class _Kind:
     """What is known of one kind. `deleted` remembers at which version objects went, so that a list which was
     taken before, but arrives after, does not bring them back."""
 
     objects: dict[Key, Object] = field(default_factory=dict)
-    indexes: dict[str, _Index] = field(default_factory=dict)
     deleted: dict[Key, int] = field(default_factory=dict)
     heard: float | None = None
 
@@ -99,13 +77,6 @@ class Cache:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._kinds: dict[Resource, _Kind] = {}
-
-    def add_index(self, resource: Resource, name: str, values: KeyFunction) -> None:
-        """File the objects of a kind, also those already here, under the values that `values` gives."""
-        kind = self._kind(resource)
-        index = kind.indexes[name] = _Index(values)
-        for key, obj in kind.objects.items():
-            index.add(key, obj)
 
     def put(self, resource: Resource, obj: Object) -> bool:
         """Take an object from a watch; False when what is here is as new or newer."""
@@ -125,7 +96,7 @@ class Cache:
             kind.deleted[key] = version
             if len(kind.deleted) > _TOMBSTONES:
                 del kind.deleted[next(iter(kind.deleted))]
-        return self._remove(kind, key)
+        return kind.objects.pop(key, None) is not None
 
     def replace(self, resource: Resource, objects: Iterable[Object], resource_version: str = "") -> list[Key]:
         """Take a whole list, made at `resource_version`; returns the keys that are gone: mark and sweep.
@@ -142,7 +113,7 @@ class Cache:
             if key not in listed and (made is None or version_of(here) <= made)
         ]
         for key in gone:
-            self._remove(kind, key)
+            del kind.objects[key]
         if made is None:
             kind.deleted.clear()
         for obj in listed.values():
@@ -157,11 +128,6 @@ class Cache:
     def objects(self, resource: Resource) -> list[Object]:
         """All objects of a kind."""
         return list(self._kind(resource).objects.values())
-
-    def by_index(self, resource: Resource, name: str, value: str) -> list[Object]:
-        """The objects that an index files under a value, sorted by key."""
-        kind = self._kind(resource)
-        return [kind.objects[key] for key in sorted(kind.indexes[name].keys.get(value, ()))]
 
     def count(self, resource: Resource) -> int:
         """How many objects of a kind are here."""
@@ -190,16 +156,5 @@ class Cache:
                 return False
             if kind.deleted.get(key, 0) >= version:
                 return False
-        self._remove(kind, key)
-        kept = kind.objects[key] = trim(resource, obj)
-        for index in kind.indexes.values():
-            index.add(key, kept)
-        return True
-
-    def _remove(self, kind: _Kind, key: Key) -> bool:
-        here = kind.objects.pop(key, None)
-        if here is None:
-            return False
-        for index in kind.indexes.values():
-            index.remove(key, here)
+        kind.objects[key] = trim(resource, obj)
         return True

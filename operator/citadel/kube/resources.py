@@ -54,7 +54,6 @@ CITADEL_GROUP = "citadel.dev"
 CITADEL_VERSION = "v1alpha1"
 
 WORKFLOWS = Resource(CITADEL_GROUP, CITADEL_VERSION, "workflows")
-AGENTS = Resource(CITADEL_GROUP, CITADEL_VERSION, "agents")
 RUNTIMES = Resource(CITADEL_GROUP, CITADEL_VERSION, "runtimes")
 EXECUTIONS = Resource(CITADEL_GROUP, CITADEL_VERSION, "executions")
 
@@ -63,7 +62,6 @@ EVENTS = Resource("", "v1", "events")
 CONFIGMAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
 SERVICES = Resource("", "v1", "services")
-SERVICEACCOUNTS = Resource("", "v1", "serviceaccounts")
 NAMESPACES = Resource("", "v1", "namespaces", namespaced=False)
 NODES = Resource("", "v1", "nodes", namespaced=False)
 
@@ -72,7 +70,6 @@ STATEFULSETS = Resource("apps", "v1", "statefulsets")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 NETWORKPOLICIES = Resource("networking.k8s.io", "v1", "networkpolicies")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles")
-ROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings")
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False)
 TOKENREVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", namespaced=False)
 SUBJECTACCESSREVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", namespaced=False)

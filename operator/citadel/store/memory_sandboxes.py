@@ -54,7 +54,7 @@ class MemorySandboxes:
         return self._rows.get(name)
 
     async def observe(self, name: str, **changes: Any) -> None:
-        """Sets `status`, `pod_uid`, `waiting` of a row; a row never goes back from gone or draining."""
+        """Sets fields of a row, see `Sandboxes.observe`; it never goes back from gone or draining."""
         check_observation(changes)
         row = self._rows.get(name)
         back = changes.get("status") in ("wanted", "live")

@@ -118,7 +118,9 @@ async def errors(request: web.Request, handler: Any) -> web.StreamResponse:
     except NotFound:
         return web.Response(status=404, text=f"Execution {request.match_info.get('name')} does not exist")
     except ExecutionUnknown:
-        return web.Response(status=404, text=f"Execution {request.match_info.get('name')} has not started")
+        name = request.match_info.get("name")
+        text = f"Execution {name} has not started, or the journal keeps it no longer"
+        return web.Response(status=404, text=text)
     except JournalUnavailable:
         return web.Response(status=503, text="the journal is away; try again")
     except ApiError as error:

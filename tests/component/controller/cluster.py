@@ -71,8 +71,13 @@ class Controller:
             self.metrics,
             ControllerMetrics(registry),
             SANDBOXES,
+            gateway_ready=self._gateway_ready,
         )
+        self.gateway_is_ready = False
         self.watcher = Watcher(cache, self.reconciler.add, SANDBOXES)
+
+    async def _gateway_ready(self) -> bool:
+        return self.gateway_is_ready
 
     @asynccontextmanager
     async def running(self, cluster: "Cluster") -> AsyncIterator[None]:

@@ -244,6 +244,24 @@ async def test_a_silent_runner_is_given_up_while_others_are_heard(
     assert silent.name != other.name
 
 
+async def test_a_lone_silent_runner_is_given_up_while_a_gateway_serves(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(reconciling, "SWEEP_SECONDS", 0.1)
+    controller = await cluster.lead()
+    controller.gateway_is_ready = True
+    await live(cluster, controller)
+    rounds = controller.reconciler._end_silent
+    await rounds(await cluster.database.sandboxes.open())
+    assert (await cluster.database.journal.read("uid-1")).finished is None
+    await asyncio.sleep(0.5)
+    await rounds(await cluster.database.sandboxes.open())
+    finished = (await cluster.database.journal.read("uid-1")).finished
+    assert finished is not None
+    assert "silent" in finished.message
+
+
 async def test_when_nobody_is_heard_it_is_not_the_sandboxes_fault(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,7 +183,10 @@ async def test_a_followed_log_comes_as_it_is_written_and_ends_with_the_execution
 
 
 async def test_what_does_not_exist_is_not_found_in_words(api: Api) -> None:
-    assert await api.get() == (404, "Execution run has not started")
+    assert await api.get() == (
+        404,
+        "Execution run has not started, or the journal keeps it no longer",
+    )
     other = api.url + PATH.replace("/run", "/other")
     headers = {"Authorization": "Bearer auditor"}
     async with api.client.get(other, headers=headers) as answer:

@@ -84,7 +84,10 @@ async def test_an_execution_that_has_not_started_has_no_log(
 ) -> None:
     journal.state = None
     answer = await client.get(PATH)
-    assert (answer.status, await answer.text()) == (404, "Execution e has not started")
+    assert (answer.status, await answer.text()) == (
+        404,
+        "Execution e has not started, or the journal keeps it no longer",
+    )
 
 
 async def test_a_step_that_is_not_there_is_named(client: TestClient[Any, Any]) -> None:

@@ -68,7 +68,9 @@ def parse_url(url: str) -> URL:
 def make_engine(url: URL, pool_size: int) -> AsyncEngine:
     """An engine of either database; nothing is connected yet."""
     if url.get_backend_name() == "sqlite":
-        engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=POOL_SECONDS)
+        engine = create_async_engine(
+            url, pool_size=1, max_overflow=0, pool_timeout=POOL_SECONDS, hide_parameters=True
+        )
         event.listen(engine.sync_engine, "connect", _open_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
@@ -78,6 +80,8 @@ def make_engine(url: URL, pool_size: int) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         pool_use_lifo=True,
+        # An error that is logged must not carry inputs, outputs and what users' code printed.
+        hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "citadel",

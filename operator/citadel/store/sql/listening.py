@@ -60,6 +60,8 @@ class PostgresNotices:
         )
         async with connection:
             await connection.execute(f"LISTEN {CHANNEL}")
+            # What was announced before is lost: whoever hears this looks for himself.
+            yield Notice("listening", "")
             while True:
                 async for found in connection.notifies(timeout=CHECK_SECONDS):
                     topic, _, name = found.payload.partition(" ")

@@ -31,7 +31,7 @@ class SqlSandboxes:
         return rows[0] if rows else None
 
     async def observe(self, name: str, **changes: Any) -> None:
-        """Sets `status`, `pod_uid`, `waiting` of a row; a row never goes back from gone or draining."""
+        """Sets fields of a row, see `Sandboxes.observe`; it never goes back from gone or draining."""
         check_observation(changes)
         if not changes:
             return
