@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from citadel.kube.cache import Cache, Key, trim
 from citadel.kube.resources import CONFIGMAPS, EXECUTIONS, PODS, Object
@@ -83,47 +81,6 @@ def test_a_list_tells_what_is_gone_and_touches_only_its_kind() -> None:
     assert cache.count(CONFIGMAPS) == 1
 
 
-def test_an_index_follows_puts_changes_and_deletions() -> None:
-    cache = Cache()
-
-    def owner(found: Object) -> list[str]:
-        return [found["metadata"]["annotations"]["owner"]] if found["metadata"].get("annotations") else []
-
-    cache.put(PODS, obj("before", 1, annotations={"owner": "x"}))
-    cache.add_index(PODS, "owner", owner)
-    cache.put(PODS, obj("after", 2, annotations={"owner": "x"}))
-    cache.put(PODS, obj("none", 3))
-    filed = [found["metadata"]["name"] for found in cache.by_index(PODS, "owner", "x")]
-    assert filed == ["after", "before"]
-    cache.put(PODS, obj("after", 4, annotations={"owner": "y"}))
-    cache.delete(PODS, obj("before", 5))
-    assert cache.by_index(PODS, "owner", "x") == []
-    assert len(cache.by_index(PODS, "owner", "y")) == 1
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from("abc"), st.sampled_from("xy")),
-        max_size=30,
-    )
-)
-def test_an_index_always_says_what_the_objects_say(steps: list[tuple[str, str, str]]) -> None:
-    cache = Cache()
-    cache.add_index(PODS, "owner", lambda found: [found["metadata"]["annotations"]["owner"]])
-    for version, (step, name, owner) in enumerate(steps, 1):
-        found = obj(name, version, annotations={"owner": owner})
-        if step == "put":
-            cache.put(PODS, found)
-        else:
-            cache.delete(PODS, found)
-    for owner in "xy":
-        expected = [
-            found for found in cache.objects(PODS) if found["metadata"]["annotations"]["owner"] == owner
-        ]
-        indexed = cache.by_index(PODS, "owner", owner)
-        assert sorted(map(id, indexed)) == sorted(map(id, expected))
-
-
 def test_what_nobody_reads_is_not_kept() -> None:
     pod = {
         "apiVersion": "v1",
@@ -155,7 +112,7 @@ def test_what_nobody_reads_is_not_kept() -> None:
 def test_ages_tell_when_a_kind_was_last_heard_of() -> None:
     now = 100.0
     cache = Cache(lambda: now)
-    cache.add_index(PODS, "i", lambda found: [])
+    assert cache.objects(PODS) == []
     assert cache.ages() == {PODS: None}
     cache.put(EXECUTIONS, obj("x", 1))
     now = 130.0
