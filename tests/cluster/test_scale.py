@@ -1,4 +1,4 @@
-"""Two thousand Executions at once: all end, live sandboxes stay bounded, a newcomer is not starved."""
+"""Two thousand Executions at once: all end, and live sandboxes stay bounded."""
 
 import asyncio
 import time
