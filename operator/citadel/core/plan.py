@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from citadel.api.durations import quantity, seconds
+from citadel.api.durations import quantity
 from citadel.api.problems import Problem
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.step import ResourceList, Resources
@@ -88,6 +88,7 @@ def compile_workflow(spec: WorkflowSpec) -> Workflow:
         if template is not None:
             outputs[name] = template
     problems += _resource_problems(spec)
+    timeout = compiler.timeout(("spec", "timeout"), spec.timeout)
     steps = {step.name: step for step in compiled}
     after = {name: step.after for name, step in steps.items()}
     if not problems and (cycle := find_cycle(after)):
@@ -102,7 +103,7 @@ def compile_workflow(spec: WorkflowSpec) -> Workflow:
         finishers=tuple(step.name for step in compiled if step.spec.join == "finished"),
         inputs=inputs,
         outputs=outputs,
-        timeout=seconds(spec.timeout) if spec.timeout else None,
+        timeout=timeout,
     )
 
 

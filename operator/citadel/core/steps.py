@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from citadel.api.durations import seconds
 from citadel.api.meta import KeyRef
@@ -15,6 +16,8 @@ from citadel.core.values import ByReference
 Path = tuple[str | int, ...]
 #: Roots that a step's expressions may use in this version of the language.
 _ROOTS = frozenset(("inputs", "steps", "execution"))
+#: Fields of `valueFrom`, and the kinds they refer to.
+_REFERENCES = MappingProxyType({"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"})
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,14 @@ class StepCompiler:
             when=when,
             arguments=arguments,
             env=env,
-            timeout=seconds(step.timeout) if step.timeout else None,
+            timeout=self.timeout((*path, "timeout"), step.timeout),
         )
+
+    def timeout(self, path: Path, text: str | None) -> float | None:
+        """Seconds of a timeout; None where there is none."""
+        if text is not None and seconds(text) <= 0:
+            self._problem(path, f"found {text!r}, expected more than 0; without a timeout there is no limit")
+        return seconds(text) if text is not None else None
 
     def _env(self, path: Path, step: Step) -> Iterator[tuple[str, Template]]:
         action = step.run or step.container
@@ -113,16 +122,19 @@ class StepCompiler:
 
     def _argument(self, path: Path, value: Json, reader: str) -> Template | ByReference | None:
         if not (isinstance(value, dict) and set(value) == {"valueFrom"}):
-            return self.template(path, value, reader)
+            template = self.template(path, value, reader)
+            # Only of a template is it known that it is not too deep to look through.
+            for inner in _nested_references(path, value) if template is not None else ():
+                self._problem(inner, "found a reference inside a value, expected it as a whole argument")
+            return template
         source = value["valueFrom"]
-        kinds = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
-        if isinstance(source, dict) and len(source) == 1 and (field := next(iter(source))) in kinds:
+        if isinstance(source, dict) and len(source) == 1 and (field := next(iter(source))) in _REFERENCES:
             try:
                 reference = KeyRef.model_validate(source[field])
             except ValueError:
                 self._problem((*path, "valueFrom", field), "expected {name, key}, both names of Kubernetes")
                 return None
-            return ByReference(kinds[field], reference.name, reference.key)
+            return ByReference(_REFERENCES[field], reference.name, reference.key)
         self._problem(
             (*path, "valueFrom"),
             "expected exactly one of configMapKeyRef: {name, key} and secretKeyRef: {name, key}",
@@ -169,6 +181,19 @@ class StepCompiler:
         problem = Problem(path, message)
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+def _nested_references(path: Path, value: Json) -> Iterator[Path]:
+    """Where in a value something stands that would be a reference if it were the whole argument."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _nested_references((*path, index), item)
+    elif isinstance(value, dict):
+        source = value.get("valueFrom")
+        if len(value) == 1 and isinstance(source, dict) and set(source) & _REFERENCES.keys():
+            yield (*path, "valueFrom")
+        for name, item in value.items():
+            yield from _nested_references((*path, name), item)
 
 
 def hard_reads(reads: set[Read] | frozenset[Read]) -> frozenset[str]:

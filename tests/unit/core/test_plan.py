@@ -109,6 +109,15 @@ def test_steps_above_may_refer_to_steps_below() -> None:
             ["{name, key}"],
             id="a reference without a key",
         ),
+        pytest.param(
+            [step("a", arguments={"x": {"y": [{"valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}})],
+            "spec.steps[0].with.x.y[0].valueFrom",
+            ["whole argument"],
+            id="a reference inside a value",
+        ),
+        pytest.param(
+            [step("a", timeout="0s")], "spec.steps[0].timeout", ["'0s'", "more than 0"], id="no time at all"
+        ),
     ],
 )
 def test_refuses_with_path_and_words(steps: list[dict[str, Any]], path: str, words: list[str]) -> None:
@@ -136,6 +145,11 @@ def test_a_request_above_its_limit_is_refused() -> None:
     }
     with pytest.raises(InvalidDefinition, match="found 2, expected at most the limit 500m"):
         plan({"name": "a", "run": run})
+
+
+def test_an_execution_without_time_is_refused() -> None:
+    with pytest.raises(InvalidDefinition, match=r"spec\.timeout: found '0m', expected more than 0"):
+        plan(step("a"), timeout="0m")
 
 
 def test_a_runtime_that_is_not_there_is_refused() -> None:
