@@ -51,7 +51,6 @@ class Reason(StrEnum):
     RUNTIME_NOT_FOUND = "RuntimeNotFound"
     CODE_NOT_FOUND = "CodeNotFound"
     JOURNAL_LOST = "JournalLost"
-    JOURNAL_UNAVAILABLE = "JournalUnavailable"
     CANCEL_REQUESTED = "CancelRequested"
     CANCELLED = "Cancelled"
     TERMINATED = "Terminated"
@@ -79,10 +78,6 @@ class Reason(StrEnum):
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
-
-
-#: What `retry` covers when it names no reasons: what may pass by itself.
-RETRIED_BY_DEFAULT = (Reason.ERROR, Reason.TIMEOUT, Reason.OOM_KILLED, Reason.SANDBOX_LOST, Reason.EVICTED)
 
 
 class ConditionType(StrEnum):

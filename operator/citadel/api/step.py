@@ -15,9 +15,23 @@ from citadel.api.meta import (
     Quantity,
     StepName,
 )
-from citadel.api.reasons import RETRIED_BY_DEFAULT, Reason
 
 ACTIONS = ("run", "container")
+#: Reasons of failed attempts after which another attempt may end differently.
+Retriable = Literal[
+    "Error",
+    "Timeout",
+    "OOMKilled",
+    "SandboxLost",
+    "Evicted",
+    "SandboxStartFailed",
+    "ImagePullFailed",
+    "Unschedulable",
+    "InvalidOutput",
+    "ConfigMapNotFound",
+    "SecretNotFound",
+    "SecretForbidden",
+]
 
 
 class ResourceList(Model):
@@ -119,7 +133,13 @@ class Retry(Model):
     """How many attempts in all."""
     backoff: Backoff = Backoff()
     """Pauses between them."""
-    reasons: Annotated[tuple[Reason, ...], Field(max_length=32)] = RETRIED_BY_DEFAULT
+    reasons: Annotated[tuple[Retriable, ...], Field(max_length=32)] = (
+        "Error",
+        "Timeout",
+        "OOMKilled",
+        "SandboxLost",
+        "Evicted",
+    )
     """Failure reasons that are retried."""
 
 
