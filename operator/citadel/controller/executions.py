@@ -95,7 +95,8 @@ class Executions:
         metadata = obj["metadata"]
         if status_of(obj).get("startedAt"):
             message = "the journal does not know this execution, which had started: it does not run again"
-            await self._write(obj, self._rejection(obj, Phase.FAILED, Reason.JOURNAL_LOST, message))
+            if await self._write(obj, self._rejection(obj, Phase.FAILED, Reason.JOURNAL_LOST, message)):
+                self._events.warning(_reference(obj), Phase.FAILED, f"{Reason.JOURNAL_LOST}: {message}")
             return None
         definition = None
         try:
@@ -179,7 +180,7 @@ class Executions:
         finished = state.finished
         assert finished is not None
         self._ended(finished.phase, (state.finished_at or 0.0) - state.created_at)
-        about = ObjectRef.of({"apiVersion": EXECUTIONS.api_version, "kind": "Execution", **obj})
+        about = _reference(obj)
         if finished.phase == Phase.SUCCEEDED:
             done, total = state.ended_steps, len(state.steps)
             self._events.normal(about, finished.phase, f"{done}/{total} steps ended")
@@ -210,6 +211,11 @@ def is_finished(obj: Object) -> bool:
         isinstance(item, dict) and (item.get("type"), item.get("status")) == ("Finished", "True")
         for item in (items if isinstance(items, list) else ())
     )
+
+
+def _reference(obj: Object) -> ObjectRef:
+    """What an event about an Execution names; items of a list do not say what they are."""
+    return ObjectRef.of({"apiVersion": EXECUTIONS.api_version, "kind": "Execution", **obj})
 
 
 def _target(obj: Object) -> str:

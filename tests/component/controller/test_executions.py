@@ -95,6 +95,7 @@ async def test_an_execution_that_had_started_but_is_not_in_the_journal_never_run
     await cluster.apply("executions", "run", {"workflowRef": {"name": "flow"}}, status=old)
     status = await cluster.phase("Failed")
     assert status["reason"] == "JournalLost"
+    await cluster.until(lambda: any("/events" in path for _, path in cluster.api.writes()))
     assert await cluster.database.sandboxes.open() == []
     assert await cluster.database.journal.unfinished() == []
 
