@@ -213,3 +213,11 @@ def main(mebibytes):
     await cluster.workflow("roomy", [roomy], outputs={"said": "${steps.a.output}"})
     status = await cluster.run("roomy")
     assert (status["phase"], status.get("outputs")) == ("Succeeded", {"said": "hello\n"}), status
+
+
+async def test_code_may_stand_in_a_config_map_and_is_pinned_at_the_start(cluster: Cluster) -> None:
+    await cluster.config_map("code", main="def main(): return 'from a ConfigMap'")
+    source = {"configMapKeyRef": {"name": "code", "key": "main"}}
+    step = {"name": "a", "run": {"runtime": "python", "codeFrom": source}}
+    await cluster.workflow("code-from", [step], outputs={"said": "${steps.a.output}"})
+    assert (await cluster.run("code-from"))["outputs"] == {"said": "from a ConfigMap"}

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     RUNTIME_NOT_FOUND = "RuntimeNotFound"
     CODE_NOT_FOUND = "CodeNotFound"
     JOURNAL_LOST = "JournalLost"
+    JOURNAL_CORRUPT = "JournalCorrupt"
     CANCEL_REQUESTED = "CancelRequested"
     CANCELLED = "Cancelled"
     TERMINATED = "Terminated"

@@ -55,7 +55,7 @@ class Deliveries:
             failure = ev.Failure(Reason.SANDBOX_LOST, "the runner's public key is not valid")
             await self._journal.advance(delivery.uid, [ev.SandboxEnded(sandbox, failure)])
             return
-        await self._sandboxes.delivery(sandbox, sealed)
+        await self._sandboxes.delivery(sandbox, sealed, of=delivery)
 
     async def _seal(self, state: State, delivery: Delivery, namespace: str, box: Any) -> dict[str, Any]:
         assert state.plan is not None

@@ -26,12 +26,14 @@ from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
 from citadel.kube.resources import EXECUTIONS, Object
 from citadel.render.status import Observed, execution_status, rejected_status
-from citadel.store.journal import ExecutionUnknown, Journal
+from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal
 
 #: Seconds for which a missing Workflow, Runtime or ConfigMap is waited for.
 NOT_FOUND_GRACE = 10.0
 #: Seconds between two status writes while running.
 STATUS_PAUSE = 1.0
+#: Seconds between two looks at an execution whose journal this version cannot read.
+CORRUPT_PAUSE = 60.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,17 @@ class Executions:
             return None
         if is_finished(obj):
             return await self._expire(obj)
+        try:
+            return await self._advance(obj)
+        except CorruptJournal as error:
+            message = f"the journal cannot be read by this version: {error.why}"[:1024]
+            if await self._write(
+                obj, {**status_of(obj), "reason": Reason.JOURNAL_CORRUPT, "message": message}
+            ):
+                self._events.warning(_reference(obj), Reason.JOURNAL_CORRUPT, message)
+            return CORRUPT_PAUSE
+
+    async def _advance(self, obj: Object) -> float | None:
         uid = obj["metadata"]["uid"]
         try:
             state = await self._journal.read(uid)

@@ -100,6 +100,11 @@ class Delivery:
     placing: int
     sealed: Mapping[str, Any] | None = None
 
+    @property
+    def attempt_key(self) -> tuple[str, int, int]:
+        """The attempt that it is for: step, attempt and placing."""
+        return self.step, self.attempt, self.placing
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -215,6 +220,8 @@ class Sandboxes(Protocol):
         """Deliveries that wait to be sealed."""
         ...
 
-    async def delivery(self, sandbox: str, sealed: Mapping[str, Any] | None = None) -> Delivery | None:
-        """The delivery of a sandbox; with `sealed`, sets it first."""
+    async def delivery(
+        self, sandbox: str, sealed: Mapping[str, Any] | None = None, of: Delivery | None = None
+    ) -> Delivery | None:
+        """The delivery of a sandbox; with `sealed`, sets it first, if it is still for the attempt of `of`."""
         ...

@@ -90,10 +90,13 @@ class MemorySandboxes:
         """Deliveries that wait to be sealed."""
         return [delivery for delivery in self._deliveries.values() if delivery.sealed is None]
 
-    async def delivery(self, sandbox: str, sealed: Mapping[str, Any] | None = None) -> Delivery | None:
-        """The delivery of a sandbox; with `sealed`, sets it first."""
+    async def delivery(
+        self, sandbox: str, sealed: Mapping[str, Any] | None = None, of: Delivery | None = None
+    ) -> Delivery | None:
+        """The delivery of a sandbox; see `Sandboxes.delivery`."""
         found = self._deliveries.get(sandbox)
-        if found is not None and sealed is not None:
+        same = found is not None and (of is None or found.attempt_key == of.attempt_key)
+        if found is not None and sealed is not None and same:
             found = self._deliveries[sandbox] = replace(found, sealed=dict(sealed))
             self._hub.publish([Notice("sealed", sandbox)])
         return found

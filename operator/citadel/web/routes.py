@@ -44,9 +44,10 @@ class Routes:
 
     async def outputs(self, request: web.Request) -> web.Response:
         """The outputs of an execution, or of the step that `step` names; null while there are none."""
-        uid = await self._uid(request, "")
-        state = await self._journal.read(uid)
         step = request.query.get("step")
+        # What steps hand to each other tells as much as a log; the execution's own outputs are in its status.
+        uid = await self._uid(request, "" if step is None else "log")
+        state = await self._journal.read(uid)
         if step is not None:
             if step not in state.steps:
                 raise web.HTTPNotFound(text=f"step: found {step!r:.80}, expected a step of this workflow")

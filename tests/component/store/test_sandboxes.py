@@ -1,6 +1,7 @@
 """Rows of sandboxes: what an advance makes of them, and what controller and gateway may do to them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -167,3 +168,15 @@ async def test_nothing_sealed_outlives_its_sandbox_or_its_execution(store, end) 
     await process.journal.advance("uid-1", [end])
     assert await process.sandboxes.delivery(sandbox) is None
     assert await process.sandboxes.delivery(sandbox, {"late": "x"}) is None
+
+
+async def test_values_sealed_for_another_attempt_are_not_delivered(store) -> None:
+    process = store.open()
+    definition = build.definition(build.python_step("a", arguments={"password": SECRET}))
+    sandbox = only_sandbox(await begin(process.journal, definition))
+    (delivery,) = await process.sandboxes.deliveries()
+    late = replace(delivery, attempt=delivery.attempt + 1)
+    found = await process.sandboxes.delivery(sandbox, {"password": "bGF0ZQ"}, of=late)
+    assert found.sealed is None
+    found = await process.sandboxes.delivery(sandbox, {"password": "bm93"}, of=delivery)
+    assert found.sealed == {"password": "bm93"}

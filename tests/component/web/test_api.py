@@ -105,6 +105,7 @@ async def test_who_may_read_what_is_the_clusters_word(api: Api) -> None:
     for user, status in refused:
         assert {found[user, path] for path in ("", "/outputs", "/logs")} == {status}
     assert [found["reader", path] for path in ("", "/outputs", "/logs")] == [200, 200, 403]
+    assert (await api.get("/outputs?step=a", "reader"))[0] == 403
     assert [found["auditor", path] for path in ("", "/outputs", "/logs")] == [200, 200, 200]
 
 

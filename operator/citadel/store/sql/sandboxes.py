@@ -75,12 +75,17 @@ class SqlSandboxes:
         """Deliveries that wait to be sealed."""
         return await self._deliveries(select(t.deliveries).where(t.deliveries.c.sealed.is_(None)))
 
-    async def delivery(self, sandbox: str, sealed: Mapping[str, Any] | None = None) -> Delivery | None:
-        """The delivery of a sandbox; with `sealed`, sets it first."""
+    async def delivery(
+        self, sandbox: str, sealed: Mapping[str, Any] | None = None, of: Delivery | None = None
+    ) -> Delivery | None:
+        """The delivery of a sandbox; see `Sandboxes.delivery`."""
         row = t.deliveries.c.sandbox == sandbox
         if sealed is not None:
+            columns = (t.deliveries.c.step, t.deliveries.c.attempt, t.deliveries.c.placing)
+            wanted = () if of is None else zip(columns, of.attempt_key, strict=True)
+            same = and_(row, *(column == value for column, value in wanted))
             await self._update(
-                update(t.deliveries).where(row).values(sealed=dict(sealed)), Notice("sealed", sandbox)
+                update(t.deliveries).where(same).values(sealed=dict(sealed)), Notice("sealed", sandbox)
             )
         found = await self._deliveries(select(t.deliveries).where(row))
         return found[0] if found else None
