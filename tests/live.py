@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,13 +29,19 @@ def kubeconfig() -> Path:
 
 def kubectl(*args: str, stdin: str | None = None, check: bool = True) -> str:
     """What kubectl prints; fails the test with what it says when it fails."""
-    env = {
-        **os.environ,
-        "KUBECONFIG": str(kubeconfig()),
-        "PATH": f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}",
-    }
-    done = subprocess.run(["kubectl", *args], input=stdin, capture_output=True, text=True, env=env)
-    assert not check or done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}"
+    return _run("kubectl", *args, stdin=stdin, check=check)
+
+
+def citadel(*args: str) -> str:
+    """What our command line prints, to the admin; fails the test with what it says when it fails."""
+    return _run(str(Path(sys.executable).with_name("citadel")), *args)
+
+
+def _run(program: str, *args: str, stdin: str | None = None, check: bool = True) -> str:
+    path = f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}"
+    env = {**os.environ, "KUBECONFIG": str(kubeconfig()), "PATH": path}
+    done = subprocess.run([program, *args], input=stdin, capture_output=True, text=True, env=env)
+    assert not check or done.returncode == 0, f"{program} {' '.join(args)}: {done.stderr}"
     return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 

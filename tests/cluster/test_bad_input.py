@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS
-from live import SANDBOXES, SYSTEM, Cluster, python
+from live import SANDBOXES, SYSTEM, Cluster, citadel, python
 
 OK = "def main(): return 1"
 MINUTE = 60.0
@@ -159,14 +159,20 @@ def main():
     assert (status["phase"], status.get("outputs")) == ("Succeeded", {"left": 0}), status
 
 
-async def test_code_that_prints_50_megabytes_still_succeeds(cluster: Cluster) -> None:
+async def test_code_that_prints_50_megabytes_succeeds_and_its_log_is_cut_with_a_mark(
+    cluster: Cluster,
+) -> None:
     code = """
 def main():
     for _ in range(50 * 1024):
         print("x" * 1023)
 """
     await cluster.workflow("loud", [python("loud", code)])
-    assert (await cluster.run("loud", 120.0))["phase"] == "Succeeded"
+    name = await cluster.execute("loud")
+    assert (await cluster.finished(name, 120.0))["status"]["phase"] == "Succeeded"
+    printed = citadel("logs", "-n", cluster.namespace, name)
+    assert 9 << 20 < len(printed) < 12 << 20
+    assert "the log is cut here: an attempt keeps at most 10485760 bytes" in printed
 
 
 async def test_a_workflow_edited_while_it_runs_does_not_change_what_runs(cluster: Cluster) -> None:

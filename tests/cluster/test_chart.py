@@ -121,7 +121,7 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
         "x",
         {
             "coordination.k8s.io/leases: get create patch",
-            "core/pods: get",
+            "core/pods: get list",
             "core/secrets[citadel-ca]: get patch",
             "core/secrets[citadel-gateway-tls]: get patch",
             "core/secrets[citadel-api-tls]: get patch",
