@@ -21,13 +21,13 @@ type harness struct {
 	ended  chan exit // of the forks, in order; closed when its socket closes
 }
 
-// spawnWord before the harness's command says that each attempt gets a process of its own.
+// spawnWord and -- before the harness's command say that each attempt gets a process of its own.
 const spawnWord = "spawn"
 
-// startInterpreter starts what the shim's arguments name: a harness that forks, or behind `spawn` one that cannot.
+// startInterpreter starts what the shim's arguments name: a harness that forks, or behind `spawn --` one that cannot.
 func startInterpreter(processes *reaper, command []string, directory string) (interpreter, error) {
-	if command[0] == spawnWord {
-		return startSpawning(processes, command[1:], directory)
+	if len(command) > 1 && command[0] == spawnWord && command[1] == "--" {
+		return startSpawning(processes, command[2:], directory)
 	}
 	return startHarness(processes, command, directory)
 }

@@ -28,7 +28,7 @@ type spawned struct {
 // startSpawning starts the first process.
 func startSpawning(processes *reaper, command []string, directory string) (*spawning, error) {
 	if len(command) == 0 {
-		return nil, fmt.Errorf("the harness cannot start: no command behind %s", spawnWord)
+		return nil, fmt.Errorf("the harness cannot start: no command behind %s --", spawnWord)
 	}
 	path, err := exec.LookPath(command[0])
 	if err != nil {

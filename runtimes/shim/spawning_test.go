@@ -109,7 +109,7 @@ func TestACommandThatIsNotThereIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range [][]string{{"spawn"}, {"spawn", "no-such-program"}} {
+	for _, command := range [][]string{{"spawn"}, {"spawn", "--"}, {"spawn", "--", "no-such-program"}} {
 		_, err := startInterpreter(processes, command, os.TempDir())
 		if err == nil || !strings.Contains(err.Error(), "the harness cannot start") {
 			t.Errorf("%q: %v", command, err)

@@ -24,7 +24,7 @@ SHIM_DIR = "/citadel"
 HARNESS = {
     "python": ("python3", "-I", "-S", "-B", "-X", "utf8", f"{SHIM_DIR}/harness.py"),
     "javascript": (
-        *("spawn", "node", "--experimental-vm-modules", "--disable-warning=ExperimentalWarning"),
+        *("spawn", "--", "node", "--experimental-vm-modules", "--disable-warning=ExperimentalWarning"),
         f"{SHIM_DIR}/harness.mjs",
     ),
 }

@@ -134,8 +134,8 @@ class Site:
 
     async def javascript(self) -> Sandbox:
         """A sandbox of the runtime javascript."""
-        _, *command, _ = HARNESS["javascript"]
-        return await self.start("spawn", *command, str(self.binaries / "harness.mjs"))
+        *command, _ = HARNESS["javascript"]
+        return await self.start(*command, str(self.binaries / "harness.mjs"))
 
     async def end(self) -> None:
         for sandbox in self.sandboxes:
