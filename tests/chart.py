@@ -13,7 +13,8 @@ import yaml
 from live import CLUSTER_DIR, kubeconfig
 
 CHART = Path(__file__).parents[1] / "charts" / "citadel"
-IMAGES = {name: f"registry.example/citadel-{name}:1" for name in ("operator", "runner", "python", "postgres")}
+NAMES = ("operator", "runner", "python", "javascript", "postgres")
+IMAGES = {name: f"registry.example/citadel-{name}:1" for name in NAMES}
 
 Object = dict[str, Any]
 

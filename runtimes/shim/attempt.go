@@ -20,12 +20,24 @@ const (
 // errRunnerGone: nobody is there any more to take results.
 var errRunnerGone = errors.New("the runner's connection ended")
 
+// interpreter runs the code of attempts, each in a clean process.
+type interpreter interface {
+	// streams are the pipes of the next attempt.
+	streams() (*capture, error)
+	// run starts the next attempt, with these pipes. An interpreter that goes away ends the channel without a value.
+	run(request []byte, streams *capture) (<-chan exit, error)
+	// prepare makes ready for another attempt. Call it when nothing of the last one is left.
+	prepare() error
+	// spare is the pid of a process that outlives attempts, 0 if there is none.
+	spare() int
+}
+
 // shim runs one attempt after another.
 type shim struct {
 	places    places
 	processes *reaper
 	tree      tree
-	harness   *harness // nil in the sandbox of a container step
+	harness   interpreter // nil in the sandbox of a container step
 	out       *wire.Writer
 	cancels   <-chan wire.Cancel
 	lost      <-chan error // the runner's connection has ended
@@ -130,19 +142,28 @@ func (s *shim) prepare(usable bool) error {
 	return s.harness.prepare()
 }
 
+// streams are the pipes of the next attempt.
+func (s *shim) streams() (*capture, error) {
+	if s.harness == nil {
+		return newCapture()
+	}
+	return s.harness.streams()
+}
+
 // run runs the program to its end. usable is false when the harness is not to be trusted with another step.
 func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *wire.Failure, usable bool, err error) {
 	oomBefore := oomKills()
-	captured, err := newCapture(s.out, a.OutputBytes)
+	captured, err := s.streams()
 	if err != nil {
 		return nil, nil, false, err
 	}
 	defer captured.close()
+	captured.follow(s.out, a.OutputBytes)
 	var ended <-chan exit
 	if s.harness == nil {
 		ended, failure, err = s.startContainer(a, captured.stdout, captured.stderr)
 	} else {
-		ended, err = s.harness.run(request, captured.stdout, captured.stderr, captured.result)
+		ended, err = s.harness.run(request, captured)
 	}
 	captured.started()
 	if err != nil {

@@ -24,8 +24,8 @@ type capture struct {
 	said                   []byte // the result, complete after drain
 }
 
-// newCapture opens the pipes and starts to forward what comes; of a result it keeps what may be one.
-func newCapture(out *wire.Writer, outputBytes int) (*capture, error) {
+// newCapture opens the pipes.
+func newCapture() (*capture, error) {
 	c := &capture{}
 	for i, theirs := range []**os.File{&c.stdout, &c.stderr, &c.result} {
 		reading, writing, err := os.Pipe()
@@ -35,6 +35,11 @@ func newCapture(out *wire.Writer, outputBytes int) (*capture, error) {
 		}
 		c.ours[i], *theirs = reading, writing
 	}
+	return c, nil
+}
+
+// follow starts to forward what comes; of a result it keeps what may be one.
+func (c *capture) follow(out *wire.Writer, outputBytes int) {
 	c.readers.Add(3)
 	go c.forward(c.ours[0], out, wire.KindStdout)
 	go c.forward(c.ours[1], out, wire.KindStderr)
@@ -43,7 +48,6 @@ func newCapture(out *wire.Writer, outputBytes int) (*capture, error) {
 		c.said, _ = io.ReadAll(io.LimitReader(c.ours[2], int64(outputBytes+failureBytes)))
 		io.Copy(io.Discard, c.ours[2])
 	}()
-	return c, nil
 }
 
 func (c *capture) forward(from *os.File, out *wire.Writer, kind wire.Kind) {

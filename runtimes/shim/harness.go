@@ -13,12 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// harness is the warm interpreter: it forks once for each attempt. It is not dumpable, so user code can end it but
+// harness is a warm interpreter that forks once for each attempt. It is not dumpable, so user code can end it but
 // not change it; with it ends the sandbox.
 type harness struct {
 	pid    int
 	socket *net.UnixConn
 	ended  chan exit // of the forks, in order; closed when its socket closes
+}
+
+// spawnWord and -- before the harness's command say that each attempt gets a process of its own.
+const spawnWord = "spawn"
+
+// startInterpreter starts what the shim's arguments name: a harness that forks, or behind `spawn --` one that cannot.
+func startInterpreter(processes *reaper, command []string, directory string) (interpreter, error) {
+	if len(command) > 1 && command[0] == spawnWord && command[1] == "--" {
+		return startSpawning(processes, command[2:], directory)
+	}
+	return startHarness(processes, command, directory)
 }
 
 // startHarness starts the command with our socket as its descriptor 3.
@@ -68,15 +79,22 @@ func (h *harness) listen() {
 	}
 }
 
+func (h *harness) streams() (*capture, error) { return newCapture() }
+
+// spare is the harness itself.
+func (h *harness) spare() int { return h.pid }
+
 // run gives an attempt to the fork that waits for it: a request, and where to write. The files stay the caller's. A
 // harness that goes away ends the channel without a value.
-func (h *harness) run(request []byte, stdout, stderr, result *os.File) (<-chan exit, error) {
+func (h *harness) run(request []byte, streams *capture) (<-chan exit, error) {
 	memory, err := requestFile(request)
 	if err != nil {
 		return nil, err
 	}
 	defer memory.Close()
-	rights := unix.UnixRights(int(memory.Fd()), int(stdout.Fd()), int(stderr.Fd()), int(result.Fd()))
+	rights := unix.UnixRights(
+		int(memory.Fd()), int(streams.stdout.Fd()), int(streams.stderr.Fd()), int(streams.result.Fd()),
+	)
 	if _, _, err := h.socket.WriteMsgUnix([]byte{'R'}, rights, nil); err != nil {
 		return nil, fmt.Errorf("the interpreter has ended: %w", err)
 	}

@@ -117,10 +117,10 @@ func serve(p places, command []string) error {
 	}
 	s := &shim{places: p, processes: processes, tree: tree{self: os.Getpid()}}
 	if len(command) > 0 {
-		if s.harness, err = startHarness(processes, command, p.work); err != nil {
+		if s.harness, err = startInterpreter(processes, command, p.work); err != nil {
 			return err
 		}
-		s.tree.harness = s.harness.pid
+		s.tree.harness = s.harness.spare()
 	}
 	conn, err := connect(p.runner)
 	if err != nil {

@@ -63,6 +63,7 @@ PODS = {
     "scratch": pod(python_step("a"), {"language": "python", "image": "python", "scratch": "1Gi"}),
     "exclusive": pod(python_step("a", isolation="step")),
     "runtime": pod(python_step("a"), RUNTIME),
+    "javascript": pod(python_step("a"), {"language": "javascript", "image": "javascript"}),
     "container": pod(container(resources={"limits": {"memory": "8Mi"}})),
     "without-user-namespaces": pod(container(), site=OLD_SITE),
 }

@@ -1,6 +1,6 @@
 """The Runtime resource: the image in which code of one language runs, and where."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
@@ -8,6 +8,10 @@ from citadel.api.meta import Model, NameRef, Quantity
 from citadel.api.step import EnvVar, ResourceList, Resources
 
 _Label = Annotated[str, StringConstraints(max_length=316)]
+
+
+Language = Literal["python", "javascript"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 
 class Toleration(Model):
@@ -26,7 +30,7 @@ class Toleration(Model):
 class RuntimeSpec(Model):
     """The image in which code of one language runs, its resources, and the nodes it may run on."""
 
-    language: Literal["python"] = "python"
+    language: Language = "python"
     """Language whose harness the image carries."""
     image: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
     """Image with the language's harness."""

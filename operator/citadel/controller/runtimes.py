@@ -5,27 +5,25 @@ Must never set more than language and image, so that what an admin adds (resourc
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, cast, get_args
 
 from citadel.api.meta import API_VERSION
-from citadel.api.runtime import RuntimeSpec
+from citadel.api.runtime import LANGUAGES, RuntimeSpec
 from citadel.kube.client import KubeClient, Patch
 from citadel.kube.resources import RUNTIMES, Object
 from citadel.settings import InvalidSettings, Settings
 
 FIELD_MANAGER = "citadel-controller"
-_LANGUAGES = get_args(RuntimeSpec.model_fields["language"].annotation)
 
 
 def default_runtimes(images: Mapping[str, str], namespace: str) -> Iterable[Object]:
     """One Runtime per language, named as the language; raises InvalidSettings for an unknown one."""
     for language, image in sorted(images.items()):
-        if language not in _LANGUAGES:
+        if language not in LANGUAGES:
             raise InvalidSettings(
                 f"environment variable CITADEL_RUNTIME_IMAGE_{language.upper()}: "
-                f"found language {language!r}, expected one of {', '.join(_LANGUAGES)}"
+                f"found language {language!r}, expected one of {', '.join(LANGUAGES)}"
             )
-        spec = RuntimeSpec(language=cast("Literal['python']", language), image=image)
+        spec = RuntimeSpec.model_validate({"language": language, "image": image})
         yield {
             "apiVersion": API_VERSION,
             "kind": "Runtime",

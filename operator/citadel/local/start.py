@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from citadel.api.runtime import LANGUAGES
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
 from citadel.core.jsonvalues import Json, canonical, digest
@@ -96,13 +97,25 @@ def _containers(workflow: WorkflowDocument) -> list[str]:
 
 
 def _runtimes(workflow: WorkflowDocument, contents: Contents) -> list[str]:
-    known = {"python", *contents.runtimes}
-    return [
-        f"step {step.name}: found the runtime {step.run.runtime}, expected one of "
-        f"{', '.join(sorted(known))}: here there are python and the Runtimes of the file"
-        for step in workflow.spec.steps
-        if step.run is not None and step.run.runtime not in known
-    ]
+    """Steps whose runtime is not here, or is of a language that only a cluster runs."""
+    languages: dict[str, str] = {language: language for language in LANGUAGES}
+    languages |= {name: runtime.language for name, runtime in contents.runtimes.items()}
+    here = sorted({"python", *contents.runtimes})
+    messages = []
+    for step in workflow.spec.steps:
+        if step.run is None or (language := languages.get(step.run.runtime)) == "python":
+            continue
+        if language is None:
+            messages.append(
+                f"step {step.name}: found the runtime {step.run.runtime}, expected one of "
+                f"{', '.join(here)}: here there are python and the Runtimes of the file"
+            )
+        else:
+            messages.append(
+                f"step {step.name}: {language} needs a cluster, only python runs here; "
+                "apply the file and run it without --local"
+            )
+    return messages
 
 
 def _references(workflow: WorkflowDocument, contents: Contents) -> list[str]:

@@ -19,8 +19,15 @@ MAIN_UID = 65533
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 SHIM_DIR = "/citadel"
 #: What starts the warm harness of each language, behind the shim. Python is started
-#: without `site`, which the harness loads when nobody waits for it.
-HARNESS = {"python": ("python3", "-I", "-S", "-B", "-X", "utf8", f"{SHIM_DIR}/harness.py")}
+#: without `site`, which the harness loads when nobody waits for it. Node.js cannot fork:
+#: the shim starts one ahead of each attempt.
+HARNESS = {
+    "python": ("python3", "-I", "-S", "-B", "-X", "utf8", f"{SHIM_DIR}/harness.py"),
+    "javascript": (
+        *("spawn", "--", "node", "--experimental-vm-modules", "--disable-warning=ExperimentalWarning"),
+        f"{SHIM_DIR}/harness.mjs",
+    ),
+}
 KEY_VARIABLE = "CITADEL_KEY"
 GRACE_SECONDS = 10
 #: Bytes a writable mount may hold at least, whatever the memory limit says.

@@ -42,6 +42,13 @@ REFERENCES = """
 """
 
 
+JAVASCRIPT = """
+---
+apiVersion: citadel.dev/v1alpha1
+kind: Runtime
+metadata: {name: mine}
+spec: {language: javascript, image: ignored}
+"""
 SPEC = """
 inputs: {type: object, properties: {size: {type: integer}}}
 outputs: {a: "${steps.a.output}", size: "${inputs.size}"}
@@ -108,6 +115,18 @@ def test_a_secret_is_not_in_the_journal(citadel: Citadel, workflow: Write, tmp_p
             "",
             ["found the runtime cobol, expected one of python"],
             id="a runtime that is not here",
+        ),
+        pytest.param(
+            "- {name: a, run: {runtime: javascript, code: export default () => 1}}",
+            "",
+            ["step a: javascript needs a cluster, only python runs here"],
+            id="a language that is not here",
+        ),
+        pytest.param(
+            "- {name: a, run: {runtime: mine, code: export default () => 1}}",
+            JAVASCRIPT,
+            ["step a: javascript needs a cluster, only python runs here"],
+            id="a runtime of the file in a language that is not here",
         ),
         pytest.param(
             SOME,

@@ -18,21 +18,23 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from citadel.render.pod import HARNESS
 from component.runtimes.gateway import Gateway, self_signed
 
 RUNTIMES = Path(__file__).parents[3] / "runtimes"
-HARNESS = RUNTIMES / "python" / "harness.py"
+HARNESSES = [RUNTIMES / "python" / "harness.py", *RUNTIMES.glob("javascript/*.mjs")]
 
 
 @pytest.fixture(scope="session")
 def binaries() -> Iterator[Path]:
-    """A directory that every user may read, with runner, shim and harness."""
+    """A directory that every user may read, with runner, shim and harnesses."""
     directory = Path(tempfile.mkdtemp(prefix="citadel-runtimes-"))
     directory.chmod(0o755)
     build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{directory}/"]
     environment = os.environ | {"CGO_ENABLED": "0"}
     subprocess.run([*build, "./runner", "./shim"], cwd=RUNTIMES, env=environment, check=True)
-    shutil.copy(HARNESS, directory)
+    for harness in HARNESSES:
+        shutil.copy(harness, directory)
     yield directory
     shutil.rmtree(directory)
 
@@ -130,6 +132,11 @@ class Site:
         harness = str(self.binaries / "harness.py")
         return await self.start(interpreter(), "-I", "-S", "-B", "-X", "utf8", harness)
 
+    async def javascript(self) -> Sandbox:
+        """A sandbox of the runtime javascript."""
+        *command, _ = HARNESS["javascript"]
+        return await self.start(*command, str(self.binaries / "harness.mjs"))
+
     async def end(self) -> None:
         for sandbox in self.sandboxes:
             with contextlib.suppress(OSError):
@@ -159,6 +166,13 @@ async def site(binaries: Path, tls: tuple[ssl.SSLContext, str], tmp_path: Path) 
 async def python(site: Site) -> Gateway:
     """The gateway of one sandbox of the runtime python."""
     await site.python()
+    return site.gateway
+
+
+@pytest.fixture
+async def javascript(site: Site) -> Gateway:
+    """The gateway of one sandbox of the runtime javascript."""
+    await site.javascript()
     return site.gateway
 
 

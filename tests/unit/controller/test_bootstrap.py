@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from citadel.api.runtime import LANGUAGES
 from citadel.controller.bootstrap import ROLES, Installation, Prepared, write_files
 from citadel.controller.certificates import (
     CA_LIFETIME,
@@ -169,6 +170,12 @@ def test_a_default_runtime_sets_language_and_image_and_nothing_an_admin_may_want
     assert runtime["metadata"]["name"] == "python"
     assert runtime["metadata"]["namespace"] == "citadel-system"
     assert runtime["spec"] == {"language": "python", "image": "registry/python:1"}
+
+
+def test_each_language_that_has_an_image_has_a_default_runtime() -> None:
+    images = {language: f"registry/{language}:1" for language in LANGUAGES}
+    found = [runtime["spec"] for runtime in default_runtimes(images, "citadel-system")]
+    assert found == [{"language": name, "image": image} for name, image in sorted(images.items())]
 
 
 def test_an_image_for_an_unknown_language_names_the_variable() -> None:
