@@ -361,6 +361,12 @@ def test_names_follow_the_overrides() -> None:
     }
 
 
+def read_as(name: str) -> str:
+    """How the operator's sources name a variable: the image of a Runtime is found by its prefix."""
+    prefix = "CITADEL_RUNTIME_IMAGE_"
+    return prefix if name.startswith(prefix) else name
+
+
 def test_every_variable_that_the_chart_sets_is_read_by_the_operator() -> None:
     sources = "\n".join(p.read_text() for p in (CHART.parents[1] / "operator" / "citadel").rglob("*.py"))
     unread = {
@@ -368,6 +374,6 @@ def test_every_variable_that_the_chart_sets_is_read_by_the_operator() -> None:
         for _, spec in pod_specs(render({}))
         for container in [*spec.get("initContainers", []), *spec["containers"]]
         for env in container["env"]
-        if env["name"].startswith("CITADEL_") and f'"{env["name"].removesuffix("PYTHON")}"' not in sources
+        if env["name"].startswith("CITADEL_") and f'"{read_as(env["name"])}"' not in sources
     }
     assert unread == set()

@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 from citadel.kube.client import KubeClient
-from citadel.kube.resources import EXECUTIONS, PODS
+from citadel.kube.resources import EXECUTIONS, PODS, Object
 from live import SANDBOXES, SYSTEM, Cluster, kubectl, python
 
 LIGHT, REAL = 1900, 100
@@ -42,18 +42,23 @@ async def test_two_thousand_executions_at_once_all_end_and_pods_stay_bounded(clu
     assert 0 < peak[0] <= most
 
 
+def ended(pod: Object) -> bool:
+    """Whether a pod takes no room any more, though it may still be there."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
 async def keep_peak(kube: KubeClient, peak: list[int]) -> None:
     """Watches sandbox pods, and keeps in `peak` the highest number that was live at a time."""
     listed = await kube.list(PODS, SANDBOXES)
-    live = {item["metadata"]["name"] for item in listed.items}
+    live = {item["metadata"]["name"] for item in listed.items if not ended(item)}
     version = listed.resource_version
     while True:
         async for event in kube.watch(PODS, SANDBOXES, resource_version=version, timeout=60):
             version = event.resource_version
             if event.type == "BOOKMARK":
                 continue
-            name, phase = event.object["metadata"]["name"], event.object.get("status", {}).get("phase")
-            if event.type == "DELETED" or phase in ("Succeeded", "Failed"):
+            name = event.object["metadata"]["name"]
+            if event.type == "DELETED" or ended(event.object):
                 live.discard(name)
             else:
                 live.add(name)
