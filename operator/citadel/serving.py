@@ -4,13 +4,13 @@ import asyncio
 import logging
 import signal
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
-from citadel.store.journal import JournalUnavailable
+from citadel.store.journal import Journal, JournalUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -108,3 +108,21 @@ async def forever(name: str, work: Callable[[], Awaitable[None]], pause: float =
         except Exception:
             log.exception("%s failed; again in %.0f s", name, pause)
             await asyncio.sleep(pause)
+
+
+@asynccontextmanager
+async def background(work: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
+    """Does all of `work` for ever, by its names in the log, while the context lasts."""
+    tasks = [asyncio.create_task(forever(name, what)) for name, what in work.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def take_due(journal: Journal, batch: int) -> None:
+    """One round of advancing executions whose time has come; pauses when there were fewer than `batch`."""
+    if len(await journal.due(batch)) < batch:
+        await asyncio.sleep(0.25)

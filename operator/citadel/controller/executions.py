@@ -19,14 +19,14 @@ from citadel.controller.readiness import read_conditions, status_of
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
 from citadel.core.state import State
-from citadel.core.values import Stored, Values
+from citadel.core.values import Values
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
 from citadel.kube.resources import EXECUTIONS, Object
 from citadel.render.status import Observed, execution_status, rejected_status
-from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal
+from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal, json_of
 
 #: Seconds for which a missing Workflow, Runtime or ConfigMap is waited for.
 NOT_FOUND_GRACE = 10.0
@@ -150,11 +150,7 @@ class Executions:
             return pause
         outputs: Any = None
         if state.finished is not None and state.finished.outputs is not None:
-            values = Values()
-            if isinstance(state.finished.outputs, Stored):
-                digest = state.finished.outputs.digest
-                values.loaded.update(await self._journal.values(uid, [digest]))
-            outputs = values.get(state.finished.outputs)
+            outputs = await json_of(self._journal, uid, state.finished.outputs)
         observed = Observed(
             state,
             obj["metadata"].get("generation", 0),

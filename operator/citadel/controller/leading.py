@@ -24,7 +24,7 @@ from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
 from citadel.kube.resources import NODES, PODS, SERVICES, Object
 from citadel.render.pod import Site
-from citadel.serving import forever
+from citadel.serving import background, take_due
 from citadel.settings import Settings
 from citadel.store.sql.database import Database
 
@@ -65,16 +65,9 @@ class Leader:
             self.cache.replace(PODS, listed.items, listed.resource_version)
             reconciler.queue.start()
             stack.push_async_callback(reconciler.queue.stop, 3.0)
-            tasks = [
-                asyncio.create_task(forever(name, what)) for name, what in self._work(reconciler).items()
-            ]
-            try:
+            async with background(self._work(reconciler)):
                 namespace = self.settings.sandbox_namespace
                 await Watcher(self.cache, reconciler.add, namespace, self.watching).run(lost)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
 
     def _reconciler(self, site: Site, events: EventPoster) -> Reconciler:
         settings, kube, cache = self.settings, self.kube, self.cache
@@ -122,14 +115,10 @@ class Leader:
             "following notices": reconciler.follow,
             "sweeping": reconciler.sweep,
             "listing": reconciler.relist,
-            "taking what is due": self._take_due,
+            "taking what is due": lambda: take_due(self.database.journal, DUE_BATCH),
             "pruning": self._prune,
             "renewing certificates": lambda: keep_prepared(self.kube, Installation.from_env()),
         }
-
-    async def _take_due(self) -> None:
-        if len(await self.database.journal.due(DUE_BATCH)) < DUE_BATCH:
-            await asyncio.sleep(0.25)
 
     async def _prune(self) -> None:
         await self.database.journal.prune(self.settings.retention_days * 86400.0)

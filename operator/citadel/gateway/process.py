@@ -9,7 +9,16 @@ from citadel.gateway.limits import LimitedServer
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
-from citadel.serving import answering, forever, health_app, keep_certificate, run_process, serve, server_tls
+from citadel.serving import (
+    answering,
+    background,
+    health_app,
+    keep_certificate,
+    run_process,
+    serve,
+    server_tls,
+    take_due,
+)
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
@@ -48,19 +57,11 @@ async def main(stop: asyncio.Event) -> None:
         )
         stack.callback(listening.close)
 
-        async def take_due() -> None:
-            if len(await database.journal.due(DUE_BATCH)) < DUE_BATCH:
-                await asyncio.sleep(0.25)
-
-        tasks = [
-            asyncio.create_task(forever("following notices", lambda: waker.follow(database.journal.listen))),
-            asyncio.create_task(forever("taking what is due", take_due)),
-            asyncio.create_task(
-                forever("renewing the certificate", lambda: keep_certificate(tls, str(settings.tls_dir)))
-            ),
-        ]
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        work = {
+            "following notices": lambda: waker.follow(database.journal.listen),
+            "taking what is due": lambda: take_due(database.journal, DUE_BATCH),
+            "renewing the certificate": lambda: keep_certificate(tls, str(settings.tls_dir)),
+        }
+        async with background(work):
+            await stop.wait()
         await server.shutdown(3.0)

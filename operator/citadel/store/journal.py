@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from citadel.core import events as ev
 from citadel.core.jsonvalues import Json
 from citadel.core.state import State
+from citadel.core.values import Stored, Value, Values
 
 
 class JournalUnavailable(Exception):
@@ -187,6 +188,14 @@ class Journal(Protocol):
     async def prune(self, older_than: float) -> int:
         """Deletes executions finished over `older_than` seconds ago, some hundreds a call; says how many."""
         ...
+
+
+async def json_of(journal: Journal, uid: str, value: Value) -> Json:
+    """The JSON that a value of an execution stands for, loaded where it is stored by digest."""
+    values = Values()
+    if isinstance(value, Stored):
+        values.loaded.update(await journal.values(uid, [value.digest]))
+    return values.get(value)
 
 
 class Sandboxes(Protocol):

@@ -10,7 +10,15 @@ from citadel.kube.client import KubeClient
 from citadel.kube.config import load_config
 from citadel.kube.metrics import Metrics
 from citadel.kube.resources import CONFIGMAPS
-from citadel.serving import answering, forever, health_app, keep_certificate, run_process, serve, server_tls
+from citadel.serving import (
+    answering,
+    background,
+    health_app,
+    keep_certificate,
+    run_process,
+    serve,
+    server_tls,
+)
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
@@ -36,16 +44,12 @@ async def main(stop: asyncio.Event) -> None:
         tls = server_tls(str(settings.tls_dir))
         await accept_client_certificates(kube, tls)
         await serve(stack, routes.app(), settings.port, tls)
-        tasks = [
-            asyncio.create_task(forever("following notices", lambda: waker.follow(database.journal.listen))),
-            asyncio.create_task(
-                forever("renewing the certificate", lambda: keep_certificate(tls, str(settings.tls_dir)))
-            ),
-        ]
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        work = {
+            "following notices": lambda: waker.follow(database.journal.listen),
+            "renewing the certificate": lambda: keep_certificate(tls, str(settings.tls_dir)),
+        }
+        async with background(work):
+            await stop.wait()
 
 
 async def accept_client_certificates(kube: KubeClient, tls: ssl.SSLContext) -> None:

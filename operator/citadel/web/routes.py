@@ -9,11 +9,10 @@ from aiohttp import web
 
 from citadel.core.state import State
 from citadel.core.summary import summarise
-from citadel.core.values import Stored, Values
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import ApiError, NotFound
 from citadel.kube.resources import EXECUTIONS
-from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable
+from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, json_of
 from citadel.store.waking import Waker
 from citadel.web.access import Access, Denied, Unauthenticated
 from citadel.web.following import follow
@@ -56,10 +55,7 @@ class Routes:
             value = state.finished.outputs if state.finished is not None else None
         if value is None:
             return web.json_response(None)
-        values = Values()
-        if isinstance(value, Stored):
-            values.loaded.update(await self._journal.values(uid, [value.digest]))
-        return web.json_response(values.get(value))
+        return web.json_response(await json_of(self._journal, uid, value))
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """Log chunks as server-sent events: `log` for each, `end` when there are no more.
