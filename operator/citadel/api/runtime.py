@@ -4,6 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
+from citadel.api.egress import Network
 from citadel.api.meta import Model, NameRef, Quantity
 from citadel.api.step import EnvVar, ResourceList, Resources
 
@@ -55,3 +56,5 @@ class RuntimeSpec(Model):
     """Taints that are tolerated."""
     priority_class_name: Annotated[str, StringConstraints(max_length=253)] | None = None
     """PriorityClass of the sandboxes."""
+    network: Network | None = None
+    """What every step that uses this Runtime reaches beyond its sandbox."""

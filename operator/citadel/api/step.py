@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from citadel.api.egress import Network
 from citadel.api.meta import (
     ENV_NAME_PATTERN,
     ArgumentName,
@@ -169,6 +170,8 @@ class Step(Model):
     """Longest time of one attempt; its whole process tree is ended then."""
     isolation: Literal["session", "step"] = "session"
     """session: the sandbox may serve further steps of this execution; step: it serves this attempt alone."""
+    network: Network | None = None
+    """What the step reaches beyond its sandbox, besides what its Runtime names."""
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:

@@ -40,6 +40,9 @@ class Placement:
     key: str
     template: Mapping[str, Any]
     exclusive: bool
+    egress: tuple[str, ...] = ()
+    """What is reached from there, as `host:port`, sorted. No part of the template: the runner is told with
+    each assignment."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +127,17 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
 def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> Placement:
     """Where the attempts of a step run; raises InvalidDefinition for a runtime that is not there."""
     template: dict[str, Any]
+    egress = set(step.spec.network.egress) if step.spec.network else set()
     if step.spec.run is not None:
         name = step.spec.run.runtime
         if name not in runtimes:
             path = ("spec", "steps", step.index, "run", "runtime")
             raise InvalidDefinition([Problem(path, f"found {name!r}, expected the name of a Runtime")])
         runtime = runtimes[name]
-        template = runtime.model_dump(by_alias=True, exclude_none=True, exclude={"env"}, mode="json")
+        egress.update(runtime.network.egress if runtime.network else ())
+        template = runtime.model_dump(
+            by_alias=True, exclude_none=True, exclude={"env", "network"}, mode="json"
+        )
         resources = merge_resources(
             merge_resources(DEFAULT_RESOURCES, runtime.resources), step.spec.run.resources
         )
@@ -141,7 +148,11 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> Placement:
     template["resources"] = resources.model_dump(by_alias=True, exclude_none=True, mode="json")
     exclusive = step.spec.isolation == "step" or step.spec.container is not None
     key = digest(canonical(template)).removeprefix("sha256:")[:16]
-    return Placement(f"{key}/{step.name}" if exclusive else key, template, exclusive)
+    reached = tuple(sorted(egress))
+    if reached:
+        # Steps of one session reach the same: nothing is left behind that a later one could not fetch itself.
+        key += "+" + digest(canonical(list(reached))).removeprefix("sha256:")[:8]
+    return Placement(f"{key}/{step.name}" if exclusive else key, template, exclusive, reached)
 
 
 def merge_resources(base: Resources, override: Resources) -> Resources:

@@ -21,6 +21,7 @@ def assignment(advance: Advance, sealed: Mapping[str, Any] | None) -> dict[str, 
         "input": given.arguments,
         "sealed": dict(sealed or {}),
         "env": [{"name": key, "value": value} for key, value in given.env.items()],
+        "egress": list(state.plan.placements[name].egress),
     }
     spec = state.plan.steps[name].spec
     if spec.run is not None:
