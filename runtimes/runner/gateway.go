@@ -117,20 +117,29 @@ func final(status int) bool {
 	}
 }
 
-func (g *gateway) post(ctx context.Context, path string, body []byte, patience time.Duration, answer any) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, g.base+path, bytes.NewReader(body))
+// request is one with what every request of this runner says.
+func (g *gateway) request(ctx context.Context, method, url string, body io.Reader) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	request.Header.Set("Content-Type", "application/json")
 	request.Header["User-Agent"] = []string{"citadel-runner/" + version}
 	// Every request may be repeated: lets the client replace a connection that the gateway closed while it was idle.
 	request.Header["Idempotency-Key"] = nil
 	if g.session != "" {
 		request.Header.Set("Authorization", "Bearer "+g.session)
 	}
+	return request, nil
+}
+
+func (g *gateway) post(ctx context.Context, path string, body []byte, patience time.Duration, answer any) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	request, err := g.request(ctx, http.MethodPost, g.base+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Content-Type", "application/json")
 	response, err := g.client.Do(request)
 	if err != nil {
 		return 0, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type session struct {
 	keys    *keys
 	sandbox *sandbox
 	shipper *logs.Shipper
+	parcels *parcels
 	limits  limits
 	drained chan struct{} // closed when no further assignment is wanted
 
@@ -41,7 +43,7 @@ type session struct {
 
 func newSession(g *gateway, k *keys, sandbox *sandbox, shipper *logs.Shipper, bounds limits) *session {
 	return &session{
-		gateway: g, keys: k, sandbox: sandbox, shipper: shipper, limits: bounds,
+		gateway: g, keys: k, sandbox: sandbox, shipper: shipper, parcels: &parcels{gateway: g}, limits: bounds,
 		drained: make(chan struct{}), early: map[key]wire.Cancel{},
 	}
 }
@@ -114,7 +116,7 @@ func (s *session) attempt(ctx context.Context, next *assignment) (*report, error
 	defer s.end()
 	next.OutputBytes = s.limits.OutputBytes
 	log := s.shipper.Open(next.Step, next.Attempt, secrets)
-	ended, err := s.sandbox.run(ctx, &next.Assignment, log, cancels)
+	ended, err := s.sandbox.run(s.work(ctx, next, log, cancels))
 	chunks, tail := log.Close()
 	if err != nil {
 		return nil, err
@@ -130,6 +132,20 @@ func (s *session) attempt(ctx context.Context, next *assignment) (*report, error
 	}
 	done.body, err = failureBody(ended.body, secrets, tail)
 	return done, err
+}
+
+// work is the attempt with what goes ahead of it and what comes of it.
+func (s *session) work(
+	ctx context.Context, next *assignment, log *logs.Log, cancels <-chan wire.Cancel,
+) (context.Context, work) {
+	w := work{attempt: &next.Assignment, log: log, cancels: cancels}
+	if s.parcels.wanted(next) {
+		w.give = func(ctx context.Context, frames *wire.Writer) error { return s.parcels.give(ctx, next, frames) }
+	}
+	w.keep = func(name string, source io.Reader) wire.Verdict {
+		return s.parcels.keep(ctx, next.key(), name, source)
+	}
+	return ctx, w
 }
 
 func failureBody(body []byte, secrets *mask.Secrets, tail string) ([]byte, error) {

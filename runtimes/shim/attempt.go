@@ -39,7 +39,9 @@ type shim struct {
 	tree      tree
 	harness   interpreter // nil in the sandbox of a container step
 	out       *wire.Writer
+	incoming  *incoming
 	cancels   <-chan wire.Cancel
+	verdicts  <-chan wire.Verdict
 	lost      <-chan error // the runner's connection has ended
 }
 
@@ -90,6 +92,10 @@ func (s *shim) attempt(request []byte) (wire.Outcome, []byte, error) {
 		return 0, nil, fmt.Errorf("assignment: %w", err)
 	}
 	failure, usable := s.unfit(&a), true
+	if failure == nil {
+		failure = s.incoming.failure()
+		usable = failure == nil
+	}
 	var output []byte
 	if failure == nil {
 		var err error

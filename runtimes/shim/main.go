@@ -135,8 +135,9 @@ func serve(p places, command []string) error {
 		return err
 	}
 	assigned, cancels, lost := make(chan []byte), make(chan wire.Cancel, 8), make(chan error, 1)
-	go func() { lost <- receive(conn, assigned, cancels) }()
-	s.cancels, s.lost = cancels, lost
+	verdicts := make(chan wire.Verdict, 1)
+	s.incoming, s.cancels, s.verdicts, s.lost = &incoming{}, cancels, verdicts, lost
+	go func() { lost <- receive(conn, s.incoming, assigned, cancels, verdicts) }()
 	return s.loop(assigned)
 }
 
@@ -164,7 +165,9 @@ func connect(address string) (net.Conn, error) {
 }
 
 // receive takes the runner's frames until the connection ends.
-func receive(conn net.Conn, assigned chan<- []byte, cancels chan<- wire.Cancel) error {
+func receive(
+	conn net.Conn, blobs *incoming, assigned chan<- []byte, cancels chan<- wire.Cancel, verdicts chan<- wire.Verdict,
+) error {
 	frames := wire.NewReader(conn, wire.MaxFrame)
 	for {
 		kind, payload, err := frames.Next()
@@ -185,6 +188,20 @@ func receive(conn net.Conn, assigned chan<- []byte, cancels chan<- wire.Cancel) 
 			select {
 			case cancels <- cancel:
 			default: // as many wait already
+			}
+		case wire.KindBlob:
+			if err := blobs.take(payload); err != nil {
+				return err
+			}
+		case wire.KindVerdict:
+			var verdict wire.Verdict
+			if err := json.Unmarshal(payload, &verdict); err != nil {
+				return err
+			}
+			select {
+			case verdicts <- verdict:
+			default:
+				return errors.New("a verdict that nobody asked for")
 			}
 		default:
 			return fmt.Errorf("a frame of unknown kind %q", kind)

@@ -12,14 +12,17 @@ import (
 // Kind is the first byte of a frame's payload.
 type Kind byte
 
-// The kinds of frames. From the shim: Hello, Stdout, Stderr, Result. From the runner: Assign, Cancel.
+// The kinds of frames. From the shim: Hello, Stdout, Stderr, Result. From the runner: Assign, Cancel, Verdict. From
+// both: Blob.
 const (
-	KindHello  Kind = 'H'
-	KindStdout Kind = 'O'
-	KindStderr Kind = 'E'
-	KindResult Kind = 'R'
-	KindAssign Kind = 'A'
-	KindCancel Kind = 'C'
+	KindHello   Kind = 'H'
+	KindStdout  Kind = 'O'
+	KindStderr  Kind = 'E'
+	KindResult  Kind = 'R'
+	KindAssign  Kind = 'A'
+	KindCancel  Kind = 'C'
+	KindBlob    Kind = 'B'
+	KindVerdict Kind = 'V'
 )
 
 // MaxFrame bounds a frame in bytes. Inputs are at most a few MiB; a peer that says more is broken or hostile.

@@ -21,6 +21,14 @@ type Assignment struct {
 	TimeoutSeconds *float64        `json:"timeoutSeconds,omitempty"`
 	OutputBytes    int             `json:"outputBytes"`
 	Input          json.RawMessage `json:"input"`
+	// Program is what a build made of Code: a language that is compiled runs it.
+	Program *Content `json:"program,omitempty"`
+}
+
+// Content names a blob by the digest of its bytes, `sha256:` and hexadecimal digits.
+type Content struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
 }
 
 // EnvVar is one variable of a step's environment.
@@ -33,6 +41,8 @@ type EnvVar struct {
 const (
 	ActionRun       = "run"
 	ActionContainer = "container"
+	// ActionBuild compiles Code: its result is the blob ArtifactPrefix + ProgramName.
+	ActionBuild = "build"
 )
 
 // Hello is the shim's first frame.
@@ -82,6 +92,8 @@ const (
 	ReasonInvalidCode   Reason = "InvalidCode"
 	ReasonInvalidOutput Reason = "InvalidOutput"
 	ReasonCancelled     Reason = "Cancelled"
+	// ReasonArtifactTooLarge: a file or tree is larger than what is kept.
+	ReasonArtifactTooLarge Reason = "ArtifactTooLarge"
 )
 
 // Bounds of a failure: what a person reads, not an archive.
