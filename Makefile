@@ -22,7 +22,7 @@ check: venv ## lint, types, rings, generated files
 	$(VENV)/bin/python -m citadel.api.crds --check
 	hack/check-go
 
-unit: venv postgres ## tests without a cluster: unit, golden, component
+unit: venv postgres ## tests without a cluster: unit, golden, component, conformance
 	$(PYTEST)
 
 cluster-test: venv install ## tests on the real cluster

@@ -29,6 +29,8 @@ class Failure extends Error {
 
 /** Wait for the request, run it, end. */
 async function serve() {
+  // What is printed has left when print returns: process.exit would drop what a full pipe has not taken.
+  for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true);
   await rehearse();
   const data = readFileSync(REQUEST, "utf8");
   if (!data) exit(0);

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from citadel.render.pod import HARNESS
+from citadel.render.pod import HARNESS, SHIM_DIR
 from component.runtimes.gateway import Gateway, self_signed
 
 RUNTIMES = Path(__file__).parents[3] / "runtimes"
@@ -127,15 +127,17 @@ class Site:
         self.sandboxes.append(sandbox)
         return sandbox
 
+    async def language(self, name: str) -> Sandbox:
+        """A sandbox of a language's runtime, as a pod of it starts; `container` has none."""
+        return await self.start(*(self._word(word) for word in HARNESS.get(name, ())))
+
+    def _word(self, word: str) -> str:
+        """What a word of a harness's command is on this machine."""
+        return interpreter() if word == "python3" else word.replace(f"{SHIM_DIR}/", f"{self.binaries}/")
+
     async def python(self) -> Sandbox:
         """A sandbox of the runtime python."""
-        harness = str(self.binaries / "harness.py")
-        return await self.start(interpreter(), "-I", "-S", "-B", "-X", "utf8", harness)
-
-    async def javascript(self) -> Sandbox:
-        """A sandbox of the runtime javascript."""
-        *command, _ = HARNESS["javascript"]
-        return await self.start(*command, str(self.binaries / "harness.mjs"))
+        return await self.language("python")
 
     async def end(self) -> None:
         for sandbox in self.sandboxes:
@@ -165,19 +167,19 @@ async def site(binaries: Path, tls: tuple[ssl.SSLContext, str], tmp_path: Path) 
 @pytest.fixture
 async def python(site: Site) -> Gateway:
     """The gateway of one sandbox of the runtime python."""
-    await site.python()
+    await site.language("python")
     return site.gateway
 
 
 @pytest.fixture
 async def javascript(site: Site) -> Gateway:
     """The gateway of one sandbox of the runtime javascript."""
-    await site.javascript()
+    await site.language("javascript")
     return site.gateway
 
 
 @pytest.fixture
 async def container(site: Site) -> Gateway:
     """The gateway of one sandbox for container steps."""
-    await site.start()
+    await site.language("container")
     return site.gateway
