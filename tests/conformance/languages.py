@@ -1,7 +1,7 @@
 """A language is a folder here: `cases.md` has its code for each case, and what only the language can tell.
 
-A section is a heading with a case's name. It holds the code, and what is told of how the case ends, as JSON, both
-fenced; or one line `None: ` and the reason why the language has no such thing.
+A section is a heading with a case's name. It holds the code, and what is told of how the case ends, as JSON,
+both fenced; or one line `None: ` and the reason why the language has no such thing.
 """
 
 import dataclasses
