@@ -1,6 +1,7 @@
 """What tests do on a real cluster with Citadel installed on it."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -47,8 +48,13 @@ def _run(program: str, *args: str, stdin: str | None = None, check: bool = True)
 
 def foreign_image() -> str:
     """The image of an example's container step: it knows nothing of Citadel, and has a shell and jq."""
+    return built_images()["CITADEL_IMAGE_DEGREE_DAYS"]
+
+
+def built_images() -> dict[str, str]:
+    """What hack/images/build has built: names of variables -> references."""
     built = (Path(__file__).parents[1] / "build" / "images.env").read_text()
-    return dict(line.split("=", 1) for line in built.split())["CITADEL_IMAGE_DEGREE_DAYS"]
+    return dict(line.split("=", 1) for line in built.split())
 
 
 @dataclass
@@ -135,6 +141,43 @@ class Cluster:
             "status"
         ]
         return status
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody with a kubeconfig of their own and the role `edit` in one namespace."""
+
+    kubeconfig: Path
+    namespace: str
+
+    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
+        return kubectl("--kubeconfig", str(self.kubeconfig), *args, stdin=stdin, check=check)
+
+    def citadel(self, *args: str) -> str:
+        """What the command line prints."""
+        env = {
+            **os.environ,
+            "KUBECONFIG": str(self.kubeconfig),
+            "PATH": f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}",
+        }
+        program = str(Path(sys.executable).with_name("citadel"))
+        done = subprocess.run([program, *args], capture_output=True, text=True, env=env, timeout=60)
+        assert done.returncode == 0, f"citadel {' '.join(args)}: {done.stderr}"
+        return done.stdout
+
+    def apply(self, example: Path) -> None:
+        """Applies an example's folder, with the image that was built for it."""
+        manifests = self.kubectl("kustomize", str(example))
+        image = built_images()[f"CITADEL_IMAGE_{example.name.upper().replace('-', '_')}"]
+        manifests = manifests.replace(f"localhost/citadel-{example.name}:dev", image)
+        self.kubectl("apply", "-f", "-", stdin=manifests)
+
+    def finished(self, manifest: str) -> dict[str, Any]:
+        """Creates an Execution and waits for its end, both as the README says; the object then."""
+        name = self.kubectl("create", "-f", "-", "-o", "name", stdin=manifest).strip()
+        self.kubectl("wait", "--for=condition=Finished", name, "--timeout=180s")
+        found: dict[str, Any] = json.loads(self.kubectl("get", name, "-o", "json"))
+        return found
 
 
 def python(name: str, code: str, **modifiers: Any) -> dict[str, Any]:

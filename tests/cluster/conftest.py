@@ -1,7 +1,9 @@
 """The real cluster: every test has a namespace of its own, and leaves nothing behind."""
 
+import json
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +11,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
 from citadel.kube.errors import NotFound
 from citadel.kube.resources import NAMESPACES
-from live import Cluster, foreign_image, kubeconfig
+from live import Cluster, User, foreign_image, kubeconfig, kubectl
 
 
 @pytest.fixture
@@ -35,3 +37,18 @@ async def cluster(kube: KubeClient) -> AsyncIterator[Cluster]:
 def container_image() -> str:
     """An image that knows nothing of Citadel, with a shell and jq."""
     return foreign_image()
+
+
+@pytest.fixture
+def user(cluster: Cluster, tmp_path: Path) -> User:
+    """A user bound to `edit` in the test's namespace."""
+    namespace = cluster.namespace
+    kubectl("create", "serviceaccount", "someone", "-n", namespace)
+    subject = f"--serviceaccount={namespace}:someone"
+    kubectl("create", "rolebinding", "someone", "--clusterrole=edit", subject, "-n", namespace)
+    config = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
+    config["users"][0]["user"] = {"token": kubectl("create", "token", "someone", "-n", namespace).strip()}
+    config["contexts"][0]["context"]["namespace"] = namespace
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return User(path, namespace)

@@ -1,74 +1,19 @@
 """The example `degree-days`, run by somebody who has the role `edit` in one namespace and nothing else."""
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from degreedays import EXAMPLE, Year, read
-from live import CLUSTER_DIR, SANDBOXES, Cluster, kubectl
+from live import SANDBOXES, User
 
-IMAGES = EXAMPLE.parents[1] / "build" / "images.env"
 BASE = 18
-
-
-@dataclass(frozen=True)
-class User:
-    """Somebody with a kubeconfig of their own and the role `edit` in one namespace."""
-
-    kubeconfig: Path
-    namespace: str
-
-    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
-        return kubectl("--kubeconfig", str(self.kubeconfig), *args, stdin=stdin, check=check)
-
-    def citadel(self, *args: str) -> str:
-        """What the command line prints."""
-        env = {
-            **os.environ,
-            "KUBECONFIG": str(self.kubeconfig),
-            "PATH": f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}",
-        }
-        program = str(Path(sys.executable).with_name("citadel"))
-        done = subprocess.run([program, *args], capture_output=True, text=True, env=env, timeout=60)
-        assert done.returncode == 0, f"citadel {' '.join(args)}: {done.stderr}"
-        return done.stdout
-
-    def finished(self, manifest: str) -> dict[str, Any]:
-        """Creates an Execution and waits for its end, both as the README says; the object then."""
-        name = self.kubectl("create", "-f", "-", "-o", "name", stdin=manifest).strip()
-        self.kubectl("wait", "--for=condition=Finished", name, "--timeout=180s")
-        found: dict[str, Any] = json.loads(self.kubectl("get", name, "-o", "json"))
-        return found
-
-
-@pytest.fixture
-def user(cluster: Cluster, tmp_path: Path) -> User:
-    """A user bound to `edit` in the test's namespace."""
-    namespace = cluster.namespace
-    kubectl("create", "serviceaccount", "someone", "-n", namespace)
-    subject = f"--serviceaccount={namespace}:someone"
-    kubectl("create", "rolebinding", "someone", "--clusterrole=edit", subject, "-n", namespace)
-    config = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
-    config["users"][0]["user"] = {"token": kubectl("create", "token", "someone", "-n", namespace).strip()}
-    config["contexts"][0]["context"]["namespace"] = namespace
-    path = tmp_path / "kubeconfig"
-    path.write_text(json.dumps(config))
-    return User(path, namespace)
 
 
 @pytest.fixture
 def applied(user: User) -> User:
     """That user, who has applied the example with the image that was built for it."""
-    manifests = user.kubectl("kustomize", str(EXAMPLE))
-    built = dict(line.split("=", 1) for line in IMAGES.read_text().splitlines())
-    manifests = manifests.replace("localhost/citadel-degree-days:dev", built["CITADEL_IMAGE_DEGREE_DAYS"])
-    user.kubectl("apply", "-f", "-", stdin=manifests)
+    user.apply(EXAMPLE)
     return user
 
 
