@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from citadel.api.execution import ExecutionSpec, ExecutionStatus
 from citadel.api.meta import GROUP, VERSION
-from citadel.api.runtime import RuntimeSpec
+from citadel.api.runtime import RuntimeSpec, RuntimeStatus
 from citadel.api.schema import Defaults, Schema, structural
 from citadel.api.workflow import DefinitionStatus, WorkflowSpec
 
@@ -92,7 +92,7 @@ KINDS = (
         "ctrt",
         "Runtime is the image in which code of one language runs, and where.",
         RuntimeSpec,
-        DefinitionStatus,
+        RuntimeStatus,
         (
             Column("Language", ".spec.language", "Language whose harness the image carries."),
             Column("Image", ".spec.image", "Image of the sandboxes."),

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from citadel.api.execution import ExecutionSpec
 from citadel.api.meta import STEP_NAME_PATTERN
+from citadel.api.packages import ECOSYSTEMS
+from citadel.api.runtime import RuntimeSpec
 from citadel.api.step import ACTIONS, EnvVar, Run, Step
 
 #: Fields of an Execution's spec that may change after it was created.
@@ -38,6 +40,8 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
         return (_ONE_SOURCE,)
     if model is EnvVar:
         return (_NOT_RESERVED,)
+    if model is RuntimeSpec:
+        return _OWN_PACKAGES
     if model is ExecutionSpec:
         return (*_immutable(model), _STOP_ESCALATES)
     return ()
@@ -55,6 +59,15 @@ _STEP_NAME = Rule(
 _ONE_SOURCE = Rule("has(self.code) != has(self.codeFrom)", "expected exactly one of code and codeFrom")
 _NOT_RESERVED = Rule(
     "!self.name.startsWith('CITADEL_')", "expected a name without the reserved prefix CITADEL_", ".name"
+)
+_OWN_PACKAGES = tuple(
+    Rule(
+        f"!has(self.packages) || !has(self.packages.{ecosystem}) || size(self.packages.{ecosystem}) == 0"
+        f" || self.language == '{language}'",
+        f"packages.{ecosystem} is for the language {language} alone",
+        ".packages",
+    )
+    for language, ecosystem in ECOSYSTEMS.items()
 )
 _STOP_ESCALATES = Rule(
     "!has(oldSelf.stop) || has(self.stop) && (self.stop == oldSelf.stop || oldSelf.stop == 'Cancel')",

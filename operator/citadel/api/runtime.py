@@ -1,12 +1,14 @@
 """The Runtime resource: the image in which code of one language runs, and where."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from citadel.api.egress import Network
 from citadel.api.meta import Model, NameRef, Quantity
+from citadel.api.packages import ECOSYSTEMS, Packages
 from citadel.api.step import EnvVar, ResourceList, Resources
+from citadel.api.workflow import DefinitionStatus
 
 _Label = Annotated[str, StringConstraints(max_length=316)]
 
@@ -44,6 +46,9 @@ class RuntimeSpec(Model):
     scratch: Quantity | None = None
     """Memory that files in /work and /tmp may take together. Without it they share the 64Mi of /dev/shm, from
     which nothing can be executed, and a sandbox starts 0.3 s sooner."""
+    packages: Packages | None = None
+    """Packages that steps of this Runtime may import; installed once, from the indexes of the installation.
+    They take their room of scratch."""
     image_pull_secrets: Annotated[
         tuple[NameRef, ...], Field(max_length=8, json_schema_extra={"map": "name"})
     ] = ()
@@ -58,3 +63,42 @@ class RuntimeSpec(Model):
     """PriorityClass of the sandboxes."""
     network: Network | None = None
     """What every step that uses this Runtime reaches beyond its sandbox."""
+
+    @model_validator(mode="after")
+    def _own_packages(self) -> Self:
+        own = ECOSYSTEMS[self.language]
+        for ecosystem, _ in self.packages.listed() if self.packages is not None else ():
+            if ecosystem != own:
+                raise ValueError(
+                    f"found packages.{ecosystem}, expected packages.{own}: the language is {self.language}"
+                )
+        return self
+
+
+class SeenImage(Model):
+    """What an image reference stood for when a sandbox last ran it."""
+
+    reference: Annotated[str, StringConstraints(max_length=512)]
+    """As the spec names it."""
+    id: Annotated[str, StringConstraints(max_length=512)]
+    """As the node's container runtime names it: with a digest, where the image came from a registry."""
+
+
+class InstalledPackages(Model):
+    """The packages of a Runtime, installed."""
+
+    digest: Annotated[str, StringConstraints(max_length=80)]
+    """Digest of the tree."""
+    size: Annotated[int, Field(ge=0)]
+    """Its bytes."""
+    execution: Annotated[str, StringConstraints(max_length=253)]
+    """Execution that installed them; its name says for which image and packages."""
+
+
+class RuntimeStatus(DefinitionStatus):
+    """Whether steps can use a Runtime, and what was made for it."""
+
+    packages: InstalledPackages | None = None
+    """Where its packages are."""
+    image: SeenImage | None = None
+    """Which image its reference stands for; Executions that start are given that one."""

@@ -136,7 +136,7 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> Placement:
         runtime = runtimes[name]
         egress.update(runtime.network.egress if runtime.network else ())
         template = runtime.model_dump(
-            by_alias=True, exclude_none=True, exclude={"env", "network"}, mode="json"
+            by_alias=True, exclude_none=True, exclude={"env", "network", "packages"}, mode="json"
         )
         resources = merge_resources(
             merge_resources(DEFAULT_RESOURCES, runtime.resources), step.spec.run.resources
