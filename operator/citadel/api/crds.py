@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from citadel.api.execution import ExecutionSpec, ExecutionStatus
 from citadel.api.meta import GROUP, VERSION
+from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.runtime import RuntimeSpec, RuntimeStatus
 from citadel.api.schema import Defaults, Schema, structural
 from citadel.api.workflow import DefinitionStatus, WorkflowSpec
@@ -59,6 +60,7 @@ class Kind:
     spec: type[BaseModel]
     status: type[BaseModel]
     columns: tuple[Column, ...]
+    namespaced: bool = True
 
     @property
     def file_name(self) -> str:
@@ -117,6 +119,20 @@ KINDS = (
             Column("Message", ".status.message", "Why, for people.", wide=True),
         ),
     ),
+    Kind(
+        "ExecutionPolicy",
+        "executionpolicies",
+        "ctpol",
+        "ExecutionPolicy is what the cluster's admin lets sandboxes of some namespaces be, use and reach.",
+        ExecutionPolicySpec,
+        DefinitionStatus,
+        (
+            _condition("Ready", "status", "Whether it is understood; if not, nothing runs where it holds."),
+            _condition("Message", "message", "Why."),
+            _AGE,
+        ),
+        namespaced=False,
+    ),
 )
 
 
@@ -139,7 +155,7 @@ def definition(kind: Kind) -> dict[str, Any]:
                 "shortNames": [kind.short_name],
                 "categories": ["citadel"],
             },
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "versions": [
                 {
                     "name": VERSION,

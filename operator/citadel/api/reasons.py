@@ -50,6 +50,7 @@ class Reason(StrEnum):
     WORKFLOW_NOT_FOUND = "WorkflowNotFound"
     RUNTIME_NOT_FOUND = "RuntimeNotFound"
     CODE_NOT_FOUND = "CodeNotFound"
+    POLICY_DENIED = "PolicyDenied"
     JOURNAL_LOST = "JournalLost"
     JOURNAL_CORRUPT = "JournalCorrupt"
     CANCEL_REQUESTED = "CancelRequested"

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from citadel.api.execution import ExecutionSpec
 from citadel.api.meta import STEP_NAME_PATTERN
 from citadel.api.packages import ECOSYSTEMS
+from citadel.api.policy import LabelRequirement, RuntimeClassRules
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.step import ACTIONS, EnvVar, Run, Step
 
@@ -42,6 +43,10 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
         return (_NOT_RESERVED,)
     if model is RuntimeSpec:
         return _OWN_PACKAGES
+    if model is LabelRequirement:
+        return (_VALUES_FIT,)
+    if model is RuntimeClassRules:
+        return (_ALLOWS_ITS_OWN,)
     if model is ExecutionSpec:
         return (*_immutable(model), _STOP_ESCALATES)
     return ()
@@ -68,6 +73,14 @@ _OWN_PACKAGES = tuple(
         ".packages",
     )
     for language, ecosystem in ECOSYSTEMS.items()
+)
+_VALUES_FIT = Rule(
+    "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+    "expected values with In and NotIn, and none with Exists and DoesNotExist",
+    ".values",
+)
+_ALLOWS_ITS_OWN = Rule(
+    "!has(self.name) || !has(self.allowed) || self.name in self.allowed", "expected name to be one of allowed"
 )
 _STOP_ESCALATES = Rule(
     "!has(oldSelf.stop) || has(self.stop) && (self.stop == oldSelf.stop || oldSelf.stop == 'Cancel')",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, StringConstraints, model_validator
 
 from citadel.api.egress import Network
-from citadel.api.meta import Model, NameRef, Quantity
+from citadel.api.meta import Model, NameRef, ObjectName, Quantity
 from citadel.api.packages import ECOSYSTEMS, Packages
 from citadel.api.step import EnvVar, ResourceList, Resources
 from citadel.api.workflow import DefinitionStatus
@@ -53,6 +53,8 @@ class RuntimeSpec(Model):
         tuple[NameRef, ...], Field(max_length=8, json_schema_extra={"map": "name"})
     ] = ()
     """Secrets of the sandbox namespace with which the image is pulled."""
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the sandboxes, such as one of gVisor; bounded by ExecutionPolicies."""
     node_selector: Annotated[
         dict[_Label, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=16)
     ] = Field(default_factory=dict)

@@ -16,14 +16,20 @@ from citadel.api import meta
 from citadel.api.execution import ExecutionSpec
 from citadel.api.loader import Document
 from citadel.api.messages import NAME_WORDS, in_words, inner_models
+from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.problems import Path, Problem, belongs, counted, dotted, found, shortened
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.workflow import WorkflowSpec
 
-Spec = WorkflowSpec | RuntimeSpec | ExecutionSpec
+Spec = WorkflowSpec | RuntimeSpec | ExecutionSpec | ExecutionPolicySpec
 
-SPECS: Mapping[str, type[WorkflowSpec | RuntimeSpec | ExecutionSpec]] = MappingProxyType(
-    {"Workflow": WorkflowSpec, "Runtime": RuntimeSpec, "Execution": ExecutionSpec}
+SPECS: Mapping[str, type[Spec]] = MappingProxyType(
+    {
+        "Workflow": WorkflowSpec,
+        "Runtime": RuntimeSpec,
+        "Execution": ExecutionSpec,
+        "ExecutionPolicy": ExecutionPolicySpec,
+    }
 )
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
@@ -49,6 +55,8 @@ def parse(kind: Literal["Workflow"], value: Any) -> WorkflowSpec: ...
 def parse(kind: Literal["Runtime"], value: Any) -> RuntimeSpec: ...
 @overload
 def parse(kind: Literal["Execution"], value: Any) -> ExecutionSpec: ...
+@overload
+def parse(kind: Literal["ExecutionPolicy"], value: Any) -> ExecutionPolicySpec: ...
 @overload
 def parse(kind: str, value: Any) -> Spec: ...
 def parse(kind: str, value: Any) -> Spec:

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,17 @@ from citadel.api.reasons import Reason
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import InvalidObject, parse
 from citadel.api.workflow import WorkflowSpec
-from citadel.core.plan import InvalidDefinition, Plan, compile_definition, compile_workflow
+from citadel.controller.policies import Policies
+from citadel.core.plan import (
+    Given,
+    InvalidDefinition,
+    Placement,
+    Plan,
+    compile_definition,
+    compile_workflow,
+    place,
+)
+from citadel.core.policy import Policy, longest_timeout, runtime_class, sandbox_denial, timeout_denial
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Object
@@ -39,9 +49,10 @@ class Pinned:
 class Definitions:
     """Workflows, Runtimes and code as they are in the cluster now."""
 
-    def __init__(self, kube: KubeClient, shared_namespace: str) -> None:
+    def __init__(self, kube: KubeClient, shared_namespace: str, policies: Policies) -> None:
         self._kube = kube
         self._shared = shared_namespace
+        self._policies = policies
         self._plans: OrderedDict[tuple[str, ...], Pinned] = OrderedDict()
         self._runtimes: dict[tuple[str, str], tuple[float, Object | None]] = {}
 
@@ -58,19 +69,27 @@ class Definitions:
             f"{item['metadata']['uid']}/{item['metadata'].get('generation', 0)}"
             for item in (workflow, *runtimes.values())
         )
+        policies = await self._policies.of(namespace)
+        longest, default_class = longest_timeout(policies), runtime_class(policies)
+        versions += (longest or "", default_class or "")
         has_code_from = any(step.run is not None and step.run.code_from for step in spec.steps)
         if not has_code_from and versions in self._plans:
             self._plans.move_to_end(versions)
-            return self._plans[versions]
+            pinned = self._plans[versions]
+            _check(policies, name, spec, pinned.plan.placements)
+            return pinned
         document = {
-            "spec": workflow["spec"],
+            "spec": with_timeouts(workflow["spec"], longest),
             "runtimes": {name: item["spec"] for name, item in runtimes.items()},
             "code": await self._code(namespace, spec),
+            "shared": self._shared_names(runtimes),
+            **({"runtimeClassName": default_class} if default_class else {}),
         }
         try:
             pinned = Pinned(document, compile_definition(document))
         except InvalidDefinition as error:
             raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
+        _check(policies, name, spec, pinned.plan.placements)
         if not has_code_from:
             self._plans[versions] = pinned
             while len(self._plans) > _PLANS:
@@ -79,18 +98,36 @@ class Definitions:
 
     async def runtime(self, namespace: str, name: str, *, fresh: bool = False) -> Object:
         """The Runtime of this namespace, else the shared one; raises Unusable. `fresh`: as it is now."""
-        for place in dict.fromkeys((namespace, self._shared)):
-            found = await self._read_runtime(place, name, fresh)
+        for here in dict.fromkeys((namespace, self._shared)):
+            found = await self._read_runtime(here, name, fresh)
             if found is None:
                 continue
-            try:
-                spec = parse("Runtime", found)
-            except InvalidObject as error:
-                raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
-            assert isinstance(spec, RuntimeSpec)
+            read_runtime(found)
             return found
         message = f"Runtime {name} exists neither in namespace {namespace} nor in {self._shared}"
         raise Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True)
+
+    async def permitted(self, namespace: str, workflow: Object, runtimes: Mapping[str, Object]) -> None:
+        """Raises Unusable for a workflow that the policies of its namespace would not let start."""
+        policies = await self._policies.of(namespace)
+        if not policies:
+            return
+        spec, specs = checked(workflow), {name: read_runtime(item) for name, item in runtimes.items()}
+        given = Given(frozenset(self._shared_names(runtimes)), runtime_class(policies))
+        steps = compile_workflow(spec).steps
+        placements = {name: place(step, specs, given) for name, step in steps.items()}
+        _check(policies, workflow["metadata"]["name"], spec, placements)
+
+    async def policies(self, namespace: str) -> tuple[Policy, ...]:
+        """The policies of a namespace."""
+        return await self._policies.of(namespace)
+
+    def is_shared(self, runtime: Object) -> bool:
+        """Whether a Runtime is the admin's own, for all namespaces."""
+        return bool(runtime["metadata"]["namespace"] == self._shared)
+
+    def _shared_names(self, runtimes: Mapping[str, Object]) -> list[str]:
+        return sorted(name for name, item in runtimes.items() if self.is_shared(item))
 
     async def _read_runtime(self, namespace: str, name: str, fresh: bool) -> Object | None:
         at, found = self._runtimes.get((namespace, name), (float("-inf"), None))
@@ -139,6 +176,38 @@ def checked(workflow: Object) -> WorkflowSpec:
     except InvalidDefinition as error:
         raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
     return spec
+
+
+def read_runtime(runtime: Object) -> RuntimeSpec:
+    """The spec of a Runtime; raises Unusable."""
+    try:
+        return parse("Runtime", runtime)
+    except InvalidObject as error:
+        raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
+
+
+def with_timeouts(spec: Object, longest: str | None) -> Object:
+    """The spec of a Workflow with the policies' longest timeout for the steps that say none."""
+    if longest is None:
+        return spec
+    steps = [step if step.get("timeout") else {**step, "timeout": longest} for step in spec["steps"]]
+    return {**spec, "steps": steps}
+
+
+def _check(
+    policies: Sequence[Policy], workflow: str, spec: WorkflowSpec, placements: Mapping[str, Placement]
+) -> None:
+    """Raises Unusable for the first step that a policy does not permit."""
+    if not policies:
+        return
+    for step in spec.steps:
+        denial = sandbox_denial(policies, placements[step.name].template) or timeout_denial(
+            policies, step.timeout
+        )
+        if denial is not None:
+            message = f"Workflow {workflow}, step {step.name}: {denial.text}"
+            # The policy or the namespace's labels may change as well as the workflow.
+            raise Unusable(Reason.POLICY_DENIED, message[:1024], waits=True)
 
 
 def runtime_names(spec: WorkflowSpec) -> list[str]:

@@ -120,7 +120,8 @@ class Executions:
             inputs = pinned.plan.workflow.inputs.apply(spec.inputs)
         except Unusable as problem:
             age = self._now() - parse_time(metadata["creationTimestamp"])
-            if problem.waits and age < NOT_FOUND_GRACE:
+            waits = problem.waits and problem.reason is not Reason.POLICY_DENIED
+            if waits and age < NOT_FOUND_GRACE:
                 await self._write(obj, self._rejection(obj, Phase.PENDING, problem.reason, problem.message))
                 return 1.0
             failure = ev.Failure.cut(problem.reason, problem.message)

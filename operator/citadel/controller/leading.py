@@ -13,16 +13,18 @@ from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
 from citadel.controller.runtimes import apply_default_runtimes
 from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.site import RuntimeClasses, find_site
 from citadel.controller.watching import Watcher
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
-from citadel.kube.resources import NODES, PODS, SERVICES, Object
+from citadel.kube.resources import NAMESPACES, PODS, POLICIES
 from citadel.render.pod import Site
 from citadel.serving import background, take_due
 from citadel.settings import Settings
@@ -63,6 +65,10 @@ class Leader:
             # How many sandboxes are live must be known before the first is made.
             listed = await self.kube.list(PODS, self.settings.sandbox_namespace)
             self.cache.replace(PODS, listed.items, listed.resource_version)
+            # And what is permitted, before anything starts.
+            for resource in (POLICIES, NAMESPACES):
+                listed = await self.kube.list(resource)
+                self.cache.replace(resource, listed.items, listed.resource_version)
             reconciler.queue.start()
             stack.push_async_callback(reconciler.queue.stop, 3.0)
             async with background(self._work(reconciler)):
@@ -73,13 +79,16 @@ class Leader:
         settings, kube, cache = self.settings, self.kube, self.cache
         journal, sandboxes = self.database.journal, self.database.sandboxes
         waiting = Waiting({})
-        definitions = Definitions(kube, settings.namespace)
+        policies = Policies(kube, cache, self.database.policies)
+        definitions = Definitions(kube, settings.namespace, policies)
         pods = SandboxPods(
             kube,
             cache,
             journal,
             sandboxes,
-            site,
+            policies,
+            RuntimeClasses(kube, site),
+            site.namespace,
             waiting,
             limit=settings.max_sandboxes,
             patience=settings.unschedulable_seconds,
@@ -94,6 +103,7 @@ class Leader:
             Readiness(kube, cache, definitions, events, time.time),
             pods,
             Deliveries(kube, journal, sandboxes, account),
+            policies,
             self.metrics,
             self.counted,
             settings.sandbox_namespace,
@@ -123,24 +133,3 @@ class Leader:
     async def _prune(self) -> None:
         await self.database.journal.prune(self.settings.retention_days * 86400.0)
         await asyncio.sleep(PRUNE_SECONDS)
-
-
-async def find_site(kube: KubeClient, settings: Settings) -> Site:
-    """What the cluster offers to sandboxes: the gateway's address, and user namespaces on every node."""
-    service = await kube.get(SERVICES, settings.gateway_service, settings.namespace)
-    port = service["spec"]["ports"][0]["port"]
-    nodes = (await kube.list(NODES)).items
-    return Site(
-        namespace=settings.sandbox_namespace,
-        runner_image=settings.runner_image,
-        gateway_url=f"https://{service['spec']['clusterIP']}:{port}",
-        ca=settings.ca,
-        user_namespaces=bool(nodes) and all(has_user_namespaces(node) for node in nodes),
-    )
-
-
-def has_user_namespaces(node: Object) -> bool:
-    """Whether the node's default runtime announces user namespaces."""
-    handlers = (node.get("status") or {}).get("runtimeHandlers") or ()
-    default = [item for item in handlers if not item.get("name")]
-    return any((item.get("features") or {}).get("userNamespaces") for item in default or handlers)

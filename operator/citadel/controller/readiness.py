@@ -1,16 +1,16 @@
-"""Whether a Workflow or Runtime can be used: its conditions Ready and Stalled."""
+"""Whether a Workflow, Runtime or ExecutionPolicy can be used: its conditions Ready and Stalled."""
 
 from collections.abc import Callable
 
 from citadel.api.conditions import Condition, merge
 from citadel.api.reasons import ConditionType, Reason
-from citadel.api.validate import InvalidObject, parse
-from citadel.controller.definitions import Definitions, Unusable, checked, runtime_names
+from citadel.controller.definitions import Definitions, Unusable, checked, read_runtime, runtime_names
+from citadel.core.policy import read_policy, runtime_denial
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
-from citadel.kube.resources import RUNTIMES, WORKFLOWS, Object, Resource
+from citadel.kube.resources import POLICIES, RUNTIMES, WORKFLOWS, Object, Resource
 from citadel.render.status import timestamp
 
 #: Seconds after which a missing reference is looked for again, should its watch have missed it.
@@ -37,9 +37,12 @@ class Readiness:
         if obj is None:
             return None
         try:
-            for runtime in runtime_names(checked(obj)):
-                # Nobody looks again soon: what is missing may have appeared a moment ago.
-                await self._definitions.runtime(namespace, runtime, fresh=True)
+            # Nobody looks again soon: what is missing may have appeared a moment ago.
+            runtimes = {
+                runtime: await self._definitions.runtime(namespace, runtime, fresh=True)
+                for runtime in runtime_names(checked(obj))
+            }
+            await self._definitions.permitted(namespace, obj, runtimes)
         except Unusable as problem:
             await self._write(WORKFLOWS, obj, problem)
             return RECHECK if problem.waits else None
@@ -53,10 +56,26 @@ class Readiness:
             return None
         problem = None
         try:
-            parse("Runtime", obj)
-        except InvalidObject as error:
-            problem = Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False)
+            spec = read_runtime(obj)
+            shared = self._definitions.is_shared(obj)
+            # A shared one serves every namespace; what each of them permits, its workflows tell.
+            policies = () if shared else await self._definitions.policies(namespace)
+            denial = runtime_denial(policies, spec, shared=shared)
+            if denial is not None:
+                problem = Unusable(Reason.POLICY_DENIED, f"Runtime {name}: {denial.text}"[:1024], waits=True)
+        except Unusable as unusable:
+            problem = unusable
         await self._write(RUNTIMES, obj, problem)
+        return None
+
+    async def policy(self, name: str) -> float | None:
+        """One ExecutionPolicy."""
+        obj = self._cache.get(POLICIES, "", name)
+        if obj is None:
+            return None
+        broken = read_policy(obj).broken
+        problem = Unusable(Reason.INVALID_SPEC, broken[:1024], waits=False) if broken else None
+        await self._write(POLICIES, obj, problem)
         return None
 
     async def _write(self, resource: Resource, obj: Object, problem: Unusable | None) -> None:
@@ -72,7 +91,7 @@ class Readiness:
             return
         try:
             written = await self._kube.patch_status(
-                resource, metadata["name"], changed, metadata["namespace"], uid=metadata["uid"]
+                resource, metadata["name"], changed, metadata.get("namespace"), uid=metadata["uid"]
             )
         except (NotFound, Conflict):
             return

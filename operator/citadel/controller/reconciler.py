@@ -9,10 +9,11 @@ from contextlib import suppress
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, is_finished
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.sandboxes import SandboxPods
-from citadel.controller.watching import Key
-from citadel.kube.cache import Cache
+from citadel.controller.watching import WATCHED, Key
+from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
 from citadel.kube.metrics import Metrics
 from citadel.kube.queue import WorkQueue
@@ -42,6 +43,7 @@ class Reconciler:
         readiness: Readiness,
         pods: SandboxPods,
         deliveries: Deliveries,
+        policies: Policies,
         metrics: Metrics,
         counted: ControllerMetrics,
         sandbox_namespace: str,
@@ -50,7 +52,7 @@ class Reconciler:
     ) -> None:
         self._kube, self._cache, self._database = kube, cache, database
         self._executions, self._readiness = executions, readiness
-        self._pods, self._deliveries = pods, deliveries
+        self._pods, self._deliveries, self._policies = pods, deliveries, policies
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
         self._names: dict[str, Key] = {}
         self._gateway_ready = gateway_ready
@@ -65,10 +67,21 @@ class Reconciler:
             if obj is not None:
                 self._names[obj["metadata"]["uid"]] = key
         elif key.kind == "runtime":
-            for workflow in self._cache.objects(WORKFLOWS):
-                metadata = workflow["metadata"]
-                self.queue.add(Key("workflow", metadata["namespace"], metadata["name"]))
+            self._add_all(WORKFLOWS, "workflow")
+        elif key.kind == "policy":
+            self._add_all(WORKFLOWS, "workflow")
+            self._add_all(RUNTIMES, "runtime")
+        elif key.kind == "namespace":
+            self._add_all(WORKFLOWS, "workflow", key.name)
+            self._add_all(RUNTIMES, "runtime", key.name)
         self.queue.add(key)
+
+    def _add_all(self, resource: Resource, kind: str, namespace: str | None = None) -> None:
+        """What is true of these may have changed, though they have not."""
+        for obj in self._cache.objects(resource):
+            metadata = obj["metadata"]
+            if namespace in (None, metadata["namespace"]):
+                self.queue.add(Key(kind, metadata["namespace"], metadata["name"]))
 
     def sandbox_changed(self, row: SandboxRow) -> None:
         """The reason for which an execution waits has changed."""
@@ -99,6 +112,11 @@ class Reconciler:
                 return await self._readiness.workflow(key.namespace, key.name)
             case "runtime":
                 return await self._readiness.runtime(key.namespace, key.name)
+            case "policy":
+                await self._policies.publish()
+                return await self._readiness.policy(key.name)
+            case "namespace":
+                await self._policies.publish()
             case "delivery":
                 await self._deliveries.reconcile(key.name)
             case "sandbox":
@@ -170,19 +188,13 @@ class Reconciler:
     async def relist(self) -> None:
         """Compares the cache with complete lists."""
         await asyncio.sleep(RELIST_SECONDS)
-        kinds: tuple[tuple[Resource, str, str | None], ...] = (
-            (EXECUTIONS, "execution", None),
-            (WORKFLOWS, "workflow", None),
-            (RUNTIMES, "runtime", None),
-            (PODS, "sandbox", self._sandbox_namespace),
-        )
+        kinds: list[tuple[Resource, str, str | None]] = [(*watched, None) for watched in WATCHED]
+        kinds.append((PODS, "sandbox", self._sandbox_namespace))
         for resource, kind, namespace in kinds:
             found = await self._kube.list(resource, namespace)
-            before = {
-                (o["metadata"]["namespace"], o["metadata"]["name"]): o for o in self._cache.objects(resource)
-            }
+            before = {key_of(obj): obj for obj in self._cache.objects(resource)}
             for key in self._cache.replace(resource, found.items, found.resource_version):
-                uid = before[key.namespace, key.name]["metadata"]["uid"] if kind == "execution" else ""
-                self.queue.add(Key("gone" if uid else kind, key.namespace, key.name, uid))
+                uid = before[key]["metadata"]["uid"] if kind == "execution" else ""
+                self.add(Key("gone" if uid else kind, key.namespace, key.name, uid))
             for item in found.items:
-                self.add(Key(kind, item["metadata"]["namespace"], item["metadata"]["name"]))
+                self.add(Key(kind, *key_of(item)))

@@ -14,12 +14,15 @@ from citadel.api.meta import EXECUTION_ANNOTATION, SPEC_HASH_ANNOTATION
 from citadel.api.reasons import Reason
 from citadel.controller.executions import Waiting, parse_time
 from citadel.controller.pods import Diagnosis, diagnose, is_live
+from citadel.controller.policies import Policies
+from citadel.controller.site import RuntimeClasses
+from citadel.core.policy import sandbox_denial
 from citadel.core.sessions import failure_of
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from citadel.kube.resources import PODS, Object
-from citadel.render.pod import Site, key_of, sandbox_pod
+from citadel.render.pod import key_of, sandbox_pod
 from citadel.store.journal import ExecutionUnknown, Journal, Sandboxes, SandboxRow, hashed
 
 _HEALTHY = Diagnosis()
@@ -69,7 +72,9 @@ class SandboxPods:
         cache: Cache,
         journal: Journal,
         sandboxes: Sandboxes,
-        site: Site,
+        policies: Policies,
+        classes: RuntimeClasses,
+        namespace: str,
         waiting: Waiting,
         *,
         limit: int,
@@ -79,7 +84,9 @@ class SandboxPods:
         make_key: Callable[[], str] = lambda: secrets.token_urlsafe(32),
     ) -> None:
         self._kube, self._cache, self._journal, self._sandboxes = kube, cache, journal, sandboxes
-        self._site, self._waiting, self._changed = site, waiting, changed
+        self._policies = policies
+        self._classes, self._namespace = classes, namespace
+        self._waiting, self._changed = waiting, changed
         self._limit, self._patience, self._now = limit, patience, now
         self._make_key = make_key
         self._queued: dict[str, float] = {}
@@ -102,8 +109,8 @@ class SandboxPods:
                 return await self._create(row)
             case "adopt":
                 assert pod is not None
-                found = await self._kube.get(PODS, name, self._site.namespace)
-                await self._record(row, await self._adopted(row, found, self._manifest(row)))
+                found = await self._kube.get(PODS, name, self._namespace)
+                await self._record(row, await self._adopted(row, found, await self._manifest(row)))
             case "forget":
                 await self._sandboxes.observe(name, status="gone")
             case "end":
@@ -114,10 +121,10 @@ class SandboxPods:
 
     async def _pod(self, row: SandboxRow | None, name: str) -> Object | None:
         """The pod of a sandbox. That a recorded one is gone is believed of the API server, not of a cache."""
-        pod = self._cache.get(PODS, self._site.namespace, name)
+        pod = self._cache.get(PODS, self._namespace, name)
         if pod is None and row is not None and row.pod_uid is not None and row.status in ("wanted", "live"):
             try:
-                pod = await self._kube.get(PODS, name, self._site.namespace)
+                pod = await self._kube.get(PODS, name, self._namespace)
             except NotFound:
                 return None
             self._cache.put(PODS, pod)
@@ -140,6 +147,10 @@ class SandboxPods:
         return self._limit - live - len(self._creating - known)
 
     async def _create(self, row: SandboxRow) -> float | None:
+        denial = sandbox_denial(await self._policies.of(row.namespace), row.template)
+        if denial is not None:
+            await self._end(row, Diagnosis(ended=Reason.POLICY_DENIED, message=denial.text))
+            return None
         room = self._room()
         mine = (row.wanted_at, row.name)
         if sum(1 for name, at in self._queued.items() if (at, name) < mine) >= room:
@@ -171,16 +182,17 @@ class SandboxPods:
         await self._end(row, Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=message))
         return None
 
-    def _manifest(self, row: SandboxRow) -> Object:
+    async def _manifest(self, row: SandboxRow) -> Object:
         execution = f"{row.namespace}/{row.execution}"
-        return sandbox_pod(row.name, execution, row.template, self._site, self._make_key())
+        site = await self._classes.site(row.template.get("runtimeClassName"))
+        return sandbox_pod(row.name, execution, row.template, site, self._make_key())
 
     async def _created(self, row: SandboxRow) -> Object | None:
-        manifest = self._manifest(row)
+        manifest = await self._manifest(row)
         try:
             return await self._kube.create(PODS, manifest)
         except AlreadyExists:
-            found = await self._kube.get(PODS, row.name, self._site.namespace)
+            found = await self._kube.get(PODS, row.name, self._namespace)
             return await self._adopted(row, found, manifest)
         except (Invalid, Forbidden) as error:
             if isinstance(error, Forbidden) and "quota" in str(error):
@@ -195,7 +207,7 @@ class SandboxPods:
         grace = 0 if row is not None and row.immediate else None
         try:
             await self._kube.delete(
-                PODS, name, self._site.namespace, uid=pod["metadata"]["uid"], grace_seconds=grace
+                PODS, name, self._namespace, uid=pod["metadata"]["uid"], grace_seconds=grace
             )
         except (NotFound, Conflict):
             self._cache.delete(PODS, dict(pod))

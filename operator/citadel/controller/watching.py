@@ -13,9 +13,27 @@ import kopf
 
 from citadel.kube.cache import Cache
 from citadel.kube.config import load_config
-from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
+from citadel.kube.resources import (
+    EXECUTIONS,
+    NAMESPACES,
+    PODS,
+    POLICIES,
+    RUNTIMES,
+    WORKFLOWS,
+    Resource,
+)
 
 LOGIN_LIFETIME = timedelta(minutes=30)
+
+
+#: What is watched in the whole cluster, and what the queue calls it.
+WATCHED: tuple[tuple[Resource, str], ...] = (
+    (EXECUTIONS, "execution"),
+    (WORKFLOWS, "workflow"),
+    (RUNTIMES, "runtime"),
+    (POLICIES, "policy"),
+    (NAMESPACES, "namespace"),
+)
 
 
 class Key(NamedTuple):
@@ -88,7 +106,7 @@ class Watcher:
     async def run(self, stop: asyncio.Event) -> None:
         """Watches until `stop` is set, or kopf ends by itself."""
         definitions = kopf.OperatorRegistry()
-        for resource, kind in ((EXECUTIONS, "execution"), (WORKFLOWS, "workflow"), (RUNTIMES, "runtime")):
+        for resource, kind in WATCHED:
             self._handle(definitions, resource, kind)
         pods = kopf.OperatorRegistry()
         self._handle(pods, PODS, "sandbox")

@@ -1,7 +1,8 @@
 """A definition, compiled: what the engine knows of a workflow before anything happened.
 
 A definition is the JSON document that an execution pins: `{"spec": WorkflowSpec,
-"runtimes": {name: RuntimeSpec}, "code": {step: text}}`.
+"runtimes": {name: RuntimeSpec}, "code": {step: text}}`, and what the admin's policies make of it: `"shared"`,
+the Runtimes that are the admin's own, and `"runtimeClassName"` of sandboxes that name none.
 Its digest names the plan, so a plan may be cached for ever.
 """
 
@@ -43,6 +44,16 @@ class Placement:
     egress: tuple[str, ...] = ()
     """What is reached from there, as `host:port`, sorted. No part of the template: the runner is told with
     each assignment."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a definition says of its sandboxes beside the Runtimes."""
+
+    shared: frozenset[str] = frozenset()
+    """Runtimes of the operator's namespace."""
+    runtime_class: str | None = None
+    """RuntimeClass of sandboxes whose Runtime names none."""
 
 
 @dataclass(frozen=True)
@@ -115,19 +126,21 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
     spec = WorkflowSpec.model_validate(definition["spec"])
     runtimes = {name: RuntimeSpec.model_validate(item) for name, item in definition["runtimes"].items()}
     workflow = compile_workflow(spec)
+    given = Given(frozenset(definition.get("shared", ())), definition.get("runtimeClassName"))
     return Plan(
         digest=digest(canonical(dict(definition))),
         workflow=workflow,
-        placements={name: place(step, runtimes) for name, step in workflow.steps.items()},
+        placements={name: place(step, runtimes, given) for name, step in workflow.steps.items()},
         code=definition["code"],
         runtimes=runtimes,
     )
 
 
-def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> Placement:
+def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given | None = None) -> Placement:
     """Where the attempts of a step run; raises InvalidDefinition for a runtime that is not there."""
     template: dict[str, Any]
     egress = set(step.spec.network.egress) if step.spec.network else set()
+    given = given or Given()
     if step.spec.run is not None:
         name = step.spec.run.runtime
         if name not in runtimes:
@@ -146,12 +159,16 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> Placement:
         template = {"image": step.spec.container.image}
         resources = merge_resources(DEFAULT_RESOURCES, step.spec.container.resources)
     template["resources"] = resources.model_dump(by_alias=True, exclude_none=True, mode="json")
+    if given.runtime_class is not None:
+        template.setdefault("runtimeClassName", given.runtime_class)
     exclusive = step.spec.isolation == "step" or step.spec.container is not None
     key = digest(canonical(template)).removeprefix("sha256:")[:16]
     reached = tuple(sorted(egress))
     if reached:
         # Steps of one session reach the same: nothing is left behind that a later one could not fetch itself.
         key += "+" + digest(canonical(list(reached))).removeprefix("sha256:")[:8]
+    if step.spec.run is not None and step.spec.run.runtime in given.shared:
+        template["shared"] = True  # whose it is makes no other sandbox of it
     return Placement(f"{key}/{step.name}" if exclusive else key, template, exclusive, reached)
 
 

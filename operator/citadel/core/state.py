@@ -15,7 +15,12 @@ from citadel.core.values import Value
 #: How often an attempt is placed at most, when its sandboxes are lost before its code starts.
 MAX_PLACINGS = 5
 #: Why a sandbox could not start, where placing the attempt again would only repeat it.
-_HOPELESS = (Reason.IMAGE_PULL_FAILED, Reason.UNSCHEDULABLE, Reason.SANDBOX_START_FAILED)
+_HOPELESS = (
+    Reason.IMAGE_PULL_FAILED,
+    Reason.UNSCHEDULABLE,
+    Reason.SANDBOX_START_FAILED,
+    Reason.POLICY_DENIED,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ async def main(stop: asyncio.Event) -> None:
         waker = Waker()
         registry = CollectorRegistry()
         metrics = GatewayMetrics(registry)
-        gateway = Gateway(database.journal, database.sandboxes, waker, metrics.ended)
+        gateway = Gateway(database.journal, database.sandboxes, database.policies, waker, metrics.ended)
         health = health_app(registry, answering(database.ping))
         await serve(stack, health, settings.health_port)
         server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from secrets import compare_digest
 from typing import Any
 
+from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.decide import wake_at
 from citadel.core.state import State
 from citadel.gateway import reports
 from citadel.gateway.assignments import assignment
+from citadel.gateway.policies import LivePolicies
 from citadel.gateway.sessions import (
     Session,
     Sessions,
@@ -18,7 +20,7 @@ from citadel.gateway.sessions import (
     sandbox_of,
     session_secret,
 )
-from citadel.store.journal import Advance, ExecutionUnknown, Journal, Sandboxes, hashed
+from citadel.store.journal import Advance, ExecutionUnknown, Journal, PolicyTable, Sandboxes, hashed
 from citadel.store.waking import Waker
 
 POLL_SECONDS = 20.0
@@ -48,9 +50,15 @@ class Gateway:
     """Serves sandboxes from the journal. Keeps nothing that may not be lost."""
 
     def __init__(
-        self, journal: Journal, sandboxes: Sandboxes, waker: Waker, ended: Callable[[str], None]
+        self,
+        journal: Journal,
+        sandboxes: Sandboxes,
+        policies: PolicyTable,
+        waker: Waker,
+        ended: Callable[[str], None],
     ) -> None:
         self._journal, self._sandboxes = journal, sandboxes
+        self._policies = LivePolicies(policies)
         self._waker, self._ended = waker, ended
         self._sessions = Sessions()
 
@@ -179,6 +187,11 @@ class Gateway:
             return None
         step = advance.state.steps[name]
         assert advance.state.plan is not None
+        denial = await self._policies.denial(advance.state, name)
+        if denial is not None:
+            failure = ev.Failure.cut(Reason.POLICY_DENIED, denial)
+            fact = ev.AttemptFailed(name, step.attempt, session.sandbox, failure)
+            return await self._assignment(session, await self._advance(session, [fact], claim=True))
         if not advance.state.plan.steps[name].has_references:
             return assignment(advance, None)
         delivery = await self._sandboxes.delivery(session.sandbox)
@@ -189,8 +202,8 @@ class Gateway:
         ):
             return None
         if step.delivered_at is None:
-            fact = ev.Delivered(name, step.attempt, step.placing)
-            advance = await self._advance(session, [fact], claim=True)
+            delivered = ev.Delivered(name, step.attempt, step.placing)
+            advance = await self._advance(session, [delivered], claim=True)
             if advance.step != name:
                 return None
         return assignment(advance, delivery.sealed)

@@ -56,6 +56,7 @@ CITADEL_VERSION = "v1alpha1"
 WORKFLOWS = Resource(CITADEL_GROUP, CITADEL_VERSION, "workflows")
 RUNTIMES = Resource(CITADEL_GROUP, CITADEL_VERSION, "runtimes")
 EXECUTIONS = Resource(CITADEL_GROUP, CITADEL_VERSION, "executions")
+POLICIES = Resource(CITADEL_GROUP, CITADEL_VERSION, "executionpolicies", namespaced=False)
 
 PODS = Resource("", "v1", "pods")
 EVENTS = Resource("", "v1", "events")
@@ -64,6 +65,8 @@ SECRETS = Resource("", "v1", "secrets")
 SERVICES = Resource("", "v1", "services")
 NAMESPACES = Resource("", "v1", "namespaces", namespaced=False)
 NODES = Resource("", "v1", "nodes", namespaced=False)
+
+RUNTIMECLASSES = Resource("node.k8s.io", "v1", "runtimeclasses", namespaced=False)
 
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
 STATEFULSETS = Resource("apps", "v1", "statefulsets")

@@ -13,6 +13,7 @@ from typing import Any
 from citadel.api.execution import ExecutionSpec
 from citadel.api.loader import Document, LoadError, load
 from citadel.api.meta import API_VERSION, GROUP
+from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.problems import Problem, found, suggestion
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_positions
@@ -81,6 +82,8 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         spec = parse(kind, value)
     except InvalidObject as error:
         return list(error.problems)
+    if isinstance(spec, ExecutionPolicySpec):
+        return []
     name = str(value["metadata"].get("name") or value["metadata"].get("generateName"))
     if isinstance(spec, RuntimeSpec):
         contents.runtimes[name] = spec

@@ -71,7 +71,7 @@ def sandbox_pod(
         spec["volumes"] = volumes
     if site.user_namespaces:
         spec["hostUsers"] = False
-    for field in ("nodeSelector", "tolerations", "priorityClassName", "imagePullSecrets"):
+    for field in ("nodeSelector", "tolerations", "priorityClassName", "imagePullSecrets", "runtimeClassName"):
         if template.get(field):
             spec[field] = template[field]
     # Of everything but the key: the same sandbox has the same hash.

@@ -67,6 +67,12 @@ class SandboxRow:
     """Why its pod does not run yet, as `Reason: message`."""
     immediate: bool = False
     """Whether its pod is to be deleted without a grace period."""
+    isolated: bool | None = None
+    """Whether its runner found that only the gateway answers. None: not told, or not even that did."""
+    answered: str | None = None
+    """What answered though it must not, by commas; None: there is no report yet."""
+    pids: int | None = None
+    """How many processes it may have; 0: any number."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,22 @@ async def json_of(journal: Journal, uid: str, value: Value) -> Json:
     if isinstance(value, Stored):
         values.loaded.update(await journal.values(uid, [value.digest]))
     return values.get(value)
+
+
+class PolicyTable(Protocol):
+    """The ExecutionPolicies that hold for each namespace, as objects with name and spec."""
+
+    async def all(self) -> dict[str, list[dict[str, Any]]]:
+        """The policies of every namespace that has any."""
+        ...
+
+    async def get(self, namespace: str) -> list[dict[str, Any]]:
+        """The policies of a namespace, by name."""
+        ...
+
+    async def put(self, namespace: str, policies: Sequence[Mapping[str, Any]]) -> None:
+        """Sets the policies of a namespace; none: its row goes."""
+        ...
 
 
 class Sandboxes(Protocol):

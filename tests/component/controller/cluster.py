@@ -13,10 +13,12 @@ from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
 from citadel.controller.sandboxes import SandboxPods
-from citadel.controller.watching import Watcher
+from citadel.controller.site import RuntimeClasses
+from citadel.controller.watching import WATCHED, Watcher
 from citadel.core import events as ev
 from citadel.core.state import State
 from citadel.core.values import Values
@@ -24,7 +26,7 @@ from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
-from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Object
+from citadel.kube.resources import PODS, Object
 from citadel.render.pod import Site
 from citadel.store.journal import ExecutionUnknown, SandboxRow
 from citadel.store.sql.database import Database
@@ -44,7 +46,8 @@ class Controller:
         self.metrics = Metrics(registry)
         self.waiting = Waiting({})
         self.poster = EventPoster(kube, "citadel-controller", "test")
-        definitions = Definitions(kube, "citadel-system")
+        policies = Policies(kube, cache, database.policies)
+        definitions = Definitions(kube, "citadel-system", policies)
         self.executions = Executions(
             kube, cache, journal, definitions, self.poster, self.waiting, now=cluster.now
         )
@@ -53,7 +56,9 @@ class Controller:
             cache,
             journal,
             sandboxes,
-            SITE,
+            policies,
+            RuntimeClasses(kube, SITE),
+            SANDBOXES,
             self.waiting,
             limit=limit,
             patience=600.0,
@@ -68,6 +73,7 @@ class Controller:
             Readiness(kube, cache, definitions, self.poster, cluster.now),
             self.pods,
             Deliveries(kube, journal, sandboxes, "citadel-system:citadel-controller"),
+            policies,
             self.metrics,
             ControllerMetrics(registry),
             SANDBOXES,
@@ -82,7 +88,7 @@ class Controller:
     @asynccontextmanager
     async def running(self, cluster: "Cluster") -> AsyncIterator[None]:
         """Reconciles what the watches and the journal tell."""
-        kinds = ((EXECUTIONS, "execution"), (WORKFLOWS, "workflow"), (RUNTIMES, "runtime"), (PODS, "sandbox"))
+        kinds = (*WATCHED, (PODS, "sandbox"))
 
         async def watch(resource: Any, kind: str) -> None:
             async for event in cluster.kube.watch(resource, resource_version="0"):

@@ -19,6 +19,8 @@ def path_of(kind: str, name: str, namespace: str = "team") -> str:
     """The path of an object: of a pod in the sandbox namespace, else of ours in `namespace`."""
     if kind == "pods":
         return f"/api/v1/namespaces/{SANDBOXES}/pods/{name}"
+    if kind == "executionpolicies":
+        return f"{CITADEL}/{kind}/{name}"
     return f"{CITADEL}/namespaces/{namespace}/{kind}/{name}"
 
 
@@ -63,7 +65,12 @@ _GROUPS = [
 ]
 _DISCOVERY = {
     "/api/v1": {"pods": "Pod", "namespaces": "Namespace", "events": "Event"},
-    CITADEL: {"executions": "Execution", "workflows": "Workflow", "runtimes": "Runtime"},
+    CITADEL: {
+        "executions": "Execution",
+        "workflows": "Workflow",
+        "runtimes": "Runtime",
+        "executionpolicies": "ExecutionPolicy",
+    },
     "/apis/apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
 }
 
@@ -74,7 +81,7 @@ def _described(plural: str, kind: str) -> dict[str, Any]:
         "name": plural,
         "singularName": kind.lower(),
         "kind": kind,
-        "namespaced": plural not in ("namespaces", "customresourcedefinitions"),
+        "namespaced": plural not in ("namespaces", "customresourcedefinitions", "executionpolicies"),
         "verbs": verbs,
         "shortNames": [],
         "categories": [],

@@ -49,10 +49,8 @@ class Site:
         self.stack.push_async_callback(database.close)
         waker = Waker()
         metrics = GatewayMetrics(CollectorRegistry())
-        server = LimitedServer(
-            Routes(Gateway(database.journal, database.sandboxes, waker, metrics.ended), metrics).handle,
-            access_log=None,
-        )
+        gateway = Gateway(database.journal, database.sandboxes, database.policies, waker, metrics.ended)
+        server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)
         listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         self.stack.push_async_callback(server.shutdown, 0.1)
         self.stack.callback(listening.close)

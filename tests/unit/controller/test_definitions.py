@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from citadel.controller.definitions import Definitions, Unusable
+from citadel.controller.policies import Policies
+from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
-from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Resource
+from citadel.kube.resources import CONFIGMAPS, NAMESPACES, POLICIES, RUNTIMES, WORKFLOWS, Resource
 
 STEP = {"name": "a", "run": {"runtime": "python", "codeFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}}
 
@@ -25,7 +27,19 @@ class Shelf(KubeClient):
         return found
 
 
-def definitions(config_map: Any) -> Definitions:
+class NoTable:
+    """Nobody reads what is published here."""
+
+    async def all(self) -> dict[str, Any]:
+        return {}
+
+    async def get(self, namespace: str) -> list[Any]:
+        raise AssertionError(namespace)
+
+    async def put(self, namespace: str, policies: Any) -> None: ...
+
+
+def definitions(config_map: Any, *policies: dict[str, Any]) -> Definitions:
     def an_object(kind: str, name: str, spec: Any) -> dict[str, Any]:
         metadata = {"name": name, "namespace": "team", "uid": name, "generation": 1}
         return {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
@@ -33,7 +47,12 @@ def definitions(config_map: Any) -> Definitions:
     workflow = an_object("Workflow", "flow", {"steps": [STEP]})
     runtime = an_object("Runtime", "python", {"image": "i"})
     found = {WORKFLOWS: workflow, RUNTIMES: runtime, CONFIGMAPS: config_map}
-    return Definitions(Shelf(found), "citadel-system")
+    cache = Cache()
+    cache.put(NAMESPACES, {"metadata": {"name": "team"}})
+    for policy in policies:
+        cache.put(POLICIES, policy)
+    shelf = Shelf(found)
+    return Definitions(shelf, "citadel-system", Policies(shelf, cache, NoTable()))
 
 
 async def test_code_of_a_config_map_is_pinned_and_read_anew_for_each_execution() -> None:
@@ -60,3 +79,27 @@ async def test_code_that_is_not_there_is_waited_for_and_named(config_map: Any, s
         await definitions(config_map).pin("team", "flow")
     assert (caught.value.reason, caught.value.waits) == ("CodeNotFound", True)
     assert caught.value.message == f"step a, run.codeFrom: {says}"
+
+
+def policy(**spec: Any) -> dict[str, Any]:
+    kind = {"apiVersion": "citadel.dev/v1alpha1", "kind": "ExecutionPolicy"}
+    return {**kind, "metadata": {"name": "strict", "namespace": ""}, "spec": spec}
+
+
+async def test_a_policy_gives_timeout_and_runtime_class_to_steps_that_say_none() -> None:
+    strict = policy(limits={"timeout": "1h"}, runtimeClass={"name": "gvisor"})
+    live = definitions({"data": {"k": "x"}}, strict)
+    pinned = await live.pin("team", "flow")
+    assert pinned.plan.steps["a"].timeout == 3600
+    assert pinned.plan.placements["a"].template["runtimeClassName"] == "gvisor"
+
+
+async def test_what_a_policy_refuses_is_named_with_step_field_found_and_expected() -> None:
+    live = definitions({"data": {"k": "x"}}, policy(images={"allow": ["host.example/team/"]}))
+    with pytest.raises(Unusable) as caught:
+        await live.pin("team", "flow")
+    assert caught.value.reason == "PolicyDenied"
+    assert caught.value.message == (
+        'Workflow flow, step a: image: found "i", expected one below host.example/team/'
+        " (ExecutionPolicy strict, spec.images.allow)"
+    )

@@ -7,6 +7,7 @@ from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import LocalNotices, Notices
 from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
+from citadel.store.sql.policies import SqlPolicies
 from citadel.store.sql.sandboxes import SqlSandboxes
 
 
@@ -17,6 +18,7 @@ class Database:
         self._connections = connections
         self.journal = SqlJournal(connections, notices)
         self.sandboxes = SqlSandboxes(connections, notices)
+        self.policies = SqlPolicies(connections)
 
     async def ping(self) -> None:
         """Returns when the database answers and has a schema; raises JournalUnavailable."""

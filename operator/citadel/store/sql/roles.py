@@ -21,6 +21,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "sandboxes": "SELECT, INSERT, UPDATE",
         "deliveries": "SELECT, INSERT, UPDATE, DELETE",
         "logs": "SELECT, INSERT",
+        "policies": "SELECT",
     },
     "api": {
         "definitions": "SELECT",

@@ -124,6 +124,9 @@ sandboxes = Table(
     Column("heartbeat_at", Double),
     Column("waiting", Text),
     Column("immediate", Boolean, nullable=False),
+    Column("isolated", Boolean),
+    Column("answered", Text),
+    Column("pids", BigInteger),
 )
 Index("sandboxes_uid_idx", sandboxes.c.uid)
 Index(
@@ -131,6 +134,13 @@ Index(
     sandboxes.c.wanted_at,
     postgresql_where=sandboxes.c.status != "gone",
     sqlite_where=sandboxes.c.status != "gone",
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("body", JSON, nullable=False),
 )
 
 deliveries = Table(

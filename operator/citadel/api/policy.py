@@ -1,0 +1,110 @@
+"""The ExecutionPolicy resource: what the cluster's admin lets sandboxes of some namespaces be and use."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from citadel.api.meta import Duration, Model, ObjectName, Quantity
+
+#: A registry's host is never left out: `alpine` and `docker.io/library/alpine` are the same image.
+IMAGE_PREFIX_PATTERN = r"^([a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?|[a-z0-9-]+:[0-9]{1,5}|localhost)/[^\s]*$"
+LABEL_PATTERN = r"^([A-Za-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+
+ImagePrefix = Annotated[str, StringConstraints(pattern=IMAGE_PREFIX_PATTERN, min_length=1, max_length=512)]
+LabelKey = Annotated[str, StringConstraints(pattern=LABEL_PATTERN, max_length=316)]
+LabelValue = Annotated[str, StringConstraints(max_length=63)]
+
+
+class LabelRequirement(Model):
+    """One demand on a namespace's labels."""
+
+    key: LabelKey
+    """Label that is meant."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """What is demanded of it."""
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=64)] = ()
+    """Values for In and NotIn; empty for the others."""
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Self:
+        if (self.operator in ("In", "NotIn")) != bool(self.values):
+            expected = "values" if self.operator in ("In", "NotIn") else "no values"
+            raise ValueError(f"found {len(self.values)} values with {self.operator}, expected {expected}")
+        return self
+
+
+class NamespaceSelector(Model):
+    """Which namespaces are meant: those that fit all of it. An empty one means all."""
+
+    match_labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(default_factory=dict)
+    """Labels with the values they must have."""
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=16)] = ()
+    """Further demands."""
+
+
+class ImageRules(Model):
+    """Images by what their full reference begins with, up to a border: host/team does not mean host/team2."""
+
+    allow: Annotated[tuple[ImagePrefix, ...], Field(max_length=64)] | None = None
+    """What images must be below; without it every image is allowed."""
+    deny: Annotated[tuple[ImagePrefix, ...], Field(max_length=64)] = ()
+    """What images must not be below, whoever allows it."""
+
+
+class RuntimeClassRules(Model):
+    """RuntimeClasses of the sandboxes."""
+
+    name: ObjectName | None = None
+    """RuntimeClass of every sandbox whose Runtime names none."""
+    allowed: Annotated[tuple[ObjectName, ...], Field(max_length=16)] | None = None
+    """RuntimeClasses that a sandbox may have at all; without it the one of name, if that is set."""
+
+    @model_validator(mode="after")
+    def _allows_its_own(self) -> Self:
+        if self.name and self.allowed is not None and self.name not in self.allowed:
+            raise ValueError(f"found name {self.name!r}, expected one of allowed")
+        return self
+
+
+class SandboxLimits(Model):
+    """What one sandbox may have at most."""
+
+    cpu: Quantity | None = None
+    """Highest limit of processor cores."""
+    memory: Quantity | None = None
+    """Highest limit of memory."""
+    scratch: Quantity | None = None
+    """Highest scratch of a Runtime."""
+    timeout: Duration | None = None
+    """Longest time of one attempt; steps that say none get this one."""
+
+
+class PoolLimits(Model):
+    """Warm pools of the Runtimes of these namespaces."""
+
+    max: Annotated[int, Field(ge=0, le=1000)]
+    """Highest spec.pool.max of a Runtime."""
+
+
+class IsolationRules(Model):
+    """What must be proven of a sandbox before it gets work."""
+
+    required: bool = False
+    """Whether a sandbox gets work only after its own probe has found that nothing forbidden answers."""
+
+
+class ExecutionPolicySpec(Model):
+    """Bounds for all sandboxes of the namespaces it selects. Of several policies each must permit."""
+
+    namespace_selector: NamespaceSelector = NamespaceSelector()
+    """Namespaces that it holds for; empty: all."""
+    images: ImageRules = ImageRules()
+    """Images of container steps and of the namespaces' own Runtimes. Shared Runtimes are the admin's."""
+    runtime_class: RuntimeClassRules = RuntimeClassRules()
+    """RuntimeClasses, such as gVisor's."""
+    limits: SandboxLimits = SandboxLimits()
+    """What one sandbox may have at most."""
+    pools: PoolLimits | None = None
+    """Warm pools of the namespaces' own Runtimes."""
+    isolation: IsolationRules = IsolationRules()
+    """What must be proven of a sandbox before it gets work."""

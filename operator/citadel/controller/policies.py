@@ -1,0 +1,76 @@
+"""The ExecutionPolicies that hold for a namespace now: for the controller's own decisions, and for the
+gateway, which knows no Kubernetes and reads them from the database."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from citadel.core.policy import Policy, applying
+from citadel.kube.cache import Cache
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import NotFound
+from citadel.kube.resources import NAMESPACES, POLICIES, Object
+from citadel.store.journal import PolicyTable
+
+
+class Policies:
+    """Policies as the watches tell them; a namespace that was not heard of yet is asked for."""
+
+    def __init__(self, kube: KubeClient, cache: Cache, table: PolicyTable) -> None:
+        self._kube, self._cache, self._table = kube, cache, table
+        self._published: dict[str, list[Object]] | None = None
+
+    async def of(self, namespace: str) -> tuple[Policy, ...]:
+        """The policies of a namespace; the gateway is told of them before anything starts by them."""
+        objects = self._cache.objects(POLICIES)
+        if not objects and self._published == {}:
+            return ()
+        labels = await self._labels(namespace)
+        await self._publish(namespace, labels)
+        return applying(objects, labels)
+
+    async def publish(self) -> None:
+        """Tells the gateway of every namespace whose policies have changed."""
+        known = {item["metadata"]["name"]: item for item in self._cache.objects(NAMESPACES)}
+        for name, item in known.items():
+            await self._publish(name, item["metadata"].get("labels") or {})
+        for name in (await self._told()).keys() - known.keys():
+            await self._tell(name, [])
+
+    async def _labels(self, namespace: str) -> Mapping[str, str]:
+        found = self._cache.get(NAMESPACES, "", namespace)
+        if found is None:
+            try:
+                found = await self._kube.get(NAMESPACES, namespace)
+            except NotFound:
+                return {}
+            self._cache.put(NAMESPACES, found)
+        labels: Mapping[str, str] = found["metadata"].get("labels") or {}
+        return labels
+
+    async def _publish(self, namespace: str, labels: Mapping[str, str]) -> None:
+        objects = {obj["metadata"]["name"]: obj for obj in self._cache.objects(POLICIES)}
+        wanted = [_stated(objects[policy.name]) for policy in applying(objects.values(), labels)]
+        if (await self._told()).get(namespace, []) != wanted:
+            await self._tell(namespace, wanted)
+
+    async def _tell(self, namespace: str, wanted: list[Object]) -> None:
+        told = await self._told()
+        await self._table.put(namespace, wanted)
+        told.pop(namespace, None)
+        if wanted:
+            told[namespace] = wanted
+
+    async def _told(self) -> dict[str, list[Object]]:
+        if self._published is None:
+            self._published = await self._table.all()
+        return self._published
+
+
+def _stated(obj: Mapping[str, Any]) -> Object:
+    """What the gateway needs of a policy: its name and what it says."""
+    return {
+        "apiVersion": obj.get("apiVersion"),
+        "kind": obj.get("kind"),
+        "metadata": {"name": obj["metadata"]["name"]},
+        "spec": obj.get("spec"),
+    }

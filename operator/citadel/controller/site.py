@@ -1,0 +1,65 @@
+"""What the cluster offers to sandboxes: the gateway's address, and which of them get a user namespace."""
+
+import time
+from dataclasses import replace
+
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import NotFound
+from citadel.kube.resources import NODES, RUNTIMECLASSES, SERVICES, Object
+from citadel.render.pod import Site
+from citadel.settings import Settings
+
+#: Seconds for which the handler of a RuntimeClass is taken to be unchanged.
+FRESH_SECONDS = 30.0
+
+
+async def find_site(kube: KubeClient, settings: Settings) -> Site:
+    """What all sandboxes share."""
+    service = await kube.get(SERVICES, settings.gateway_service, settings.namespace)
+    port = service["spec"]["ports"][0]["port"]
+    return Site(
+        namespace=settings.sandbox_namespace,
+        runner_image=settings.runner_image,
+        gateway_url=f"https://{service['spec']['clusterIP']}:{port}",
+        ca=settings.ca,
+        user_namespaces=can_have_user_namespaces((await kube.list(NODES)).items),
+    )
+
+
+class RuntimeClasses:
+    """Sites by RuntimeClass: each has a handler of its own, which may or may not know user namespaces."""
+
+    def __init__(self, kube: KubeClient, site: Site) -> None:
+        self._kube, self._site = kube, site
+        self._known: dict[str, tuple[float, Site]] = {}
+
+    async def site(self, runtime_class: str | None) -> Site:
+        """The site of sandboxes of this class."""
+        if not runtime_class:
+            return self._site
+        at, known = self._known.get(runtime_class, (float("-inf"), self._site))
+        if time.monotonic() - at < FRESH_SECONDS:
+            return known
+        try:
+            handler = (await self._kube.get(RUNTIMECLASSES, runtime_class))["handler"]
+        except NotFound:
+            return self._site  # the API server refuses the pod, and says why
+        able = can_have_user_namespaces((await self._kube.list(NODES)).items, handler)
+        site = replace(self._site, user_namespaces=able)
+        self._known[runtime_class] = time.monotonic(), site
+        return site
+
+
+def can_have_user_namespaces(nodes: list[Object], handler: str = "") -> bool:
+    """Whether a pod of this handler gets a user namespace on whichever node it comes to."""
+    announced = [said for node in nodes if (said := _announced(node, handler)) is not None]
+    return bool(announced) and all(announced)
+
+
+def _announced(node: Object, handler: str) -> bool | None:
+    """Whether a node announces user namespaces for a handler; None: no pod of it comes to this node."""
+    handlers = (node.get("status") or {}).get("runtimeHandlers") or ()
+    named = [item for item in handlers if (item.get("name") or "") == handler]
+    if not named and handler:
+        return None
+    return any((item.get("features") or {}).get("userNamespaces") for item in named or handlers)
