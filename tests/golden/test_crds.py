@@ -143,6 +143,7 @@ def test_lists_of_named_things_merge_by_name() -> None:
         "Runtime.status.conditions": ["type"],
         "Execution.status.steps": ["name"],
         "Execution.status.conditions": ["type"],
+        "ExecutionPolicy.spec.credentials": ["name"],
         "ExecutionPolicy.status.conditions": ["type"],
     }
 

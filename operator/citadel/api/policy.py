@@ -1,18 +1,38 @@
 """The ExecutionPolicy resource: what the cluster's admin lets sandboxes of some namespaces be and use."""
 
+from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from citadel.api.egress import Destination
 from citadel.api.meta import Duration, Model, ObjectName, Quantity
 
 #: A registry's host is never left out: `alpine` and `docker.io/library/alpine` are the same image.
 IMAGE_PREFIX_PATTERN = r"^([a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?|[a-z0-9-]+:[0-9]{1,5}|localhost)/[^\s]*$"
+PRIVATE_PATTERN = r"^[0-9a-f.:]+/[0-9]{1,3}:[0-9]{1,5}$"
 LABEL_PATTERN = r"^([A-Za-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 ImagePrefix = Annotated[str, StringConstraints(pattern=IMAGE_PREFIX_PATTERN, min_length=1, max_length=512)]
 LabelKey = Annotated[str, StringConstraints(pattern=LABEL_PATTERN, max_length=316)]
 LabelValue = Annotated[str, StringConstraints(max_length=63)]
+
+
+def _network(text: str) -> str:
+    """A network with a port as it was written; raises ValueError."""
+    network, _, port = text.rpartition(":")
+    try:
+        if not 0 < int(port) < 65536:
+            raise ValueError
+        ip_network(network)
+    except ValueError:
+        raise ValueError(f"found {text!r}, expected a network and a port such as 10.1.0.0/16:5432") from None
+    return text
+
+
+PrivateDestination = Annotated[
+    str, StringConstraints(pattern=PRIVATE_PATTERN, max_length=64), AfterValidator(_network)
+]
 
 
 class LabelRequirement(Model):
@@ -66,6 +86,24 @@ class RuntimeClassRules(Model):
         return self
 
 
+class EgressPolicy(Model):
+    """Destinations beyond the sandboxes, as host:port, the host a full name or *. and one."""
+
+    allow: Annotated[tuple[Destination, ...], Field(max_length=256)] | None = None
+    """What steps may name and reach. Where no policy allows anything, nothing is reached."""
+    deny: Annotated[tuple[Destination, ...], Field(max_length=256)] = ()
+    """What is never reached, whoever allows it."""
+
+
+class Credential(Model):
+    """A credential of the admin's, and where it may be sent."""
+
+    name: ObjectName
+    """Name by which it is asked for."""
+    hosts: Annotated[tuple[Destination, ...], Field(min_length=1, max_length=64)]
+    """Destinations that it may be sent to, and no other."""
+
+
 class SandboxLimits(Model):
     """What one sandbox may have at most."""
 
@@ -102,6 +140,14 @@ class ExecutionPolicySpec(Model):
     """Images of container steps and of the namespaces' own Runtimes. Shared Runtimes are the admin's."""
     runtime_class: RuntimeClassRules = RuntimeClassRules()
     """RuntimeClasses, such as gVisor's."""
+    egress: EgressPolicy = EgressPolicy()
+    """What is reached beyond the sandboxes; without a policy that allows it: nothing."""
+    private_destinations: Annotated[tuple[PrivateDestination, ...], Field(max_length=64)] | None = None
+    """Networks, with a port, that a name which may be reached may stand for though they are private."""
+    credentials: Annotated[
+        tuple[Credential, ...], Field(max_length=64, json_schema_extra={"map": "name"})
+    ] = ()
+    """Credentials of the admin's. Nothing uses them yet; they are checked and kept."""
     limits: SandboxLimits = SandboxLimits()
     """What one sandbox may have at most."""
     pools: PoolLimits | None = None

@@ -20,7 +20,7 @@ from citadel.core.plan import (
     compile_workflow,
     place,
 )
-from citadel.core.policy import Policy, longest_timeout, runtime_class, sandbox_denial, timeout_denial
+from citadel.core.policy import Policy, longest_timeout, runtime_class, step_denial
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Object
@@ -76,7 +76,7 @@ class Definitions:
         if not has_code_from and versions in self._plans:
             self._plans.move_to_end(versions)
             pinned = self._plans[versions]
-            _check(policies, name, spec, pinned.plan.placements)
+            _check(policies, namespace, name, spec, pinned.plan.placements)
             return pinned
         document = {
             "spec": with_timeouts(workflow["spec"], longest),
@@ -89,7 +89,7 @@ class Definitions:
             pinned = Pinned(document, compile_definition(document))
         except InvalidDefinition as error:
             raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
-        _check(policies, name, spec, pinned.plan.placements)
+        _check(policies, namespace, name, spec, pinned.plan.placements)
         if not has_code_from:
             self._plans[versions] = pinned
             while len(self._plans) > _PLANS:
@@ -110,13 +110,11 @@ class Definitions:
     async def permitted(self, namespace: str, workflow: Object, runtimes: Mapping[str, Object]) -> None:
         """Raises Unusable for a workflow that the policies of its namespace would not let start."""
         policies = await self._policies.of(namespace)
-        if not policies:
-            return
         spec, specs = checked(workflow), {name: read_runtime(item) for name, item in runtimes.items()}
         given = Given(frozenset(self._shared_names(runtimes)), runtime_class(policies))
         steps = compile_workflow(spec).steps
         placements = {name: place(step, specs, given) for name, step in steps.items()}
-        _check(policies, workflow["metadata"]["name"], spec, placements)
+        _check(policies, namespace, workflow["metadata"]["name"], spec, placements)
 
     async def policies(self, namespace: str) -> tuple[Policy, ...]:
         """The policies of a namespace."""
@@ -195,17 +193,18 @@ def with_timeouts(spec: Object, longest: str | None) -> Object:
 
 
 def _check(
-    policies: Sequence[Policy], workflow: str, spec: WorkflowSpec, placements: Mapping[str, Placement]
+    policies: Sequence[Policy],
+    namespace: str,
+    workflow: str,
+    spec: WorkflowSpec,
+    placements: Mapping[str, Placement],
 ) -> None:
     """Raises Unusable for the first step that a policy does not permit."""
-    if not policies:
-        return
     for step in spec.steps:
-        denial = sandbox_denial(policies, placements[step.name].template) or timeout_denial(
-            policies, step.timeout
-        )
+        placed = placements[step.name]
+        denial = step_denial(policies, namespace, placed.template, placed.egress, step.timeout)
         if denial is not None:
-            message = f"Workflow {workflow}, step {step.name}: {denial.text}"
+            message = f"Workflow {workflow}, step {step.name}: {denial}"
             # The policy or the namespace's labels may change as well as the workflow.
             raise Unusable(Reason.POLICY_DENIED, message[:1024], waits=True)
 

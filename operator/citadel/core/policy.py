@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from citadel.api.durations import quantity, seconds
+from citadel.api.egress import split
 from citadel.api.policy import ExecutionPolicySpec, ImageRules, LabelRequirement, NamespaceSelector
 from citadel.api.problems import shortened
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import InvalidObject, parse
+from citadel.core.egress import EgressRules, judge
 
 DEFAULT_REGISTRY = "docker.io"
 #: The same registry under other names; its short images have a folder of their own.
@@ -121,6 +123,18 @@ def timeout_denial(policies: Sequence[Policy], timeout: str | None) -> Denial | 
     return None
 
 
+def step_denial(
+    policies: Sequence[Policy],
+    namespace: str,
+    template: Mapping[str, Any],
+    egress: Iterable[str],
+    timeout: str | None,
+) -> str | None:
+    """Why no attempt of a step may run in a namespace; None if one may."""
+    denial = sandbox_denial(policies, template) or timeout_denial(policies, timeout)
+    return egress_denial(policies, namespace, egress) if denial is None else denial.text
+
+
 def longest_timeout(policies: Sequence[Policy]) -> str | None:
     """The timeout of steps that say none; None: without end."""
     stated = [p.spec.limits.timeout for p in policies if p.spec is not None and p.spec.limits.timeout]
@@ -136,6 +150,28 @@ def with_class(template: Mapping[str, Any], policies: Sequence[Policy]) -> dict[
     """The template with the RuntimeClass that it gets here."""
     name = template.get("runtimeClassName") or runtime_class(policies)
     return {**template, "runtimeClassName": name} if name else dict(template)
+
+
+def egress_rules(policies: Sequence[Policy]) -> list[EgressRules]:
+    """What the policies say of egress; one that cannot be understood allows nothing."""
+    return [
+        EgressRules(policy.name, ())
+        if policy.spec is None
+        else EgressRules(
+            policy.name, policy.spec.egress.allow, policy.spec.egress.deny, policy.spec.private_destinations
+        )
+        for policy in policies
+    ]
+
+
+def egress_denial(policies: Sequence[Policy], namespace: str, egress: Iterable[str]) -> str | None:
+    """Why a step may not name these destinations; None if it may."""
+    rules = egress_rules(policies)
+    for destination in egress:
+        verdict = judge(rules, namespace, *split(destination))
+        if not verdict.allowed:
+            return f"network.egress: found {destination!r}, but {verdict.reason}"
+    return None
 
 
 def isolation_required(policies: Sequence[Policy]) -> bool:

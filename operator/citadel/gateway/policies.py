@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 
-from citadel.core.policy import Policy, read_policy, sandbox_denial, timeout_denial
+from citadel.core.policy import Policy, read_policy, step_denial
 from citadel.core.state import State
 from citadel.store.journal import PolicyTable
 
@@ -34,11 +34,7 @@ class LivePolicies:
         """Why this step may not run now; None if it may."""
         assert state.plan is not None
         assert state.created is not None
-        policies = await self.of(state.created.namespace)
-        if not policies:
-            return None
-        template = state.plan.placements[step].template
-        found = sandbox_denial(policies, template) or timeout_denial(
-            policies, state.plan.steps[step].spec.timeout
-        )
-        return None if found is None else found.text
+        namespace, place = state.created.namespace, state.plan.placements[step]
+        policies = await self.of(namespace)
+        timeout = state.plan.steps[step].spec.timeout
+        return step_denial(policies, namespace, place.template, place.egress, timeout)

@@ -23,4 +23,5 @@ def postgres_url(postgres_server: PostgresServer, shared_database: str) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DELETE FROM executions")  # and with them all that belongs to them
         connection.execute("DELETE FROM definitions")
+        connection.execute("DELETE FROM policies")
     return url
