@@ -5,17 +5,18 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.advance import Outcome, advance
 from citadel.core.decide import decide, wake_at
-from citadel.core.jsonvalues import canonical
+from citadel.core.jsonvalues import canonical, digest
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State, fold
-from citadel.core.values import Inline, MissingValues, Values
+from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values
 
+T = TypeVar("T")
 Answer = Callable[[str, int], Any]
 """What an attempt gives: its output, or a Failure."""
 
@@ -39,14 +40,26 @@ def failure(reason: str = "Error", message: str = "boom") -> ev.Failure:
     return ev.Failure.cut(reason, message)
 
 
+def content(text: str) -> Content:
+    """What is named by the digest of a text."""
+    return Content(digest(text.encode()), len(text))
+
+
 class Run:
     """One execution, its log and its values, with a clock that only tests move."""
 
-    def __init__(self, plan: Plan, inputs: Mapping[str, Any] | None = None, now: float = 1000.0) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Any] | None = None,
+        now: float = 1000.0,
+        builds: Mapping[BuildKey, Content] | None = None,
+    ) -> None:
         self.plan, self.now = plan, now
         self.state = State()
         self.log: list[tuple[ev.Event, float]] = []
         self.store: dict[str, Any] = {}
+        self.builds = dict(builds or {})
         self.keys: set[str] = set()
         self.done: set[str] = set()
         self.over = False
@@ -63,16 +76,11 @@ class Run:
 
     def post(self, *facts: ev.Event, claim: str | None = None) -> Outcome:
         """One advance, loading values as a journal does; checks every event it appends."""
-        loaded: dict[str, Any] = {}
-        while True:
-            values = Values(loaded=dict(loaded))
-            try:
-                outcome = advance(self.state, facts, self.now, values, plan=self.plan, claim=claim)
-                break
-            except MissingValues as missing:
-                wanted = missing.digests
-            assert not wanted & loaded.keys(), "asked again for a value that was loaded"
-            loaded |= {name: self.store[name] for name in wanted}
+
+        def step_forward(values: Values) -> Outcome:
+            return advance(self.state, facts, self.now, values, plan=self.plan, claim=claim)
+
+        outcome, values = self.loading(step_forward)
         self.keep(values)
         for event in outcome.events:
             self.check(event)
@@ -80,6 +88,21 @@ class Run:
         self.state = outcome.state
         self.check_rest()
         return outcome
+
+    def loading(self, work: Callable[[Values], T]) -> tuple[T, Values]:
+        """Does `work` with the values that it asks for, each of which it asks for once."""
+        loaded: dict[str, Any] = {}
+        builds: dict[BuildKey, Content | None] = {}
+        while True:
+            values = Values(loaded=dict(loaded), builds=dict(builds))
+            try:
+                return work(values), values
+            except MissingValues as missing:
+                wanted, unknown = missing.digests, missing.builds
+            assert not wanted & loaded.keys(), "asked again for a value that was loaded"
+            assert not unknown & builds.keys(), "asked again for a build that was looked up"
+            loaded |= {name: self.store[name] for name in wanted}
+            builds |= {key: self.builds.get(key) for key in unknown}
 
     def check(self, event: ev.Event) -> None:
         """What holds of each event, seen from the log before it."""
@@ -111,7 +134,7 @@ class Run:
             assert not self.decide(self.now + 10_000), "something follows with time, but wake_at is None"
 
     def decide(self, now: float) -> tuple[ev.Event, ...]:
-        return decide(self.state, now, Values(loaded=self.store)).events
+        return self.loading(lambda values: decide(self.state, now, values))[0].events
 
     def usable(self) -> list[str]:
         return [name for name, sandbox in self.state.sandboxes.items() if sandbox.usable]
@@ -148,7 +171,8 @@ class Run:
         values = Values()
         output = values.put(answer)
         self.keep(values)
-        return ev.AttemptSucceeded(name, current.attempt, current.sandbox, output)
+        artifacts = {left: content(f"{left} of {name}") for left in self.plan.steps[name].leaves}
+        return ev.AttemptSucceeded(name, current.attempt, current.sandbox, output, artifacts)
 
     def end(self, name: str, answer: Any = None) -> Outcome:
         """The running attempt ends, and its sandbox takes the next one."""

@@ -7,3 +7,4 @@ CILIUM=v1.15.19
 COREDNS=v1.14.7
 HELM=v4.3.1
 GVISOR=v0.0.0-20260905035102-160fafc42237
+VERSITYGW=v1.8.0   # S3 over a folder, for tests alone

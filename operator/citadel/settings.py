@@ -43,6 +43,33 @@ def database_url(env: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
+class S3Settings:
+    """S3-compatible storage: where it is, and by which credentials it is used."""
+
+    endpoint: str
+    bucket: str
+    region: str
+    access_key: str
+    secret_key: str
+
+
+def _s3(env: Mapping[str, str]) -> S3Settings | None:
+    """CITADEL_S3_ENDPOINT and what belongs to it; the credentials are files of CITADEL_S3_CREDENTIALS_DIR."""
+    endpoint = env.get("CITADEL_S3_ENDPOINT")
+    if not endpoint:
+        return None
+    folder = Path(_get(env, "CITADEL_S3_CREDENTIALS_DIR"))
+    keys = []
+    for name in ("accessKeyId", "secretAccessKey"):
+        file = folder / name
+        if not file.is_file():
+            raise InvalidSettings(f"{file}: expected the {name} of the credentials for {endpoint}")
+        keys.append(file.read_text().strip())
+    bucket, region = _get(env, "CITADEL_S3_BUCKET"), _get(env, "CITADEL_S3_REGION", "us-east-1")
+    return S3Settings(endpoint, bucket, region, *keys)
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a process needs to know. Durations are seconds."""
 
@@ -74,6 +101,10 @@ class Settings:
     """PEM of the CA that signed the gateway's certificate; empty where the process does not need it."""
     runtime_images: Mapping[str, str]
     """Images of the default Runtimes, by language."""
+    artifact_bytes: int
+    """Bytes of one artifact that the database keeps; larger ones go to object storage."""
+    s3: S3Settings | None
+    """Object storage for larger ones; None without any."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -95,6 +126,8 @@ class Settings:
             retention_days=_integer(env, "CITADEL_RETENTION_DAYS", 30),
             service_account=_get(env, "CITADEL_SERVICE_ACCOUNT", "citadel-controller"),
             ca=_text(env, "CITADEL_CA_FILE"),
+            artifact_bytes=_integer(env, "CITADEL_ARTIFACT_BYTES", 16 * 2**20),
+            s3=_s3(env),
             runtime_images={
                 name.removeprefix(prefix).lower(): image
                 for name, image in env.items()

@@ -96,6 +96,7 @@ type report struct {
 	body      []byte // the output, or the failure
 	chunks    int    // of its log
 	next      bool   // whether another assignment is asked for
+	artifacts bool   // whether it has left any
 }
 
 // result delivers a report, and returns the next assignment if there is one.
@@ -107,6 +108,9 @@ func (g *gateway) result(ctx context.Context, r report) (*assignment, error) {
 	path := fmt.Sprintf("%s?outcome=%s&chunks=%d", r.key.path("result"), outcome, r.chunks)
 	if !r.next {
 		path += "&next=false"
+	}
+	if r.artifacts && r.succeeded {
+		path += "&artifacts=true"
 	}
 	var answer struct{ Assignment *assignment }
 	err := g.call(ctx, path, r.body, answerWithin, &answer)

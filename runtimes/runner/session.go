@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"citadel.dev/runtimes/internal/jsontext"
@@ -116,12 +117,13 @@ func (s *session) attempt(ctx context.Context, next *assignment) (*report, error
 	defer s.end()
 	next.OutputBytes = s.limits.OutputBytes
 	log := s.shipper.Open(next.Step, next.Attempt, secrets)
-	ended, err := s.sandbox.run(s.work(ctx, next, log, cancels))
+	var kept atomic.Bool
+	ended, err := s.sandbox.run(s.work(ctx, next, log, cancels, &kept))
 	chunks, tail := log.Close()
 	if err != nil {
 		return nil, err
 	}
-	done := &report{key: next.key(), succeeded: ended.outcome.IsSuccess(), chunks: chunks}
+	done := &report{key: next.key(), succeeded: ended.outcome.IsSuccess(), chunks: chunks, artifacts: kept.Load()}
 	done.next = s.wantsMore(next) && !ended.outcome.IsLast()
 	if done.succeeded {
 		done.body = ended.body
@@ -136,13 +138,14 @@ func (s *session) attempt(ctx context.Context, next *assignment) (*report, error
 
 // work is the attempt with what goes ahead of it and what comes of it.
 func (s *session) work(
-	ctx context.Context, next *assignment, log *logs.Log, cancels <-chan wire.Cancel,
+	ctx context.Context, next *assignment, log *logs.Log, cancels <-chan wire.Cancel, kept *atomic.Bool,
 ) (context.Context, work) {
 	w := work{attempt: &next.Assignment, log: log, cancels: cancels}
 	if s.parcels.wanted(next) {
 		w.give = func(ctx context.Context, frames *wire.Writer) error { return s.parcels.give(ctx, next, frames) }
 	}
 	w.keep = func(name string, source io.Reader) wire.Verdict {
+		kept.Store(true)
 		return s.parcels.keep(ctx, next.key(), name, source)
 	}
 	return ctx, w

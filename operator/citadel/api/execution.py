@@ -12,6 +12,8 @@ WEEK = 7 * 24 * 3600
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 _Text = Annotated[str, StringConstraints(max_length=2048)]
 _Word = Annotated[str, StringConstraints(max_length=63)]
+#: A step, or the hidden one that builds its code: `load.build`.
+_StepName = Annotated[str, StringConstraints(max_length=69)]
 
 
 class ExecutionSpec(Model):
@@ -43,7 +45,7 @@ class Progress(Model):
 class StepSummary(Model):
     """One step that deserves a look: it runs, waits or failed."""
 
-    name: _Word
+    name: _StepName
     """Name of the step."""
     status: _Word
     """Where it stands."""
@@ -67,7 +69,7 @@ class LargeValue(Model):
 class Failure(Model):
     """What made the execution fail."""
 
-    step: _Word | None = None
+    step: _StepName | None = None
     """Step that failed."""
     attempt: int | None = Field(default=None, ge=1)
     """Its last attempt."""

@@ -13,7 +13,7 @@ from citadel.api.workflow import DefinitionStatus
 _Label = Annotated[str, StringConstraints(max_length=316)]
 
 
-Language = Literal["python", "javascript"]
+Language = Literal["python", "javascript", "go", "java"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 

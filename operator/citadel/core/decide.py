@@ -12,6 +12,7 @@ from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.expressions import ExpressionError
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
+from citadel.core.recalling import recalled
 from citadel.core.retry import next_delay
 from citadel.core.sessions import scale, wake_times
 from citadel.core.state import State, StepState, apply, is_over, is_running
@@ -166,6 +167,8 @@ def _waits(state: State, compiled: CompiledStep) -> bool:
 def _open(state: State, compiled: CompiledStep, values: Values) -> ev.Event:
     """The step is due: it becomes ready, is skipped, or fails because an expression does."""
     name = compiled.name
+    if (known := recalled(state, compiled, values)) is not None:
+        return known
     for read in sorted(compiled.hard_reads):
         if state.steps[read].output is None:
             message = f"step {read} is {state.steps[read].status} and has no output"

@@ -6,7 +6,8 @@ from typing import Any
 
 from citadel.core.jsonvalues import Json
 from citadel.core.state import State
-from citadel.core.values import ByReference, Values, decode
+from citadel.core.steps import PROGRAM, CompiledStep
+from citadel.core.values import ByReference, Content, Values, decode
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Dispatch:
     env: Mapping[str, str]
     timeout: float | None
     """Seconds."""
+    program: Content | None = None
+    """What was built of the code, in a language that is compiled."""
 
 
 def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
@@ -43,15 +46,32 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
             arguments[argument] = values.get(value)
     run = compiled.spec.run
     # The Runtime's variables, then the step's, which win.
-    env = {item.name: item.value for item in state.plan.runtimes[run.runtime].env} if run else {}
+    env: dict[str, str] = {}
+    if run is not None and compiled.builds is None:
+        env = {item.name: item.value for item in state.plan.runtimes[run.runtime].env}
     env |= {item["name"]: item["value"] for item in payload["env"]}
     return Dispatch(
         step=name,
         attempt=step.attempt,
         placing=step.placing,
-        code=(run.code or state.plan.code[name]) if run else None,
+        code=state.plan.code_of(compiled) if run else None,
         arguments=arguments,
         references=references,
         env=env,
         timeout=compiled.timeout,
+        program=program_of(state, compiled),
     )
+
+
+def contents(state: State, name: str) -> list[Content]:
+    """Every blob that the current attempt of a step needs."""
+    assert state.plan is not None
+    program = program_of(state, state.plan.steps[name])
+    return [program] if program is not None else []
+
+
+def program_of(state: State, compiled: CompiledStep) -> Content | None:
+    """What the step's build made, if its code is built."""
+    if compiled.program is None:
+        return None
+    return state.steps[compiled.program].artifacts[PROGRAM]

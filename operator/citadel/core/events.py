@@ -5,12 +5,12 @@ them. Every event is small: large values are named by digest.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from itertools import accumulate
 from typing import Any
 
-from citadel.core.values import Inline, Stored, Value, decode_value, encode
+from citadel.core.values import Content, Inline, Stored, Value, decode_value, encode
 
 #: Bytes of JSON that texts may take in an event; together, with the longest names, they stay under 4 kB.
 MESSAGE_LIMIT = 1024
@@ -144,6 +144,8 @@ class AttemptSucceeded(Event):
     attempt: int
     sandbox: str
     output: Value
+    artifacts: Mapping[str, Content] = field(default_factory=dict)
+    """What it left under each name."""
 
     @property
     def key(self) -> str:
@@ -225,6 +227,15 @@ class StepReady(Event):
 
 
 @dataclass(frozen=True)
+class StepRecalled(Event):
+    """The step does not run: what it would give is known from an earlier time."""
+
+    step: str
+    output: Value
+    artifacts: Mapping[str, Content] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class StepSkipped(Event):
     """The step will not run."""
 
@@ -288,6 +299,8 @@ def to_json(event: Event) -> dict[str, Any]:
         value = getattr(event, item.name)
         if isinstance(value, Inline | Stored):
             data[item.name] = encode(value)
+        elif item.name == "artifacts":
+            data[item.name] = {name: asdict(content) for name, content in value.items()}
         elif is_dataclass(value) and not isinstance(value, type):
             data[item.name] = {f.name: getattr(value, f.name) for f in fields(value)}
         else:
@@ -301,6 +314,8 @@ def from_json(kind: str, data: dict[str, Any]) -> Event:
     for name in _VALUES & found.keys():
         if found[name] is not None:
             found[name] = decode_value(found[name])
+    if "artifacts" in found:
+        found["artifacts"] = {name: Content(**content) for name, content in found["artifacts"].items()}
     if "failure" in found:
         found["failure"] = Failure(**found["failure"])
     return EVENTS[kind](**found)

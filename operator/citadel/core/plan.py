@@ -6,8 +6,8 @@ the Runtimes that are the admin's own, and `"runtimeClassName"` of sandboxes tha
 Its digest names the plan, so a plan may be cached for ever.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from citadel.api.durations import quantity
@@ -15,6 +15,7 @@ from citadel.api.problems import Problem
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.step import ResourceList, Resources
 from citadel.api.workflow import WorkflowSpec
+from citadel.core import builds
 from citadel.core.graph import dependents, find_cycle
 from citadel.core.inputs import InputSchema, InvalidSchema, compile_inputs
 from citadel.core.jsonvalues import canonical, digest
@@ -80,6 +81,11 @@ class Plan:
     code: Mapping[str, str]
     runtimes: Mapping[str, RuntimeSpec]
 
+    def code_of(self, step: CompiledStep) -> str:
+        """The source text of a step that runs code, or builds it."""
+        assert step.spec.run is not None
+        return step.spec.run.code or self.code[step.builds or step.name]
+
     @property
     def steps(self) -> dict[str, CompiledStep]:
         return self.workflow.steps
@@ -114,11 +120,16 @@ def compile_workflow(spec: WorkflowSpec) -> Workflow:
         spec=spec,
         steps=steps,
         dependents=dependents(after),
-        finishers=tuple(step.name for step in compiled if step.spec.join == "finished"),
+        finishers=finishers_of(compiled),
         inputs=inputs,
         outputs=outputs,
         timeout=timeout,
     )
+
+
+def finishers_of(steps: Iterable[CompiledStep]) -> tuple[str, ...]:
+    """The steps that run after a failure too."""
+    return tuple(step.name for step in steps if step.spec.join == "finished")
 
 
 def compile_definition(definition: Mapping[str, Any]) -> Plan:
@@ -127,6 +138,11 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
     runtimes = {name: RuntimeSpec.model_validate(item) for name, item in definition["runtimes"].items()}
     workflow = compile_workflow(spec)
     given = Given(frozenset(definition.get("shared", ())), definition.get("runtimeClassName"))
+    steps = builds.with_builds(workflow.steps, runtimes)
+    if len(steps) > len(workflow.steps):
+        after = {name: step.after for name, step in steps.items()}
+        finishers = finishers_of(steps.values())
+        workflow = replace(workflow, steps=steps, dependents=dependents(after), finishers=finishers)
     return Plan(
         digest=digest(canonical(dict(definition))),
         workflow=workflow,
@@ -154,6 +170,9 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
         resources = merge_resources(
             merge_resources(DEFAULT_RESOURCES, runtime.resources), step.spec.run.resources
         )
+        if step.builds is not None:
+            resources, egress = builds.RESOURCES, set()
+            template["scratch"] = builds.SCRATCH
     else:
         assert step.spec.container is not None
         template = {"image": step.spec.container.image}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.plan import Plan
-from citadel.core.values import Value
+from citadel.core.values import Content, Value
 
 #: How often an attempt is placed at most, when its sandboxes are lost before its code starts.
 MAX_PLACINGS = 5
@@ -35,6 +35,8 @@ class StepState:
     sandbox: str | None = None
     delivered_at: float | None = None
     output: Value | None = None
+    artifacts: Mapping[str, Content] = field(default_factory=dict)
+    """What the step left, by name."""
     failure: ev.Failure | None = None
     """Of the last failed attempt, or of the step."""
     undecided: bool = False
@@ -203,9 +205,16 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             return _with_step(state, event.step, replace(state.steps[event.step], delivered_at=at))
         case ev.AttemptSucceeded():
             changed = replace(
-                state.steps[event.step], status=StepStatus.SUCCEEDED, output=event.output, failure=None
+                state.steps[event.step],
+                status=StepStatus.SUCCEEDED,
+                output=event.output,
+                artifacts=event.artifacts,
+                failure=None,
             )
             return _end_step(_free(state, event.sandbox, at), event.step, changed, at)
+        case ev.StepRecalled():
+            changed = StepState(StepStatus.SUCCEEDED, output=event.output, artifacts=event.artifacts)
+            return _end_step(state, event.step, changed, at)
         case ev.AttemptFailed():
             changed = replace(state.steps[event.step], undecided=True, failure=event.failure)
             return _with_step(_free(state, event.sandbox, at), event.step, changed)

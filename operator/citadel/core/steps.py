@@ -20,6 +20,10 @@ _ROOTS = frozenset(("inputs", "steps", "execution"))
 _REFERENCES = MappingProxyType({"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"})
 
 
+#: The artifact that a build leaves.
+PROGRAM = "program"
+
+
 @dataclass(frozen=True)
 class CompiledStep:
     """A step as the engine works with it."""
@@ -37,10 +41,26 @@ class CompiledStep:
     env: tuple[tuple[str, Template], ...]
     timeout: float | None
     """Seconds an attempt may take."""
+    builds: str | None = None
+    """The step whose code this hidden step compiles."""
+    program: str | None = None
+    """The hidden step that compiles this one's code."""
+
+    @classmethod
+    def plain(cls, spec: Step, index: int, *, builds: str) -> "CompiledStep":
+        """A hidden step: it waits for nothing, and takes nothing."""
+        timeout = None if spec.timeout is None else seconds(spec.timeout)
+        none: frozenset[str] = frozenset()
+        return cls(spec, index, (), none, none, None, {}, (), timeout, builds=builds)
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """Names of the artifacts without which no attempt of it has succeeded."""
+        return (PROGRAM,) if self.builds is not None else ()
 
     @property
     def after(self) -> tuple[str, ...]:

@@ -41,16 +41,35 @@ class ByReference:
         return self.kind == "Secret"
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes outside the journal, by their digest: a program, a file, a tree. `size` is in bytes."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildKey:
+    """What a program was made of, by digest. What one namespace has built is nothing to another."""
+
+    namespace: str
+    digest: str
+
+
 Value = Inline | Stored
 Argument = Inline | Stored | ByReference
 
 
 class MissingValues(LookupError):
-    """A decision needs values that were not loaded; load `digests` and decide again."""
+    """A decision needs what was not loaded: load `digests`, look up `builds`, and decide again."""
 
-    def __init__(self, digests: frozenset[str]) -> None:
-        super().__init__(", ".join(sorted(digests)))
+    def __init__(
+        self, digests: frozenset[str] = frozenset(), builds: frozenset[BuildKey] = frozenset()
+    ) -> None:
+        super().__init__(", ".join(sorted(digests | {key.digest for key in builds})))
         self.digests = digests
+        self.builds = builds
 
 
 @dataclass(slots=True)
@@ -59,6 +78,8 @@ class Values:
 
     loaded: dict[str, Json] = field(default_factory=dict)
     made: dict[str, bytes] = field(default_factory=dict)
+    builds: dict[BuildKey, Content | None] = field(default_factory=dict)
+    """What was looked up of earlier builds; None where there is none."""
 
     def get(self, value: Value) -> Json:
         """The JSON a value stands for; raises MissingValues when it is not loaded."""
@@ -68,6 +89,12 @@ class Values:
             return self.loaded[value.digest]
         except KeyError:
             raise MissingValues(frozenset((value.digest,))) from None
+
+    def built(self, key: BuildKey) -> Content | None:
+        """The program of an earlier build; raises MissingValues when it was not looked up."""
+        if key not in self.builds:
+            raise MissingValues(builds=frozenset((key,)))
+        return self.builds[key]
 
     def missing(self, values: Iterable[Value]) -> frozenset[str]:
         """The digests among `values` that are not loaded."""

@@ -1,6 +1,7 @@
 """What a sandbox is told to do, as the JSON of the protocol."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from citadel.core.dispatch import dispatch
@@ -23,10 +24,13 @@ def assignment(advance: Advance, sealed: Mapping[str, Any] | None) -> dict[str, 
         "env": [{"name": key, "value": value} for key, value in given.env.items()],
         "egress": list(state.plan.placements[name].egress),
     }
-    spec = state.plan.steps[name].spec
+    compiled = state.plan.steps[name]
+    spec = compiled.spec
     if spec.run is not None:
         runtime = state.plan.runtimes[spec.run.runtime]
-        return {**told, "action": "run", "language": runtime.language, "code": given.code}
+        action = "build" if compiled.builds is not None else "run"
+        told |= {"action": action, "language": runtime.language, "code": given.code}
+        return told if given.program is None else {**told, "program": asdict(given.program)}
     assert spec.container is not None
     command, args = list(spec.container.command), list(spec.container.args)
     return {**told, "action": "container", "command": command, "args": args}

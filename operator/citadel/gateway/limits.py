@@ -13,6 +13,8 @@ CONNECTIONS = 8
 #: A chain of the shortest steps takes 150 a second.
 REQUESTS_PER_SECOND, REQUESTS_BURST = 200.0, 400.0
 BYTES_PER_SECOND = 16.0 * 2**20
+#: Bytes of blobs, which are no burden to the journal; who takes more is slowed down.
+BLOB_BYTES_PER_SECOND = 128.0 * 2**20
 #: Largest body of any request: an output of 1 MiB, or a batch of log chunks.
 BODY_LIMIT = 2 * 2**20
 
@@ -34,6 +36,10 @@ class Bucket:
         self._level -= amount
         return True
 
+    def debt(self) -> float:
+        """Seconds until there is something in the bucket again."""
+        return max(0.0, -self._level / self._rate - (self._clock() - self._at))
+
 
 class Allowance:
     """Requests, bytes and concurrency of one sandbox."""
@@ -41,11 +47,17 @@ class Allowance:
     def __init__(self) -> None:
         self.requests = Bucket(REQUESTS_PER_SECOND, REQUESTS_BURST)
         self.bytes = Bucket(BYTES_PER_SECOND, 2 * BYTES_PER_SECOND)
+        self.blobs = Bucket(BLOB_BYTES_PER_SECOND, BLOB_BYTES_PER_SECOND)
         self.under_way = 0
 
     def admits(self, size: int) -> bool:
         """Whether a request with a body of `size` bytes may be served now."""
         return self.under_way < CONNECTIONS and self.requests.take(1) and self.bytes.take(size)
+
+    async def pace(self, size: int) -> None:
+        """Returns when `size` bytes of a blob may pass."""
+        await asyncio.sleep(self.blobs.debt())
+        self.blobs.take(size)
 
 
 class _Connection(RequestHandler):

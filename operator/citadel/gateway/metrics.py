@@ -24,7 +24,7 @@ class GatewayMetrics:
         )
 
     def answered(self, request: str, status: int, seconds: float) -> None:
-        """A request was answered; `request` is register, poll, heartbeat, result, logs or other."""
+        """A request was answered; `request` is register, poll, heartbeat, result, logs, blob or other."""
         self._requests.labels(request, str(status)).observe(seconds)
 
     def ended(self, outcome: str) -> None:

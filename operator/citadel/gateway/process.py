@@ -20,11 +20,15 @@ from citadel.serving import (
     take_due,
 )
 from citadel.settings import Settings
+from citadel.store.blobs import BlobLimits, Blobs
+from citadel.store.objects import open_objects
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
 
 HANDSHAKE_SECONDS = 5.0
 DUE_BATCH = 32
+#: Seconds between two looks for blobs that nothing names any more.
+PRUNE_SECONDS = 600.0
 
 
 def run() -> None:
@@ -40,7 +44,11 @@ async def main(stop: asyncio.Event) -> None:
         waker = Waker()
         registry = CollectorRegistry()
         metrics = GatewayMetrics(registry)
-        gateway = Gateway(database.journal, database.sandboxes, database.policies, waker, metrics.ended)
+        objects = await open_objects(settings.s3, stack) if settings.s3 is not None else None
+        blobs = database.blobs(BlobLimits(settings.artifact_bytes), objects)
+        gateway = Gateway(
+            database.journal, database.sandboxes, database.policies, blobs, waker, metrics.ended
+        )
         health = health_app(registry, answering(database.ping))
         await serve(stack, health, settings.health_port)
         server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)
@@ -60,8 +68,16 @@ async def main(stop: asyncio.Event) -> None:
         work = {
             "following notices": lambda: waker.follow(database.journal.listen),
             "taking what is due": lambda: take_due(database.journal, DUE_BATCH),
+            "pruning blobs": lambda: prune(blobs),
             "renewing the certificate": lambda: keep_certificate(tls, str(settings.tls_dir)),
         }
         async with background(work):
             await stop.wait()
         await server.shutdown(3.0)
+
+
+async def prune(blobs: Blobs) -> None:
+    """One round of deleting blobs that nothing names any more."""
+    while await blobs.prune():
+        pass
+    await asyncio.sleep(PRUNE_SECONDS)

@@ -5,15 +5,18 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 
 from citadel.gateway.limits import BODY_LIMIT, Bucket
 from citadel.gateway.metrics import GatewayMetrics
-from citadel.gateway.service import Gateway, Refused
+from citadel.gateway.refusals import Refused
+from citadel.gateway.service import Gateway
 from citadel.gateway.sessions import Session
+from citadel.store.blobs import BlobLost
 from citadel.store.journal import JournalUnavailable
 
 log = logging.getLogger(__name__)
@@ -24,9 +27,12 @@ BODY_SECONDS = 30.0
 _STRANGERS_PER_SECOND, _STRANGERS_BURST = 25.0, 50.0
 _KNOWN_ADDRESSES = 10_000
 _REQUESTS = frozenset(("register", "poll", "heartbeat", "result", "logs"))
-_ATTEMPT = re.compile(
-    r"/v1/attempts/(?P<step>[A-Za-z][A-Za-z0-9_]{0,62})/(?P<attempt>[0-9]{1,6})/(?P<what>result|logs)"
+_STEP = r"[A-Za-z][A-Za-z0-9_]{0,62}(?:\.build)?"
+_ATTEMPT = re.compile(rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/(?P<what>result|logs)")
+_ARTIFACT = re.compile(
+    rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/artifacts/(?P<name>[A-Za-z_][A-Za-z0-9_]{{0,62}})"
 )
+_BLOB = re.compile(r"/v1/blobs/(?P<digest>sha256:[0-9a-f]{64})")
 
 Answer = Callable[[web.BaseRequest, Session, bytes], Awaitable[dict[str, Any]]]
 
@@ -50,11 +56,15 @@ class Routes:
         response = await self._respond(request)
         name = request.path.rpartition("/")[2]
         known = name if name in _REQUESTS else "other"
+        if _BLOB.fullmatch(request.path) or _ARTIFACT.fullmatch(request.path):
+            known = "blob"
         self._metrics.answered(known, response.status, time.monotonic() - began)
         return response
 
-    async def _respond(self, request: web.BaseRequest) -> web.Response:
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
+            if match := _BLOB.fullmatch(request.path):
+                return await self._get_blob(request, match["digest"])
             return web.json_response(await self._answer(request))
         except Refused as error:
             return _error(error.status, error.reason, error.message)
@@ -63,27 +73,65 @@ class Routes:
             return _error(503, "JournalUnavailable", "the journal is away; try again")
 
     async def _answer(self, request: web.BaseRequest) -> dict[str, Any]:
-        if request.method != "POST":
-            raise Refused(405, "Method", f"found {request.method}, expected POST")
+        artifact = _ARTIFACT.fullmatch(request.path)
+        expected = "PUT" if artifact else "POST"
+        if request.method != expected:
+            raise Refused(405, "Method", f"found {request.method}, expected {expected}")
         if request.path == "/v1/register":
             return await self._register(request)
+        if artifact:
+            return await self._put_artifact(request, artifact)
         match = _ATTEMPT.fullmatch(request.path)
         path = match["what"] if match else request.path
         answer = self._paths.get(path)
         if answer is None:
             raise Refused(404, "Path", "this path is not part of the protocol")
+        async with self._admitted(request, request.content_length or BODY_LIMIT // 8) as session:
+            return await answer(request, session, await _body(request))
+
+    @asynccontextmanager
+    async def _admitted(self, request: web.BaseRequest, size: int) -> AsyncIterator[Session]:
+        """The session that asks, within its allowance; raises Refused."""
         authorization = request.headers.get("Authorization", "")
         if not self._gateway.remembers(authorization):
             self._admit_stranger(request.remote or "")
         session = await self._gateway.session(authorization)
         allowance = session.allowance
-        if not allowance.admits(request.content_length or BODY_LIMIT // 8):
+        if not allowance.admits(size):
             raise Refused(429, "TooManyRequests", "this sandbox asks too much at once")
         allowance.under_way += 1
         try:
-            return await answer(request, session, await _body(request))
+            yield session
         finally:
             allowance.under_way -= 1
+
+    async def _put_artifact(self, request: web.BaseRequest, match: re.Match[str]) -> dict[str, Any]:
+        step, attempt, name = match["step"], int(match["attempt"]), match["name"]
+        async with self._admitted(request, 0) as session:
+            pieces = _pieces(request, session)
+            return await self._gateway.keep(session, step, attempt, name, pieces)
+
+    async def _get_blob(self, request: web.BaseRequest, digest: str) -> web.StreamResponse:
+        if request.method != "GET":
+            raise Refused(405, "Method", f"found {request.method}, expected GET")
+        offset = request.query.get("offset", "0")
+        if not (offset.isascii() and offset.isdigit() and len(offset) < 16):
+            raise Refused(400, "BadRequest", f"offset: found {offset!r:.20}, expected a number")
+        async with self._admitted(request, 0) as session:
+            content, pieces = await self._gateway.blob(session, digest, int(offset))
+            response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+            response.content_length = max(0, content.size - int(offset))
+            await response.prepare(request)
+            try:
+                async for piece in pieces:
+                    await session.allowance.pace(len(piece))
+                    await response.write(piece)
+            except (JournalUnavailable, BlobLost, ConnectionError) as error:
+                # Too late for another status: a body that is cut short says it, and the runner asks again.
+                log.warning("blob %s breaks off: %s", digest, error)
+                if request.transport is not None:
+                    request.transport.abort()
+            return response
 
     async def _register(self, request: web.BaseRequest) -> dict[str, Any]:
         self._admit_stranger(request.remote or "")
@@ -107,7 +155,10 @@ class Routes:
         step, attempt = _attempt(request)
         outcome = request.query.get("outcome", "")
         claim = request.query.get("next") != "false"
-        return await self._gateway.result(session, step, attempt, outcome, body, claim)
+        artifacts = request.query.get("artifacts") == "true"
+        return await self._gateway.result(
+            session, step, attempt, outcome, body, claim=claim, artifacts=artifacts
+        )
 
     async def _logs(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         return await self._gateway.logs(session, *_attempt(request), body)
@@ -145,6 +196,23 @@ async def _body(request: web.BaseRequest) -> bytes:
         # Nobody hears this answer; but it is no fault of ours that would have to be logged.
         raise Refused(400, "BadRequest", "the body ended too early") from None
     return bytes(body)
+
+
+async def _pieces(request: web.BaseRequest, session: Session) -> AsyncIterator[bytes]:
+    """The bytes of a blob as they come, at the pace of this sandbox; raises Refused when none come."""
+    stream = request.content.iter_any().__aiter__()
+    try:
+        while True:
+            async with asyncio.timeout(BODY_SECONDS):
+                piece = await anext(stream, None)
+            if piece is None:
+                return
+            await session.allowance.pace(len(piece))
+            yield piece
+    except TimeoutError:
+        raise Refused(408, "TooSlow", f"no byte came for {BODY_SECONDS:.0f} s") from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise Refused(400, "BadRequest", "the body ended too early") from None
 
 
 def _error(status: int, reason: str, message: str) -> web.Response:

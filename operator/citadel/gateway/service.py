@@ -2,17 +2,22 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import asdict
 from secrets import compare_digest
 from typing import Any
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
+from citadel.core.builds import SUFFIX
 from citadel.core.decide import wake_at
 from citadel.core.state import State
+from citadel.core.values import Content
 from citadel.gateway import reports
 from citadel.gateway.assignments import assignment
+from citadel.gateway.parcels import Parcels
 from citadel.gateway.policies import LivePolicies
+from citadel.gateway.refusals import Refused
 from citadel.gateway.sessions import (
     Session,
     Sessions,
@@ -20,6 +25,7 @@ from citadel.gateway.sessions import (
     sandbox_of,
     session_secret,
 )
+from citadel.store.blobs import Blobs
 from citadel.store.journal import Advance, ExecutionUnknown, Journal, PolicyTable, Sandboxes, hashed
 from citadel.store.waking import Waker
 
@@ -38,14 +44,6 @@ LIMITS = {
 }
 
 
-class Refused(Exception):
-    """A request that is not served; `status` and `reason` as on the protocol page."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.reason, self.message = status, reason, message
-
-
 class Gateway:
     """Serves sandboxes from the journal. Keeps nothing that may not be lost."""
 
@@ -54,10 +52,11 @@ class Gateway:
         journal: Journal,
         sandboxes: Sandboxes,
         policies: PolicyTable,
+        blobs: Blobs,
         waker: Waker,
         ended: Callable[[str], None],
     ) -> None:
-        self._journal, self._sandboxes = journal, sandboxes
+        self._journal, self._sandboxes, self._parcels = journal, sandboxes, Parcels(blobs)
         self._policies = LivePolicies(policies)
         self._waker, self._ended = waker, ended
         self._sessions = Sessions()
@@ -122,13 +121,24 @@ class Gateway:
                 expected.close()
 
     async def result(
-        self, session: Session, step: str, attempt: int, outcome: str, body: bytes, claim: bool
+        self,
+        session: Session,
+        step: str,
+        attempt: int,
+        outcome: str,
+        body: bytes,
+        *,
+        claim: bool,
+        artifacts: bool = False,
     ) -> dict[str, Any]:
-        """Records the result of an attempt, and gives the next one."""
+        """Records the result of an attempt, which may have left `artifacts`, and gives the next one."""
         try:
             fact, values = reports.result(step, attempt, session.sandbox, outcome, body)
         except reports.BadReport as error:
             raise Refused(400, "BadRequest", str(error)) from None
+        # Only then it costs another look: a warm step is one commit.
+        if isinstance(fact, ev.AttemptSucceeded) and (artifacts or step.endswith(SUFFIX)):
+            fact = await self._parcels.complete(await self._read(session), fact)
         advance = await self._advance(session, [fact], claim=claim, outputs=values)
         recorded = advance.accepted[0]
         if recorded:
@@ -136,6 +146,18 @@ class Gateway:
         else:
             _refuse_outdated(advance.state, session.sandbox, step, attempt)
         return {"recorded": recorded, "assignment": await self._assignment(session, advance)}
+
+    async def keep(
+        self, session: Session, step: str, attempt: int, name: str, pieces: AsyncIterator[bytes]
+    ) -> dict[str, Any]:
+        """Stores an artifact of an attempt under way."""
+        return asdict(
+            await self._parcels.keep(session, await self._read(session), step, attempt, name, pieces)
+        )
+
+    async def blob(self, session: Session, digest: str, offset: int) -> tuple[Content, AsyncIterator[bytes]]:
+        """What a digest of the session's assignment names, from `offset` on."""
+        return await self._parcels.open(session, await self._read(session), digest, offset)
 
     async def logs(self, session: Session, step: str, attempt: int, body: bytes) -> dict[str, Any]:
         """Stores chunks of an attempt that this sandbox was given."""

@@ -23,6 +23,8 @@ class Session:
     allowance: Allowance = field(default_factory=Allowance)
     logged: dict[tuple[str, int], int] = field(default_factory=dict)
     """Bytes of log that came for each attempt."""
+    stored: int = 0
+    """Bytes of artifacts that came."""
 
     def holds(self, secret: str) -> bool:
         """Whether this is the secret of the session."""

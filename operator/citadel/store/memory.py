@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -18,6 +18,7 @@ from citadel.core.decide import wake_at
 from citadel.core.jsonvalues import Json
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State
+from citadel.core.values import BuildKey, Content
 from citadel.store.journal import (
     Advance,
     ExecutionRef,
@@ -55,6 +56,7 @@ class MemoryJournal:
         self._clock = clock
         self._hub = Hub()
         self._executions: dict[str, _Execution] = {}
+        self._builds: dict[BuildKey, Content] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.sandboxes = MemorySandboxes(self._hub, clock)
 
@@ -106,7 +108,10 @@ class MemoryJournal:
             known = found.values | bodies
             return {digest: json.loads(known[digest]) for digest in digests if digest in known}
 
-        outcome, made = await step_forward(uid, found.state, facts, at, load, plan=plan, claim=claim)
+        async def recall(keys: Collection[BuildKey]) -> Mapping[BuildKey, Content]:
+            return {key: self._builds[key] for key in keys if key in self._builds}
+
+        outcome, made = await step_forward(uid, found.state, facts, at, load, recall, plan=plan, claim=claim)
         bodies |= made
         values = await assignment_values(uid, outcome.state, outcome.step, load)
         if outcome.events:
@@ -121,6 +126,8 @@ class MemoryJournal:
         found.values |= bodies
         found.changed_at = at
         self.sandboxes.follow(follows)
+        for build in follows.builds:
+            self._builds.setdefault(build.key, build.program)
         self._hub.publish(follows.notices)
 
     def _get(self, uid: str) -> _Execution:

@@ -12,8 +12,11 @@ from citadel.api.reasons import Phase, Reason
 from citadel.core import events as ev
 from citadel.core.advance import Outcome
 from citadel.core.decide import wake_at
+from citadel.core.recalling import key_of
 from citadel.core.state import State, StepState
+from citadel.core.steps import PROGRAM
 from citadel.core.summary import summarise
+from citadel.core.values import BuildKey, Content
 from citadel.store.journal import Delivery, Notice, SandboxRow
 from citadel.store.texts import mend
 
@@ -63,6 +66,14 @@ class StepRow:
 
 
 @dataclass(frozen=True)
+class Build:
+    """A program, and what it was made of. The first of a namespace stays."""
+
+    key: BuildKey
+    program: Content
+
+
+@dataclass(frozen=True)
 class Changes:
     """Everything that one advance changes, besides the log and its values."""
 
@@ -76,6 +87,8 @@ class Changes:
     delivered: tuple[str, ...]
     """Sandboxes whose delivery is of no use any more."""
     notices: tuple[Notice, ...]
+    builds: tuple[Build, ...] = ()
+    """Programs that were built or used."""
 
 
 _OBSERVED = frozenset(("status", "pod_uid", "key_hash", "waiting"))
@@ -112,6 +125,7 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
         deliveries=deliveries,
         delivered=tuple(_delivered(state, outcome.events)),
         notices=tuple(notices),
+        builds=tuple(_builds(state, outcome.events)),
     )
 
 
@@ -214,3 +228,14 @@ def _delivered(state: State, events: tuple[ev.Event, ...]) -> Iterator[str]:
                 yield event.sandbox
             case ev.Finished():
                 yield from state.sandboxes
+
+
+def _builds(state: State, events: tuple[ev.Event, ...]) -> Iterator[Build]:
+    for event in events:
+        if isinstance(event, ev.AttemptSucceeded | ev.StepRecalled):
+            assert state.plan is not None
+            assert state.created is not None
+            compiled = state.plan.steps[event.step]
+            if compiled.builds is not None and PROGRAM in event.artifacts:
+                key = key_of(state.plan, state.created.namespace, compiled)
+                yield Build(key, event.artifacts[PROGRAM])

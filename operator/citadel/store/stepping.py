@@ -1,6 +1,6 @@
 """One advance around the pure engine, which gets values as it asks for them; the same for any database."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from citadel.core import events as ev
@@ -8,11 +8,13 @@ from citadel.core.advance import Outcome, advance
 from citadel.core.jsonvalues import Json
 from citadel.core.plan import Plan
 from citadel.core.state import State
-from citadel.core.values import MissingValues, Stored, Values, decode
+from citadel.core.values import BuildKey, Content, MissingValues, Stored, Values, decode
 from citadel.store.journal import CorruptJournal
 
 #: Loads the JSON of digests; leaves out what there is not.
 Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Json]]]
+#: Looks up programs that were built before; leaves out what was not.
+Recall = Callable[[Collection[BuildKey]], Awaitable[Mapping[BuildKey, Content]]]
 
 
 def values_of(facts: Iterable[ev.Event]) -> list[str]:
@@ -38,17 +40,22 @@ async def step_forward(
     facts: Sequence[ev.Event],
     now: float,
     load: Load,
+    recall: Recall,
     *,
     plan: Plan | None = None,
     claim: str | None = None,
 ) -> tuple[Outcome, dict[str, bytes]]:
     """What an advance does, and the values it makes (digest -> canonical JSON). Raises CorruptJournal."""
     loaded: dict[str, Json] = {}
+    builds: dict[BuildKey, Content | None] = {}
     while True:
-        values = Values(loaded=loaded)
+        values = Values(loaded=loaded, builds=builds)
         try:
             return advance(state, facts, now, values, plan=plan, claim=claim), values.made
         except MissingValues as missing:
+            if missing.builds:
+                found = await recall(missing.builds)
+                builds.update({key: found.get(key) for key in missing.builds})
             loaded.update(await _load(uid, missing.digests, load))
 
 
@@ -73,7 +80,7 @@ async def assignment_values(uid: str, state: State, step: str | None, load: Load
 
 
 async def _load(uid: str, digests: frozenset[str], load: Load) -> Mapping[str, Json]:
-    found = await load(sorted(digests))
+    found = await load(sorted(digests)) if digests else {}
     lacking = digests - found.keys()
     if lacking:
         raise CorruptJournal(uid, f"value {min(lacking)} is not in the journal")

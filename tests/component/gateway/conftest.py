@@ -17,6 +17,7 @@ from citadel.gateway.limits import LimitedServer
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
+from citadel.store.blobs import BlobLimits
 from citadel.store.journal import hashed
 from citadel.store.sql.database import Database, open_database
 from citadel.store.waking import Waker
@@ -42,6 +43,7 @@ class Site:
     stack: AsyncExitStack
     database: Database
     gateways: list[Process] = field(default_factory=list)
+    blob_limits: BlobLimits = field(default_factory=BlobLimits)
 
     async def gateway(self) -> Process:
         """Starts a gateway; returns when it hears the database's notices."""
@@ -49,7 +51,10 @@ class Site:
         self.stack.push_async_callback(database.close)
         waker = Waker()
         metrics = GatewayMetrics(CollectorRegistry())
-        gateway = Gateway(database.journal, database.sandboxes, database.policies, waker, metrics.ended)
+        blobs = database.blobs(self.blob_limits)
+        gateway = Gateway(
+            database.journal, database.sandboxes, database.policies, blobs, waker, metrics.ended
+        )
         server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)
         listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         self.stack.push_async_callback(server.shutdown, 0.1)

@@ -75,6 +75,21 @@ class Runner:
             self.secret = answer.body["session"]
         return answer
 
+    async def put(self, step: str, name: str, data: Any, attempt: int = 1) -> Answer:
+        """Stores an artifact; `data` may be what brings its bytes."""
+        path = f"/v1/attempts/{step}/{attempt}/artifacts/{name}"
+        headers = {"Authorization": f"Bearer {self.secret}"}
+        data = io.BytesIO(data) if isinstance(data, bytes) else data
+        async with self._session.put(self.url + path, headers=headers, data=data) as answer:
+            return Answer(answer.status, await answer.json())
+
+    async def blob(self, digest: str, offset: int = 0) -> Answer:
+        """The bytes of a blob, or why there are none."""
+        headers = {"Authorization": f"Bearer {self.secret}"}
+        url = f"{self.url}/v1/blobs/{digest}?offset={offset}"
+        async with self._session.get(url, headers=headers) as answer:
+            return Answer(answer.status, await (answer.read() if answer.status == 200 else answer.json()))
+
     async def poll(self) -> Answer:
         return await self.post("/v1/poll")
 

@@ -25,6 +25,7 @@ async def test_a_recorded_pod_registers_and_gets_its_first_attempt(site: Site) -
         "code": "def main(**args): return args",
         "exclusive": False,
         "env": [],
+        "egress": [],
         "timeoutSeconds": None,
         "input": {},
         "sealed": {},

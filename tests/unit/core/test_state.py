@@ -9,7 +9,7 @@ from citadel.core import events as ev
 from citadel.core.jsonvalues import canonical
 from citadel.core.state import State, admissible, apply
 from citadel.core.summary import summarise
-from citadel.core.values import Inline, Stored
+from citadel.core.values import Content, Inline, Stored
 from engine import Run, failure, plan, step
 
 DIGEST = "sha256:" + "0" * 64
@@ -114,12 +114,14 @@ EVENTS = [
     ev.Assigned("a", 1, 1, "cx-1", True),
     ev.Delivered("a", 1, 1),
     ev.AttemptSucceeded("a", 1, "cx-1", Inline({"a": [1, 2.5, None, "ü"]})),
+    ev.AttemptSucceeded("a", 1, "cx-1", Inline(None), {"src": Content(DIGEST, 2**40)}),
     ev.AttemptFailed("a", 1, "cx-1", ev.Failure("Error", "m", "t", 3, "l")),
     ev.SandboxRegistered("cx-1"),
     ev.SandboxEnded("cx-1", failure()),
     ev.StopRequested("Cancel", "CancelRequested", "m"),
     ev.SuspendChanged(True, 3),
     ev.StepReady("a", Inline({"arguments": {}, "env": []}), True),
+    ev.StepRecalled("a", Inline({"a": 1}), {"program": Content(DIGEST, 1)}),
     ev.StepSkipped("a", "ConditionFalse", "m"),
     ev.StepFailed("a", failure()),
     ev.RetryScheduled("a", 2, 1.5),

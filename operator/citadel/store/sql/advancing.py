@@ -1,7 +1,7 @@
 """The transaction of one advance. It may run again after a rollback, and keeps nothing of the try before."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -13,6 +13,7 @@ from citadel.core.decide import wake_at
 from citadel.core.jsonvalues import Json
 from citadel.core.plan import Plan
 from citadel.core.state import State
+from citadel.core.values import BuildKey, Content
 from citadel.store.journal import Advance, ExecutionUnknown, Notice
 from citadel.store.rows import changes
 from citadel.store.sql.reading import Reader
@@ -69,8 +70,11 @@ class Advancing:
             rest = [digest for digest in digests if digest not in made]
             return here | (await self._reader.values(connection, self._uid, rest) if rest else {})
 
+        async def recall(keys: Collection[BuildKey]) -> Mapping[BuildKey, Content]:
+            return await self._reader.builds(connection, keys)
+
         outcome, new = await step_forward(
-            self._uid, state, self._facts, at, load, plan=self._plan, claim=self._claim
+            self._uid, state, self._facts, at, load, recall, plan=self._plan, claim=self._claim
         )
         made |= new
         values = await assignment_values(self._uid, outcome.state, outcome.step, load)

@@ -3,8 +3,10 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from citadel.store.blobs import BlobLimits, Objects
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import LocalNotices, Notices
+from citadel.store.sql.blobs import SqlBlobs
 from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.policies import SqlPolicies
@@ -19,6 +21,10 @@ class Database:
         self.journal = SqlJournal(connections, notices)
         self.sandboxes = SqlSandboxes(connections, notices)
         self.policies = SqlPolicies(connections)
+
+    def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
+        """What is kept by digest."""
+        return SqlBlobs(self._connections, limits, objects)
 
     async def ping(self) -> None:
         """Returns when the database answers and has a schema; raises JournalUnavailable."""

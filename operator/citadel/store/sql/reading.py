@@ -1,7 +1,7 @@
 """States, plans and values from the database, with what this process remembers of them. Writes nothing."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from citadel.core import events as ev
 from citadel.core.jsonvalues import Json
 from citadel.core.plan import InvalidDefinition, Plan, compile_definition
 from citadel.core.state import State, fold
+from citadel.core.values import BuildKey, Content
 from citadel.store.caching import Lru
 from citadel.store.journal import CorruptJournal, ExecutionUnknown
 from citadel.store.sql.statements import Statements
@@ -131,6 +132,14 @@ class Reader:
                 found[digest] = json.loads(body)
                 self._values.put((uid, digest), (len(body), found[digest]))
         return found
+
+    async def builds(
+        self, connection: AsyncConnection, keys: Collection[BuildKey]
+    ) -> dict[BuildKey, Content]:
+        """The programs that were built of these; keys without one are left out."""
+        parameters = {"of_keys": [(key.namespace, key.digest) for key in keys]}
+        rows = (await connection.execute(self._statements.builds, parameters)).all()
+        return {BuildKey(row.namespace, row.key): Content(row.program, row.size) for row in rows}
 
 
 def _fold(uid: str, state: State, rows: Sequence[Any], plan: Plan | None) -> State:

@@ -22,6 +22,10 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "deliveries": "SELECT, INSERT, UPDATE, DELETE",
         "logs": "SELECT, INSERT",
         "policies": "SELECT",
+        "blobs": "SELECT, INSERT, UPDATE, DELETE",
+        "blob_pieces": "SELECT, INSERT, DELETE",
+        "artifacts": "SELECT, INSERT, UPDATE",
+        "builds": "SELECT, INSERT, UPDATE, DELETE",
     },
     "api": {
         "definitions": "SELECT",

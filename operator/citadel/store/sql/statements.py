@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
@@ -105,6 +105,14 @@ class Statements:
             update(t.sandboxes)
             .where(t.sandboxes.c.name == bindparam("of_name"), t.sandboxes.c.status != "gone")
             .values(status="draining", immediate=t.sandboxes.c.immediate | bindparam("new_immediate"))
+        )
+        self.builds = select(t.builds.c.namespace, t.builds.c.key, t.builds.c.program, t.builds.c.size).where(
+            tuple_(t.builds.c.namespace, t.builds.c.key).in_(bindparam("of_keys", expanding=True))
+        )
+        # The first stays; that it is of use still is noted.
+        self.new_build = self._insert(t.builds).values(used_at=now())
+        self.new_build = self.new_build.on_conflict_do_update(
+            index_elements=["namespace", "key"], set_={"used_at": now()}
         )
         self.new_delivery = self._insert(t.deliveries).on_conflict_do_update(
             index_elements=["sandbox"],

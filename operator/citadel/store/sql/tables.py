@@ -154,6 +154,52 @@ deliveries = Table(
     Column("sealed", JSON(none_as_null=True)),
 )
 
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    # Names its pieces below, or its object.
+    Column("body", Text, nullable=False),
+    Column("remote", Boolean, nullable=False),
+    # When it was stored last: what nothing names is kept for a while after that.
+    Column("stored_at", Double, nullable=False),
+)
+
+blob_pieces = Table(
+    "blob_pieces",
+    metadata,
+    Column("body", Text, primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("stored_at", Double, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _of_execution(),
+    Column("step", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+)
+Index("artifacts_namespace_digest_idx", artifacts.c.namespace, artifacts.c.digest)
+
+builds = Table(
+    "builds",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("program", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("used_at", Double, nullable=False),
+)
+Index("builds_namespace_program_idx", builds.c.namespace, builds.c.program)
+
 logs = Table(
     "logs",
     metadata,

@@ -40,6 +40,17 @@ async def write(
         row = asdict(delivery)
         news = {f"new_{name}": value for name, value in row.items() if name != "sandbox"}
         await connection.execute(statements.new_delivery, row | news)
+    if changes.builds:
+        built = [
+            {
+                "namespace": build.key.namespace,
+                "key": build.key.digest,
+                "program": build.program.digest,
+                "size": build.program.size,
+            }
+            for build in changes.builds
+        ]
+        await connection.execute(statements.new_build, built)
     parameters = _renamed(changes.execution, "uid")
     if statements.postgres:
         parameters["notices"] = payloads(changes.notices)

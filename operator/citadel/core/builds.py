@@ -1,0 +1,75 @@
+"""Hidden steps that compile: `load.build` stands before the step `load` when its language is a compiled one.
+
+A build runs in a fresh sandbox of the same image that takes nothing of the step but its source, so what it
+makes depends on nothing else, and is known again by a digest of just that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from citadel.api.runtime import RuntimeSpec
+from citadel.api.step import ResourceList, Resources, Retry, Step
+from citadel.core.jsonvalues import canonical, digest
+from citadel.core.steps import CompiledStep
+from citadel.core.values import BuildKey
+
+SUFFIX = ".build"
+#: How the sources of each compiled language are built; a change of it makes every program anew.
+FLAGS = MappingProxyType(
+    {"go": ("1", "CGO_ENABLED=0", "-trimpath", "-mod=vendor"), "java": ("1", "-proc:none")}
+)
+#: What a build may use: a compiler takes more than what it compiles.
+RESOURCES = Resources(
+    requests=ResourceList(cpu="250m", memory="256Mi"), limits=ResourceList(cpu="2", memory="1Gi")
+)
+#: Memory for the files of a build; the 64Mi of /dev/shm are too few for a linker.
+SCRATCH = "384Mi"
+TIMEOUT = "5m"
+_RETRY = Retry(attempts=3, reasons=("SandboxLost", "Evicted"))
+
+
+def build_of(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> CompiledStep | None:
+    """The hidden step that compiles the code of `step`; None where nothing is compiled."""
+    run = step.spec.run
+    if run is None or run.runtime not in runtimes or runtimes[run.runtime].language not in FLAGS:
+        return None
+    spec = Step.model_construct(
+        name=f"{step.name}{SUFFIX}",
+        # The same code, and nothing else of the step.
+        run=run.model_copy(update={"env": (), "resources": Resources()}),
+        needs=(),
+        # What comes after a failure as well is compiled then too.
+        join="finished" if step.spec.join == "finished" else "all",
+        retry=_RETRY,
+        timeout=TIMEOUT,
+        isolation="step",
+    )
+    return CompiledStep.plain(spec, step.index, builds=step.name)
+
+
+def with_builds(
+    steps: Mapping[str, CompiledStep], runtimes: Mapping[str, RuntimeSpec]
+) -> dict[str, CompiledStep]:
+    """The steps, each with its build before it."""
+    found: dict[str, CompiledStep] = {}
+    for name, step in steps.items():
+        build = build_of(step, runtimes)
+        if build is None:
+            found[name] = step
+            continue
+        found[build.name] = build
+        # As if it read the output of its build: it waits for that, and is skipped without it.
+        found[name] = replace(
+            step,
+            references=step.references | {build.name},
+            hard_reads=step.hard_reads | {build.name},
+            program=build.name,
+        )
+    return found
+
+
+def build_key(namespace: str, runtime: RuntimeSpec, code: str) -> BuildKey:
+    """What a program is known by: the language, the image and flags that make it, and its source."""
+    made_of = [runtime.language, runtime.image, *FLAGS[runtime.language], code]
+    return BuildKey(namespace, digest(canonical(list(made_of))))

@@ -1,0 +1,31 @@
+"""What need not run because it ran before: programs built of the same code, in the same namespace."""
+
+from citadel.core.builds import build_key
+from citadel.core.events import StepRecalled
+from citadel.core.plan import Plan
+from citadel.core.state import State
+from citadel.core.steps import PROGRAM, CompiledStep
+from citadel.core.values import BuildKey, Content, Inline, Values
+
+
+def recalled(state: State, compiled: CompiledStep, values: Values) -> StepRecalled | None:
+    """The end of a step whose result is known; None when it has to run. Raises MissingValues."""
+    if compiled.builds is None:
+        return None
+    assert state.plan is not None
+    assert state.created is not None
+    program = values.built(key_of(state.plan, state.created.namespace, compiled))
+    if program is None:
+        return None
+    return StepRecalled(compiled.name, built(program), {PROGRAM: program})
+
+
+def key_of(plan: Plan, namespace: str, compiled: CompiledStep) -> BuildKey:
+    """What the program of a build is known by."""
+    assert compiled.spec.run is not None
+    return build_key(namespace, plan.runtimes[compiled.spec.run.runtime], plan.code_of(compiled))
+
+
+def built(program: Content) -> Inline:
+    """The output of a build."""
+    return Inline({"program": program.digest, "size": program.size})

@@ -1,0 +1,273 @@
+"""Blobs in rows of the database, the large ones in object storage."""
+
+import hashlib
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy import CursorResult, delete, func, select
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from citadel.core.values import Content
+from citadel.store.blobs import (
+    CAP,
+    PIECE,
+    UNNAMED_SECONDS,
+    UNUSED_SECONDS,
+    BlobLimits,
+    BlobLost,
+    BlobTooLarge,
+    Objects,
+    Upload,
+)
+from citadel.store.journal import ExecutionUnknown, JournalUnavailable
+from citadel.store.sql import tables as t
+from citadel.store.sql.engine import Connections, now
+
+_PRUNED_AT_ONCE = 200
+
+
+class SqlBlobs:
+    """`Blobs` over Postgres or SQLite."""
+
+    def __init__(self, connections: Connections, limits: BlobLimits, objects: Objects | None = None) -> None:
+        self._connections, self._limits, self._objects = connections, limits, objects
+        self._insert: Any = insert_postgresql if connections.postgres else insert_sqlite
+
+    async def put(self, namespace: str, pieces: AsyncIterator[bytes]) -> Content:
+        """Stores what comes; see `Blobs.put`."""
+        left = await self._left(namespace)
+        body = _Body(self._connections, self._limits, self._objects, left)
+        try:
+            async for piece in pieces:
+                await body.write(piece)
+            content = await body.complete()
+        except BaseException:
+            await body.drop()
+            raise
+        known = await self._name(namespace, content, body)
+        if known != body.name:
+            # The same bytes are there already, and stay where they are.
+            await body.drop()
+        return content
+
+    async def _left(self, namespace: str) -> int:
+        """Bytes that the namespace may still store; raises BlobTooLarge."""
+        query = select(func.count(), func.coalesce(func.sum(t.blobs.c.size), 0))
+        query = query.where(t.blobs.c.namespace == namespace)
+
+        async def work(connection: AsyncConnection) -> Any:
+            return (await connection.execute(query)).one()
+
+        count, size = await self._connections.read(work)
+        if count >= self._limits.count or size >= self._limits.of_namespace:
+            raise BlobTooLarge(
+                f"namespace {namespace} keeps {count} artifacts of {size} bytes, at most {self._limits.count}"
+                f" of {self._limits.of_namespace} bytes are allowed; those of executions that are deleted go"
+                " after a day"
+            )
+        return int(self._limits.of_namespace - size)
+
+    async def _name(self, namespace: str, content: Content, body: "_Body") -> str:
+        """Makes the body that of its digest; returns the body that the digest has."""
+        row = {"namespace": namespace, "digest": content.digest, "size": content.size}
+        new = self._insert(t.blobs).values(**row, body=body.name, remote=body.remote, stored_at=now())
+        new = new.on_conflict_do_update(
+            index_elements=["namespace", "digest"], set_={"stored_at": now()}
+        ).returning(t.blobs.c.body)
+
+        async def work(connection: AsyncConnection) -> str:
+            return str((await connection.execute(new)).scalar_one())
+
+        return await self._connections.transact(work)
+
+    async def read(self, namespace: str, content: Content, offset: int = 0) -> AsyncIterator[bytes]:
+        """The bytes from `offset` on; see `Blobs.read`."""
+        where = (t.blobs.c.namespace == namespace) & (t.blobs.c.digest == content.digest)
+
+        async def find(connection: AsyncConnection) -> Any:
+            query = select(t.blobs.c.body, t.blobs.c.remote).where(where)
+            return (await connection.execute(query)).one_or_none()
+
+        found = await self._connections.read(find)
+        if found is None:
+            raise BlobLost(f"blob {content.digest} of namespace {namespace} is not kept any more")
+        if not found.remote:
+            return self._rows(found.body, content, offset)
+        if self._objects is None:
+            raise BlobLost(f"blob {content.digest} is in object storage, which is not configured any more")
+        return self._objects.read(found.body, offset)
+
+    async def _rows(self, body: str, content: Content, offset: int) -> AsyncIterator[bytes]:
+        for number in range(offset // PIECE, -(-content.size // PIECE)):
+            piece = await _piece(self._connections, body, number)
+            if piece is None:
+                raise BlobLost(f"piece {number} of blob {content.digest} is not there")
+            yield piece[max(0, offset - number * PIECE) :]
+
+    async def record(self, uid: str, step: str, attempt: int, name: str, namespace: str, it: Content) -> None:
+        """Notes what an attempt left; see `Blobs.record`."""
+        key = {"uid": uid, "step": step, "attempt": attempt, "name": name}
+        what = {"namespace": namespace, "digest": it.digest, "size": it.size}
+        new = self._insert(t.artifacts).values(**key, **what)
+        new = new.on_conflict_do_update(index_elements=list(key), set_=what)
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(new)
+
+        try:
+            await self._connections.transact(work)
+        except IntegrityError as error:
+            raise ExecutionUnknown(uid) from error
+
+    async def left(self, uid: str, step: str, attempt: int) -> dict[str, Content]:
+        """What an attempt left."""
+        a = t.artifacts.c
+        query = select(a.name, a.digest, a.size).where(a.uid == uid, a.step == step, a.attempt == attempt)
+
+        async def work(connection: AsyncConnection) -> dict[str, Content]:
+            rows = (await connection.execute(query)).all()
+            return {row.name: Content(row.digest, row.size) for row in rows}
+
+        return await self._connections.read(work)
+
+    async def prune(self) -> int:
+        """Deletes what nothing names any more; see `Blobs.prune`."""
+        b, a, u, p = t.blobs.c, t.artifacts.c, t.builds.c, t.blob_pieces.c
+        left = select(a.name).where(a.namespace == b.namespace, a.digest == b.digest).exists()
+        built = select(u.key).where(u.namespace == b.namespace, u.program == b.digest).exists()
+        unnamed = ~left & ~built & (b.stored_at < now() - UNNAMED_SECONDS)
+        some = select(b.namespace, b.digest).where(unnamed).limit(_PRUNED_AT_ONCE)
+        orphan = (p.stored_at < now() - UNNAMED_SECONDS) & ~select(b.body).where(b.body == p.body).exists()
+
+        async def work(connection: AsyncConnection) -> list[Any]:
+            await connection.execute(delete(t.builds).where(u.used_at < now() - UNUSED_SECONDS))
+            gone: list[Any] = []
+            for namespace, digest in (await connection.execute(some)).all():
+                # Looked at once more: somebody may have stored the same meanwhile.
+                one = delete(t.blobs).where(b.namespace == namespace, b.digest == digest, unnamed)
+                gone += (await connection.execute(one.returning(b.body, b.remote))).all()
+            bodies = [row.body for row in gone if not row.remote]
+            await connection.execute(delete(t.blob_pieces).where(p.body.in_(bodies)))
+            await connection.execute(delete(t.blob_pieces).where(orphan))
+            return gone
+
+        gone = await self._connections.transact(work)
+        for row in gone:
+            # After the commit: an object without a row is waste, a row without its object is a loss.
+            if row.remote and self._objects is not None:
+                await self._objects.delete(row.body)
+        return len(gone)
+
+
+class _Body:
+    """The bytes of one blob as they come: in rows, and from the limit on in an object."""
+
+    def __init__(
+        self, connections: Connections, limits: BlobLimits, objects: Objects | None, left: int
+    ) -> None:
+        self._connections, self._limits, self._objects, self._left = connections, limits, objects, left
+        self._sum = hashlib.sha256()
+        self._size = 0
+        self._buffer = bytearray()
+        self._rows = 0
+        self._upload: Upload | None = None
+        self.name = uuid.uuid4().hex
+        self.remote = False
+
+    async def write(self, data: bytes) -> None:
+        """The next bytes; raises BlobTooLarge."""
+        self._size += len(data)
+        self._check()
+        self._sum.update(data)
+        if self._size > self._limits.in_database and self._upload is None:
+            await self._move()
+        if self._upload is not None:
+            await self._upload.write(data)
+            return
+        self._buffer += data
+        while len(self._buffer) >= PIECE:
+            await self._store(bytes(self._buffer[:PIECE]))
+            del self._buffer[:PIECE]
+
+    def _check(self) -> None:
+        if self._size > CAP:
+            raise BlobTooLarge(f"found more than {CAP} bytes, which is the most that an artifact may have")
+        if self._size > self._left:
+            raise BlobTooLarge(
+                f"its namespace may keep {self._limits.of_namespace} bytes of artifacts,"
+                f" and {self._left} are left"
+            )
+        if self._size > self._limits.in_database and self._objects is None:
+            raise BlobTooLarge(
+                f"found more than {self._limits.in_database} bytes, which is the most that this installation"
+                " keeps in its database; for more, its admin sets artifacts.s3 of the chart"
+            )
+
+    async def _store(self, piece: bytes) -> None:
+        row = {"body": self.name, "n": self._rows, "bytes": piece}
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(t.blob_pieces.insert().values(**row, stored_at=now()))
+
+        try:
+            await self._connections.transact(work)
+        except IntegrityError as error:
+            # It was committed, and the answer lost: whoever sends this blob begins again.
+            raise JournalUnavailable("a piece of a blob was stored twice") from error
+        self._rows += 1
+
+    async def _move(self) -> None:
+        """From the database to object storage."""
+        assert self._objects is not None
+        self._upload = await self._objects.upload(self.name)
+        self.remote = True
+        for number in range(self._rows):
+            piece = await _piece(self._connections, self.name, number)
+            assert piece is not None
+            await self._upload.write(piece)
+        await self._upload.write(bytes(self._buffer))
+        self._buffer.clear()
+        await self._forget()
+
+    async def complete(self) -> Content:
+        """The end; from here on the body is whole."""
+        if self._upload is not None:
+            await self._upload.complete()
+            self._upload = None
+        elif self._buffer:
+            await self._store(bytes(self._buffer))
+        return Content(f"sha256:{self._sum.hexdigest()}", self._size)
+
+    async def drop(self) -> None:
+        """Removes what there is of it; what remains after a failure is pruned."""
+        try:
+            if self._upload is not None:
+                await self._upload.abort()
+            elif self.remote and self._objects is not None:
+                await self._objects.delete(self.name)
+            await self._forget()
+        except (JournalUnavailable, OSError):
+            return
+
+    async def _forget(self) -> None:
+        async def work(connection: AsyncConnection) -> CursorResult[Any]:
+            return await connection.execute(delete(t.blob_pieces).where(t.blob_pieces.c.body == self.name))
+
+        if self._rows:
+            await self._connections.transact(work)
+            self._rows = 0
+
+
+async def _piece(connections: Connections, body: str, number: int) -> bytes | None:
+    p = t.blob_pieces.c
+    query = select(p.bytes).where(p.body == body, p.n == number)
+
+    async def work(connection: AsyncConnection) -> bytes | None:
+        found = (await connection.execute(query)).scalar_one_or_none()
+        return None if found is None else bytes(found)
+
+    return await connections.read(work)
