@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from citadel.api.reasons import StepStatus
@@ -12,6 +12,7 @@ from citadel.core import events as ev
 from citadel.core.advance import Outcome, advance
 from citadel.core.decide import decide, wake_at
 from citadel.core.jsonvalues import canonical, digest
+from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State, fold
 from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values
@@ -54,8 +55,11 @@ class Run:
         inputs: Mapping[str, Any] | None = None,
         now: float = 1000.0,
         builds: Mapping[BuildKey, Content] | None = None,
+        pool: Iterable[str] = (),
     ) -> None:
         self.plan, self.now = plan, now
+        self.pool = list(pool)
+        """Warm sandboxes that any placement of a Runtime may claim."""
         self.state = State()
         self.log: list[tuple[ev.Event, float]] = []
         self.store: dict[str, Any] = {}
@@ -77,11 +81,24 @@ class Run:
     def post(self, *facts: ev.Event, claim: str | None = None) -> Outcome:
         """One advance, loading values as a journal does; checks every event it appends."""
 
+        claimed: dict[str, str | None] = {}
+
         def step_forward(values: Values) -> Outcome:
-            return advance(self.state, facts, self.now, values, plan=self.plan, claim=claim)
+            while True:
+                members = Members(dict(claimed))
+                try:
+                    return advance(
+                        self.state, facts, self.now, values, plan=self.plan, claim=claim, members=members
+                    )
+                except MemberWanted as asked:
+                    wish = asked.wish.sandbox
+                    assert wish not in claimed, "asked again for a member"
+                    claimed[wish] = self.pool.pop(0) if self.pool else None
 
         outcome, values = self.loading(step_forward)
         self.keep(values)
+        taken = {name for name in claimed.values() if name is not None}
+        assert taken <= outcome.state.sandboxes.keys(), "claimed a member in vain"
         for event in outcome.events:
             self.check(event)
             self.log.append((event, self.now))

@@ -91,6 +91,8 @@ class Settings:
     runner_image: str
     max_sandboxes: int
     """Live sandbox pods in the whole cluster at most."""
+    max_sandboxes_per_namespace: int
+    """Of those, for the executions of one namespace at most."""
     unschedulable_seconds: int
     """Seconds after which an attempt fails whose sandbox no node takes."""
     retention_days: int
@@ -122,6 +124,7 @@ class Settings:
             gateway_service=_get(env, "CITADEL_GATEWAY_SERVICE", "citadel-gateway"),
             runner_image=_get(env, "CITADEL_RUNNER_IMAGE", ""),
             max_sandboxes=_integer(env, "CITADEL_MAX_SANDBOXES", 40),
+            max_sandboxes_per_namespace=_integer(env, "CITADEL_MAX_SANDBOXES_PER_NAMESPACE", 30),
             unschedulable_seconds=_integer(env, "CITADEL_UNSCHEDULABLE_SECONDS", 600),
             retention_days=_integer(env, "CITADEL_RETENTION_DAYS", 30),
             service_account=_get(env, "CITADEL_SERVICE_ACCOUNT", "citadel-controller"),

@@ -92,7 +92,7 @@ def test_no_default_is_written_inside_a_list_or_a_status(kind: Kind) -> None:
     ("name", "short_name", "columns", "wide"),
     [
         ("Workflow", "ctwf", ["Ready", "Reason", "Age"], []),
-        ("Runtime", "ctrt", ["Language", "Image", "Ready", "Age"], []),
+        ("Runtime", "ctrt", ["Language", "Image", "Ready", "Age"], ["Pool"]),
         (
             "Execution",
             "ctex",

@@ -99,6 +99,7 @@ KINDS = (
             Column("Language", ".spec.language", "Language whose harness the image carries."),
             Column("Image", ".spec.image", "Image of the sandboxes."),
             _condition("Ready", "status", "Whether steps can use it."),
+            Column("Pool", ".status.pool.ready", "Warm sandboxes that wait.", "integer", wide=True),
             _AGE,
         ),
     ),

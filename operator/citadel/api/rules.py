@@ -12,7 +12,7 @@ from citadel.api.execution import ExecutionSpec
 from citadel.api.meta import STEP_NAME_PATTERN
 from citadel.api.packages import ECOSYSTEMS
 from citadel.api.policy import LabelRequirement, RuntimeClassRules
-from citadel.api.runtime import RuntimeSpec
+from citadel.api.runtime import Pool, RuntimeSpec
 from citadel.api.step import ACTIONS, EnvVar, Run, Step
 
 #: Fields of an Execution's spec that may change after it was created.
@@ -47,6 +47,8 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
         return (_VALUES_FIT,)
     if model is RuntimeClassRules:
         return (_ALLOWS_ITS_OWN,)
+    if model is Pool:
+        return (_POOL_ORDER,)
     if model is ExecutionSpec:
         return (*_immutable(model), _STOP_ESCALATES)
     return ()
@@ -82,6 +84,7 @@ _VALUES_FIT = Rule(
 _ALLOWS_ITS_OWN = Rule(
     "!has(self.name) || !has(self.allowed) || self.name in self.allowed", "expected name to be one of allowed"
 )
+_POOL_ORDER = Rule("self.min <= self.max", "expected a min of at most max", ".min")
 _STOP_ESCALATES = Rule(
     "!has(oldSelf.stop) || has(self.stop) && (self.stop == oldSelf.stop || oldSelf.stop == 'Cancel')",
     "stop may be set, and raised from Cancel to Terminate, but never taken back",

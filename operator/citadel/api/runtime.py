@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, StringConstraints, model_validator
 
 from citadel.api.egress import Network
-from citadel.api.meta import Model, NameRef, ObjectName, Quantity
+from citadel.api.meta import Duration, Model, NameRef, ObjectName, Quantity
 from citadel.api.packages import ECOSYSTEMS, Packages
 from citadel.api.step import EnvVar, ResourceList, Resources
 from citadel.api.workflow import DefinitionStatus
@@ -28,6 +28,23 @@ class Toleration(Model):
     """Taint value."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect to tolerate; empty means all."""
+
+
+class Pool(Model):
+    """Sandboxes that are started ahead and wait, so that a step begins within milliseconds."""
+
+    min: Annotated[int, Field(ge=0, le=100)] = 0
+    """How many wait at least."""
+    max: Annotated[int, Field(ge=1, le=100)]
+    """How many wait at most, after much was asked for."""
+    idle_ttl: Annotated[Duration, Field(alias="idleTTL")] = "5m"
+    """Time without demand after which those beyond min end."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"found min {self.min} and max {self.max}, expected a min of at most max")
+        return self
 
 
 class RuntimeSpec(Model):
@@ -65,6 +82,9 @@ class RuntimeSpec(Model):
     """PriorityClass of the sandboxes."""
     network: Network | None = None
     """What every step that uses this Runtime reaches beyond its sandbox."""
+    pool: Pool | None = None
+    """Warm sandboxes: a Runtime of the operator's namespace keeps them for all namespaces, any other for its
+    own. Without it every sandbox is started when it is wanted."""
 
     @model_validator(mode="after")
     def _own_packages(self) -> Self:
@@ -97,6 +117,15 @@ class InstalledPackages(Model):
     """Execution that installed them; its name says for which image and packages."""
 
 
+class PoolStatus(Model):
+    """The warm sandboxes of a Runtime, as they were a while ago."""
+
+    ready: Annotated[int, Field(ge=0)]
+    """How many wait to be claimed."""
+    wanted: Annotated[int, Field(ge=0)]
+    """How many shall wait."""
+
+
 class RuntimeStatus(DefinitionStatus):
     """Whether steps can use a Runtime, and what was made for it."""
 
@@ -104,3 +133,5 @@ class RuntimeStatus(DefinitionStatus):
     """Where its packages are."""
     image: SeenImage | None = None
     """Which image its reference stands for; Executions that start are given that one."""
+    pool: PoolStatus | None = None
+    """The warm pool, if there is one; written now and then."""

@@ -30,7 +30,7 @@ async def main(stop: asyncio.Event) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     async with AsyncExitStack() as stack:
-        database = open_database(settings.database_url)
+        database = open_database(settings.database_url, per_namespace=settings.max_sandboxes_per_namespace)
         stack.push_async_callback(database.close)
         kube = await stack.enter_async_context(KubeClient(load_config(), count=metrics.request))
         counted = ControllerMetrics(registry)

@@ -85,7 +85,8 @@ class Reconciler:
 
     def sandbox_changed(self, row: SandboxRow) -> None:
         """The reason for which an execution waits has changed."""
-        self._execution_changed(row.uid)
+        if row.uid is not None:
+            self._execution_changed(row.uid)
 
     def take(self, notice: Notice) -> None:
         """Something happened in the journal."""

@@ -214,6 +214,8 @@ class SandboxPods:
 
     async def _end(self, row: SandboxRow, diagnosis: Diagnosis) -> None:
         self._queued.pop(row.name, None)
+        if row.uid is None:
+            return
         self._waiting.reasons.pop(row.uid, None)
         try:
             await self._journal.advance(row.uid, [failure_of(row.name, diagnosis.ended, diagnosis.message)])
@@ -223,6 +225,8 @@ class SandboxPods:
     def _note(self, row: SandboxRow, diagnosis: Diagnosis) -> None:
         """Remembers why an execution waits, and says so to its status when that changed."""
         said = f"{diagnosis.waiting}: {diagnosis.message}" if diagnosis.waiting is not None else None
+        if row.uid is None:
+            return
         if self._waiting.reasons.get(row.uid) == said:
             return
         if said is None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from citadel.core import events as ev
 from citadel.core.decide import decide
+from citadel.core.members import Members
 from citadel.core.plan import Plan
-from citadel.core.sessions import assign, current
+from citadel.core.sessions import assign, current, hand_over
 from citadel.core.state import State, admissible, apply
 from citadel.core.values import Values
 
@@ -32,11 +33,12 @@ def advance(
     *,
     plan: Plan | None = None,
     claim: str | None = None,
+    members: Members | None = None,
 ) -> Outcome:
     """Appends the facts that still matter, everything that follows, and what the sandbox `claim` gets to do.
 
-    `plan` is needed when a fact is Created. Raises MissingValues when a value must be loaded first; nothing
-    is changed then, and the call can be repeated.
+    `plan` is needed when a fact is Created. Raises MissingValues when a value must be loaded first, and
+    MemberWanted when a pool must be asked; nothing is changed then, and the call can be repeated.
     """
     events: list[ev.Event] = []
     accepted: list[bool] = []
@@ -45,16 +47,16 @@ def advance(
         if accepted[-1]:
             state = apply(state, fact, now, plan)
             events.append(fact)
-    decision = decide(state, now, values)
+    decision = decide(state, now, values, members)
     state = decision.state
     events += decision.events
     step = None
     if claim is not None:
-        assigned = assign(state, claim, now)
-        if assigned is not None:
+        taken = assign(state, claim, now) or hand_over(state, claim)
+        if taken is not None:
             # What another sandbox was kept for may be taken now, so this is not the last word.
-            decision = decide(apply(state, assigned, now), now, values)
+            decision = decide(apply(state, taken, now), now, values, members)
             state = decision.state
-            events += [assigned, *decision.events]
+            events += [taken, *decision.events]
         step = current(state, claim)
     return Outcome(state, tuple(events), tuple(accepted), step)

@@ -12,6 +12,7 @@ from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.expressions import ExpressionError
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
+from citadel.core.members import Members
 from citadel.core.recalling import recalled
 from citadel.core.retry import next_delay
 from citadel.core.sessions import scale, wake_times
@@ -25,6 +26,8 @@ TIMEOUT_GRACE = 30.0
 #: Seconds that running steps get after `stop: Cancel`, and after which it ends without them.
 CANCEL_GRACE = 10.0
 CANCEL_LIMIT = 30.0
+#: Seconds within which a sandbox claimed from a pool takes what it was claimed for.
+TAKE_LIMIT = 15.0
 #: Bytes of JSON that one environment variable may take; Linux refuses 128 KiB.
 MAX_VARIABLE = 64 * 1024
 
@@ -37,11 +40,14 @@ class Decision:
     state: State
 
 
-def decide(state: State, now: float, values: Values) -> Decision:
-    """Everything that follows at `now`. Raises MissingValues when a value must be loaded first."""
+def decide(state: State, now: float, values: Values, members: Members | None = None) -> Decision:
+    """Everything that follows at `now`. Raises MissingValues when a value must be loaded first.
+
+    With `members` sandboxes are taken from pools where they can be; raises MemberWanted to ask one.
+    """
     events: list[ev.Event] = []
     while state.created is not None and state.finished is None:
-        found = list(_step(state, now, values))
+        found = list(_step(state, now, values, members))
         if not found:
             break
         for event in found:
@@ -66,12 +72,12 @@ def wake_at(state: State, now: float) -> float | None:
             step = state.steps[name]
             if step.status is StepStatus.BACKING_OFF:
                 times.append(step.ready_at)
-            elif (overdue := _overdue_at(step, plan.steps[name])) is not None:
+            elif (overdue := _overdue_at(state, step, plan.steps[name])) is not None:
                 times.append(overdue)
     return min((time for time in times if time > now), default=None)
 
 
-def _step(state: State, now: float, values: Values) -> Iterator[ev.Event]:
+def _step(state: State, now: float, values: Values, members: Members | None) -> Iterator[ev.Event]:
     """One round of decisions: each only from what the state says before the round."""
     assert state.plan is not None
     timeout = state.plan.workflow.timeout
@@ -94,7 +100,7 @@ def _step(state: State, now: float, values: Values) -> Iterator[ev.Event]:
         yield from started
         return
     finish = [] if state.active else list(_finish(state, values))
-    yield from finish or scale(state, now)
+    yield from finish or scale(state, now, members)
 
 
 def _attempt(state: State, name: str, now: float) -> ev.Event | None:
@@ -114,9 +120,12 @@ def _attempt(state: State, name: str, now: float) -> ev.Event | None:
             return ev.StepFailed(name, step.failure)
         message = f"not started, because step {state.failed_step} failed"
         return ev.StepSkipped(name, Reason.EXECUTION_FAILED, message)
-    overdue = _overdue_at(step, compiled)
+    overdue = _overdue_at(state, step, compiled)
     if overdue is not None and now >= overdue:
         assert step.sandbox is not None
+        if step.delivered_at is None:
+            message = f"claimed from its pool, it did not ask for its work within {TAKE_LIMIT:.0f}s"
+            return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.SANDBOX_LOST, message))
         # Its sandbox enforces the timeout; one that says nothing this long after it is of no use any more.
         message = (
             f"no result within the timeout of {compiled.spec.timeout}, nor {TIMEOUT_GRACE:.0f}s after it"
@@ -125,9 +134,16 @@ def _attempt(state: State, name: str, now: float) -> ev.Event | None:
     return None
 
 
-def _overdue_at(step: StepState, compiled: CompiledStep) -> float | None:
-    """When a running attempt counts as timed out although its sandbox says nothing."""
-    if not is_running(step) or step.delivered_at is None or compiled.timeout is None:
+def _overdue_at(state: State, step: StepState, compiled: CompiledStep) -> float | None:
+    """When a running attempt counts as timed out, or as never taken, although its sandbox says nothing."""
+    if not is_running(step):
+        return None
+    if step.delivered_at is None:
+        assert step.sandbox is not None
+        # What is sealed first may take its time; its sandbox has asked for it.
+        sealed = compiled.has_references
+        return None if sealed else state.sandboxes[step.sandbox].wanted_at + TAKE_LIMIT
+    if compiled.timeout is None:
         return None
     return step.delivered_at + compiled.timeout + TIMEOUT_GRACE
 

@@ -263,10 +263,11 @@ class RetryScheduled(Event):
 
 @dataclass(frozen=True)
 class SandboxWanted(Event):
-    """A sandbox for this placement shall exist."""
+    """A sandbox for this placement shall exist; one that is `claimed` from a pool has registered already."""
 
     sandbox: str
     placement: str
+    claimed: bool = False
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,8 @@ class Placement:
     egress: tuple[str, ...] = ()
     """What is reached from there, as `host:port`, sorted. No part of the template: the runner is told with
     each assignment."""
+    pool: str | None = None
+    """The warm pool that may have such a sandbox ready: only images of Runtimes have pools."""
 
 
 @dataclass(frozen=True)
@@ -164,31 +166,48 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
             raise InvalidDefinition([Problem(path, f"found {name!r}, expected the name of a Runtime")])
         runtime = runtimes[name]
         egress.update(runtime.network.egress if runtime.network else ())
-        template = runtime.model_dump(
-            by_alias=True, exclude_none=True, exclude={"env", "network", "packages"}, mode="json"
-        )
-        resources = merge_resources(
-            merge_resources(DEFAULT_RESOURCES, runtime.resources), step.spec.run.resources
-        )
+        template = runtime_template(runtime, step.spec.run.resources)
         if step.builds is not None:
-            resources, egress = builds.RESOURCES, set()
-            template["scratch"] = builds.SCRATCH
+            template |= {"resources": _dumped(builds.RESOURCES), "scratch": builds.SCRATCH}
+            egress = set()
     else:
         assert step.spec.container is not None
-        template = {"image": step.spec.container.image}
         resources = merge_resources(DEFAULT_RESOURCES, step.spec.container.resources)
-    template["resources"] = resources.model_dump(by_alias=True, exclude_none=True, mode="json")
+        template = {"image": step.spec.container.image, "resources": _dumped(resources)}
     if given.runtime_class is not None:
         template.setdefault("runtimeClassName", given.runtime_class)
     exclusive = step.spec.isolation == "step" or step.spec.container is not None
-    key = digest(canonical(template)).removeprefix("sha256:")[:16]
+    key = template_key(template)
+    # Any egress: a sandbox is told of it with its assignment.
+    pool = key if step.spec.run is not None else None
     reached = tuple(sorted(egress))
     if reached:
         # Steps of one session reach the same: nothing is left behind that a later one could not fetch itself.
         key += "+" + digest(canonical(list(reached))).removeprefix("sha256:")[:8]
     if step.spec.run is not None and step.spec.run.runtime in given.shared:
         template["shared"] = True  # whose it is makes no other sandbox of it
-    return Placement(f"{key}/{step.name}" if exclusive else key, template, exclusive, reached)
+    return Placement(f"{key}/{step.name}" if exclusive else key, template, exclusive, reached, pool)
+
+
+def runtime_template(runtime: RuntimeSpec, override: Resources | None = None) -> dict[str, Any]:
+    """What the pods of a Runtime are made of; its steps may `override` resources."""
+    template = runtime.model_dump(
+        by_alias=True, exclude_none=True, exclude={"env", "network", "packages", "pool"}, mode="json"
+    )
+    resources = merge_resources(DEFAULT_RESOURCES, runtime.resources)
+    if override is not None:
+        resources = merge_resources(resources, override)
+    template["resources"] = _dumped(resources)
+    return template
+
+
+def template_key(template: Mapping[str, Any]) -> str:
+    """Sandboxes of equal keys are alike: a change of a Runtime is another key."""
+    return digest(canonical(dict(template))).removeprefix("sha256:")[:16]
+
+
+def _dumped(resources: Resources) -> dict[str, Any]:
+    return resources.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
 def merge_resources(base: Resources, override: Resources) -> Resources:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.jsonvalues import digest
-from citadel.core.state import SandboxState, State, is_over, is_ready, ready_steps
+from citadel.core.members import Members, Wish
+from citadel.core.state import SandboxState, State, is_over, is_ready, is_running, ready_steps
 
 SPREAD_SECONDS = 0.3
 IDLE_SECONDS = 20.0
@@ -40,8 +41,22 @@ def current(state: State, sandbox: str) -> str | None:
     return found.step if found is not None and found.usable else None
 
 
-def scale(state: State, now: float) -> Iterator[ev.Event]:
-    """Sandboxes to want, and sandboxes to let go: one change at a time, since each changes what is next."""
+def hand_over(state: State, sandbox: str) -> ev.Delivered | None:
+    """The fact that a sandbox from a pool takes what it was claimed for: from here its code may run."""
+    name = current(state, sandbox)
+    if name is None or state.plan is None or state.plan.steps[name].has_references:
+        return None
+    step = state.steps[name]
+    if not is_running(step) or step.delivered_at is not None:
+        return None
+    return ev.Delivered(name, step.attempt, step.placing)
+
+
+def scale(state: State, now: float, members: Members | None = None) -> Iterator[ev.Event]:
+    """Sandboxes to want, and sandboxes to let go: one change at a time, since each changes what is next.
+
+    Without `members` no pool is asked.
+    """
     plan, created = state.plan, state.created
     assert plan is not None
     assert created is not None
@@ -60,7 +75,7 @@ def scale(state: State, now: float) -> Iterator[ev.Event]:
         if max(long, 0 if same else 1) <= free:
             continue
         if room > 0:
-            yield ev.SandboxWanted(sandbox_name(created.uid, len(state.sandboxes)), key)
+            yield from _want(state, key, now, members)
             return
         # Only one that has nothing to take: else two placements would push each other out for ever.
         idle = (
@@ -69,6 +84,27 @@ def scale(state: State, now: float) -> Iterator[ev.Event]:
         for name in idle:
             yield ev.SandboxReleased(name, "MadeRoom")
             return
+
+
+def _want(state: State, key: str, now: float, members: Members | None) -> Iterator[ev.Event]:
+    """A sandbox for a placement: a warm one, which gets its attempt at once, or one that is yet to start."""
+    plan, created = state.plan, state.created
+    assert plan is not None
+    assert created is not None
+    sandbox = sandbox_name(created.uid, len(state.sandboxes))
+    first = ready_steps(state, key, now)[0]
+    pool = plan.placements[first].pool
+    member = None
+    if members is not None and pool is not None:
+        identity = (created.uid, created.namespace, created.name)
+        member = members.take(Wish(sandbox, pool, key, *identity))
+    if member is None:
+        yield ev.SandboxWanted(sandbox, key)
+        return
+    yield ev.SandboxWanted(member, key, claimed=True)
+    # Not delivered: if the member is lost before it asks, nothing has run and the attempt is placed again.
+    step = state.steps[first]
+    yield ev.Assigned(first, step.attempt, step.placing, member, delivered=False)
 
 
 def wake_times(state: State, now: float) -> Iterator[float]:

@@ -53,6 +53,8 @@ class SandboxState:
 
     placement: str
     wanted_at: float
+    claimed: bool = False
+    """Whether it came from a pool."""
     registered: bool = False
     released: bool = False
     ended: bool = False
@@ -246,7 +248,9 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             ended = _end_step(state, event.step, changed, at)
             return replace(ended, failed_step=state.failed_step or event.step)
         case ev.SandboxWanted():
-            return _with_sandbox(state, event.sandbox, SandboxState(event.placement, at, idle_since=at))
+            claimed = event.claimed
+            sandbox = SandboxState(event.placement, at, claimed, registered=claimed, idle_since=at)
+            return _with_sandbox(state, event.sandbox, sandbox)
         case ev.SandboxRegistered():
             sandbox = replace(state.sandboxes[event.sandbox], registered=True, idle_since=at)
             return _with_sandbox(state, event.sandbox, sandbox)

@@ -23,6 +23,17 @@ class GatewayMetrics:
             registry=registry,
         )
 
+        self._claims = Histogram(
+            "citadel_claim_seconds",
+            "From the claim of a pool's member until it was told what to run",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+
+    def told(self, seconds: float) -> None:
+        """A member of a pool was told what it had been claimed for `seconds` before."""
+        self._claims.observe(seconds)
+
     def answered(self, request: str, status: int, seconds: float) -> None:
         """A request was answered; `request` is register, poll, heartbeat, result, logs, blob or other."""
         self._requests.labels(request, str(status)).observe(seconds)

@@ -49,7 +49,7 @@ class Parcels:
             content = await self._blobs.put(namespace, _counted(session, pieces))
         except BlobTooLarge as error:
             raise Refused(413, "ArtifactTooLarge", str(error)) from None
-        await self._blobs.record(session.uid, step, attempt, name, namespace, content)
+        await self._blobs.record(state.created.uid, step, attempt, name, namespace, content)
         return content
 
     async def open(

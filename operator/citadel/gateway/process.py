@@ -39,7 +39,7 @@ def run() -> None:
 async def main(stop: asyncio.Event) -> None:
     settings = Settings.from_env()
     async with AsyncExitStack() as stack:
-        database = open_database(settings.database_url)
+        database = open_database(settings.database_url, per_namespace=settings.max_sandboxes_per_namespace)
         stack.push_async_callback(database.close)
         waker = Waker()
         registry = CollectorRegistry()
@@ -47,7 +47,7 @@ async def main(stop: asyncio.Event) -> None:
         objects = await open_objects(settings.s3, stack) if settings.s3 is not None else None
         blobs = database.blobs(BlobLimits(settings.artifact_bytes), objects)
         gateway = Gateway(
-            database.journal, database.sandboxes, database.policies, blobs, waker, metrics.ended
+            database.journal, database.sandboxes, database.policies, blobs, waker, metrics.ended, metrics.told
         )
         health = health_app(registry, answering(database.ping))
         await serve(stack, health, settings.health_port)

@@ -55,10 +55,11 @@ class Gateway:
         blobs: Blobs,
         waker: Waker,
         ended: Callable[[str], None],
+        told: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._journal, self._sandboxes, self._parcels = journal, sandboxes, Parcels(blobs)
         self._policies = LivePolicies(policies)
-        self._waker, self._ended = waker, ended
+        self._waker, self._ended, self._told = waker, ended, told
         self._sessions = Sessions()
 
     async def register(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,8 +82,10 @@ class Gateway:
         if not await self._sandboxes.register(name, row.pod_uid, hashed(secret), str(public_key)):
             raise Refused(401, "Registered", f"sandbox {name} has registered before")
         session = self._sessions.keep(name, row.uid, hashed(secret))
-        advance = await self._advance(session, [ev.SandboxRegistered(name)], claim=True)
-        told = await self._assignment(session, advance)
+        told = None
+        if session.uid is not None:
+            advance = await self._advance(session, [ev.SandboxRegistered(name)], claim=True)
+            told = await self._assignment(session, advance)
         return {"session": secret, "sandbox": name, "limits": LIMITS, "assignment": told}
 
     def remembers(self, authorization: str) -> bool:
@@ -110,6 +113,13 @@ class Gateway:
             topics = (f"execution {session.uid}", f"sealed {session.sandbox}", f"sandbox {session.sandbox}")
             expected = self._waker.expect(*topics)
             try:
+                if session.uid is None:
+                    left = deadline - time.monotonic()
+                    if not await self._claimed(session):
+                        if left <= 0:
+                            return {"assignment": None}
+                        await expected.met(min(LOOK_SECONDS, left))
+                    continue
                 advance = await self._advance(session, (), claim=True)
                 _still_wanted(advance.state, session.sandbox)
                 told = await self._assignment(session, advance)
@@ -165,6 +175,7 @@ class Gateway:
             chunks = reports.log_chunks(step, attempt, body)
         except reports.BadReport as error:
             raise Refused(400, "BadRequest", str(error)) from None
+        uid = await self._require_claimed(session)
         if (step, attempt) not in session.logged:
             state = await self._read(session)
             if f"{step}/{attempt}" not in state.sandboxes[session.sandbox].given:
@@ -173,7 +184,7 @@ class Gateway:
         if size > 2 * reports.LOG_LIMIT:
             raise Refused(413, "LogTooLarge", f"found more than {reports.LOG_LIMIT} bytes of log")
         try:
-            await self._journal.append_logs(session.uid, chunks)
+            await self._journal.append_logs(uid, chunks)
         except ExecutionUnknown:
             raise _unknown() from None
         # What was not stored comes again, and does not count twice.
@@ -188,9 +199,11 @@ class Gateway:
         while True:
             expected = self._waker.expect(f"control {session.uid}", f"sandbox {session.sandbox}")
             try:
-                state = await self._read(session)
-                drain = not state.sandboxes[session.sandbox].usable
-                cancel = [item for item in _cancellations(state, session.sandbox) if item != known]
+                known_uid = session.uid
+                drain, cancel = await self._wishes(session)
+                if session.uid != known_uid:
+                    continue  # claimed just now: there is more to listen to
+                cancel = [item for item in cancel if item != known]
                 left = deadline - time.monotonic()
                 if cancel or drain or left <= 0:
                     names = ("step", "attempt", "graceSeconds")
@@ -201,6 +214,33 @@ class Gateway:
                 await expected.met(min(5 * LOOK_SECONDS, left))
             finally:
                 expected.close()
+
+    async def _wishes(self, session: Session) -> tuple[bool, list[tuple[str, int, int]]]:
+        """Whether the sandbox is to end, and what it is to cancel."""
+        try:
+            if not await self._claimed(session):
+                return False, []
+        except Refused:
+            return True, []
+        state = await self._read(session)
+        drain = not state.sandboxes[session.sandbox].usable
+        return drain, list(_cancellations(state, session.sandbox))
+
+    async def _claimed(self, session: Session) -> bool:
+        """Whether the sandbox serves an execution; a member of a pool that is not wanted is refused."""
+        if session.uid is None:
+            row = await self._sandboxes.get(session.sandbox)
+            if row is None or (row.uid is None and row.status in ("draining", "gone")):
+                raise Refused(410, "NotWanted", f"sandbox {session.sandbox} is not wanted any more")
+            session.uid = row.uid
+        return session.uid is not None
+
+    async def _require_claimed(self, session: Session) -> str:
+        """The execution that the sandbox serves; raises Refused when there is none."""
+        await self._claimed(session)
+        if session.uid is None:
+            raise Refused(409, "Superseded", f"sandbox {session.sandbox} serves no execution yet")
+        return session.uid
 
     async def _assignment(self, session: Session, advance: Advance) -> dict[str, Any] | None:
         """The JSON of what the sandbox has now; None while its sealed arguments are awaited."""
@@ -238,16 +278,29 @@ class Gateway:
         claim: bool,
         outputs: Mapping[str, bytes] | None = None,
     ) -> Advance:
+        uid = await self._require_claimed(session)
         try:
-            return await self._journal.advance(
-                session.uid, facts, claim=session.sandbox if claim else None, outputs=outputs
+            advance = await self._journal.advance(
+                uid, facts, claim=session.sandbox if claim else None, outputs=outputs
             )
         except ExecutionUnknown:
             raise _unknown() from None
+        self._count_claim(advance, session.sandbox)
+        return advance
+
+    def _count_claim(self, advance: Advance, sandbox: str) -> None:
+        """How long it took from a claim until its sandbox was told, on the database's clock."""
+        mine = advance.state.sandboxes.get(sandbox)
+        if mine is None or not mine.claimed or len(mine.given) > 1:
+            return
+        for event in advance.events:
+            if isinstance(event, ev.Delivered):
+                at = advance.state.steps[event.step].delivered_at
+                self._told((at or mine.wanted_at) - mine.wanted_at)
 
     async def _read(self, session: Session) -> State:
         try:
-            return await self._journal.read(session.uid)
+            return await self._journal.read(await self._require_claimed(session))
         except ExecutionUnknown:
             raise _unknown() from None
 

@@ -18,7 +18,8 @@ class Session:
     """A registered sandbox, as this gateway knows it."""
 
     sandbox: str
-    uid: str
+    uid: str | None
+    """The execution that it serves; None for a member of a pool until it is claimed."""
     secret_hash: str
     allowance: Allowance = field(default_factory=Allowance)
     logged: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -44,11 +45,13 @@ class Sessions:
             self._known.move_to_end(sandbox)
         return found
 
-    def keep(self, sandbox: str, uid: str, secret_hash: str) -> Session:
+    def keep(self, sandbox: str, uid: str | None, secret_hash: str) -> Session:
         """The session of this secret; what it has used of its allowance is not given back."""
         found = self._known.get(sandbox)
         if found is None or found.secret_hash != secret_hash:
             found = self._known[sandbox] = Session(sandbox, uid, secret_hash)
+        # A member of a pool is claimed once, and for good.
+        found.uid = found.uid or uid
         self._known.move_to_end(sandbox)
         while len(self._known) > KNOWN_SESSIONS:
             self._known.popitem(last=False)

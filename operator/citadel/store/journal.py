@@ -47,10 +47,14 @@ class Advance:
 
 @dataclass(frozen=True)
 class SandboxRow:
-    """A sandbox as the database knows it. `status` is wanted, live, draining or gone."""
+    """A sandbox as the database knows it. `status` is wanted, live, draining or gone.
+
+    Without `uid` it is a member of a pool that nobody has claimed: `execution` is the name of its Runtime
+    then, and `namespace` the only one that it may serve, or empty.
+    """
 
     name: str
-    uid: str
+    uid: str | None
     namespace: str
     execution: str
     placement: str
@@ -63,8 +67,6 @@ class SandboxRow:
     session_hash: str | None = None
     public_key: str | None = None
     heartbeat_at: float | None = None
-    waiting: str | None = None
-    """Why its pod does not run yet, as `Reason: message`."""
     immediate: bool = False
     """Whether its pod is to be deleted without a grace period."""
     isolated: bool | None = None
@@ -73,6 +75,10 @@ class SandboxRow:
     """What answered though it must not, by commas; None: there is no report yet."""
     pids: int | None = None
     """How many processes it may have; 0: any number."""
+    pool: str | None = None
+    """The pool that it comes from, or could have come from: the key of its template."""
+    claimed_at: float | None = None
+    """When an execution claimed it from its pool."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +238,7 @@ class Sandboxes(Protocol):
         ...
 
     async def observe(self, name: str, **changes: Any) -> None:
-        """Sets `status`, `pod_uid`, `key_hash`, `waiting` of a row; a row that is gone stays gone."""
+        """Sets `status`, `pod_uid`, `key_hash` of a row; a row that is gone stays gone."""
         ...
 
     async def register(self, name: str, pod_uid: str, session_hash: str, public_key: str) -> bool:
@@ -255,4 +261,37 @@ class Sandboxes(Protocol):
         self, sandbox: str, sealed: Mapping[str, Any] | None = None, of: Delivery | None = None
     ) -> Delivery | None:
         """The delivery of a sandbox; with `sealed`, sets it first, if it is still for the attempt of `of`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What was asked of a pool in one window of time, by executions of one namespace."""
+
+    pool: str
+    namespace: str
+    claimed: int
+    """Sandboxes that the pool had ready."""
+    missed: int
+    """Sandboxes that had to be started, though a pool of this key could have had them."""
+    window: int
+    """Number of the window, as time divided by its length."""
+
+
+class Pools(Protocol):
+    """Members of warm pools: rows of sandboxes that no execution has claimed yet.
+
+    They are claimed inside advances, never here.
+    """
+
+    async def add(self, member: SandboxRow) -> None:
+        """Wants a member; it is dated by the database."""
+        ...
+
+    async def retire(self, name: str) -> bool:
+        """Drains a member, unless it was claimed, or ends already: then False."""
+        ...
+
+    async def demand(self, since: float, window: float) -> list[Demand]:
+        """What was asked of pools in the last `since` seconds, by windows of `window` seconds."""
         ...

@@ -16,6 +16,7 @@ from citadel.core import events as ev
 from citadel.core.advance import Outcome
 from citadel.core.decide import wake_at
 from citadel.core.jsonvalues import Json
+from citadel.core.members import Wish
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State
 from citadel.core.values import BuildKey, Content
@@ -26,6 +27,7 @@ from citadel.store.journal import (
     LogChunk,
     Notice,
 )
+from citadel.store.memory_pools import MemoryPools
 from citadel.store.memory_sandboxes import MemorySandboxes
 from citadel.store.notices import Hub
 from citadel.store.rows import changes
@@ -50,7 +52,7 @@ class _Execution:
 
 
 class MemoryJournal:
-    """`Journal` over dictionaries; `sandboxes` are its rows."""
+    """`Journal` over dictionaries; `sandboxes` are its rows, `pools` those that nobody has claimed."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -59,6 +61,7 @@ class MemoryJournal:
         self._builds: dict[BuildKey, Content] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.sandboxes = MemorySandboxes(self._hub, clock)
+        self.pools = MemoryPools(self.sandboxes, clock)
 
     async def advance(
         self,
@@ -111,7 +114,13 @@ class MemoryJournal:
         async def recall(keys: Collection[BuildKey]) -> Mapping[BuildKey, Content]:
             return {key: self._builds[key] for key in keys if key in self._builds}
 
-        outcome, made = await step_forward(uid, found.state, facts, at, load, recall, plan=plan, claim=claim)
+        async def claim_member(wish: Wish) -> str | None:
+            # Nothing here waits, so nobody takes it before it is committed.
+            return self.sandboxes.member(wish)
+
+        outcome, made = await step_forward(
+            uid, found.state, facts, at, load, recall, plan=plan, claim=claim, claim_member=claim_member
+        )
         bodies |= made
         values = await assignment_values(uid, outcome.state, outcome.step, load)
         if outcome.events:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from citadel.core.members import Wish
 from citadel.store.journal import Delivery, Notice, SandboxRow
 from citadel.store.notices import Hub
 from citadel.store.rows import Changes, check_observation
+from citadel.store.stepping import FRESH_SECONDS
 
 
 class MemorySandboxes:
@@ -22,6 +24,16 @@ class MemorySandboxes:
         """Takes over what an advance came to."""
         for row in follows.wanted:
             self._rows.setdefault(row.name, row)
+        for name, placement in follows.claimed.items():
+            self._rows[name] = replace(
+                self._rows[name],
+                uid=follows.execution.uid,
+                namespace=follows.execution.namespace,
+                execution=follows.execution.name,
+                placement=placement,
+                wanted_at=self._clock(),
+                claimed_at=self._clock(),
+            )
         for name, at_once in follows.draining.items():
             row = self._rows[name]
             if row.status != "gone":
@@ -31,6 +43,19 @@ class MemorySandboxes:
         for delivery in follows.deliveries:
             self._deliveries[delivery.sandbox] = delivery
 
+    def member(self, wish: Wish) -> str | None:
+        """The member of a pool that has waited longest; it is claimed by what follows from that."""
+        found = [
+            row
+            for row in self._rows.values()
+            if row.uid is None
+            and row.pool == wish.pool
+            and row.namespace in ("", wish.namespace)
+            and row.status == "live"
+            and (row.heartbeat_at or 0.0) > self._clock() - FRESH_SECONDS
+        ]
+        return min(found, key=lambda row: (row.wanted_at, row.name)).name if found else None
+
     def forget(self, uid: str) -> None:
         """Deletes the rows of an execution."""
         gone = [name for name, row in self._rows.items() if row.uid == uid]
@@ -38,11 +63,19 @@ class MemorySandboxes:
             del self._rows[name]
             self._deliveries.pop(name, None)
 
+    def rows(self) -> list[SandboxRow]:
+        """All rows there are."""
+        return list(self._rows.values())
+
+    def put(self, row: SandboxRow) -> None:
+        """Sets a row, and says so."""
+        self._rows[row.name] = row
+        self._hub.publish([Notice("sandbox", row.name)])
+
     def _set(self, name: str, **changes: Any) -> None:
         changed = replace(self._rows[name], **changes)
         if changed != self._rows[name]:
-            self._rows[name] = changed
-            self._hub.publish([Notice("sandbox", name)])
+            self.put(changed)
 
     async def open(self) -> list[SandboxRow]:
         """Rows that are not gone, oldest first."""
@@ -74,7 +107,6 @@ class MemorySandboxes:
             session_hash=session_hash,
             public_key=public_key,
             status="live",
-            waiting=None,
             heartbeat_at=self._clock(),
         )
         return True

@@ -81,6 +81,8 @@ class Changes:
     steps: tuple[StepRow, ...]
     """Rows that differ; all of them when the execution is new."""
     wanted: tuple[SandboxRow, ...]
+    claimed: Mapping[str, str]
+    """Members of pools that serve this execution from now on, and the placement of each."""
     draining: Mapping[str, bool]
     """Sandboxes that are to end, and whether at once."""
     deliveries: tuple[Delivery, ...]
@@ -91,7 +93,7 @@ class Changes:
     """Programs that were built or used."""
 
 
-_OBSERVED = frozenset(("status", "pod_uid", "key_hash", "waiting"))
+_OBSERVED = frozenset(("status", "pod_uid", "key_hash"))
 _STATUSES = frozenset(("wanted", "live", "draining", "gone"))
 
 
@@ -108,6 +110,11 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
     state = outcome.state
     execution = execution_row(state, now)
     wanted = tuple(_wanted(state, outcome.events, now))
+    claimed = {
+        event.sandbox: event.placement
+        for event in outcome.events
+        if isinstance(event, ev.SandboxWanted) and event.claimed
+    }
     draining = _draining(state, outcome.events)
     deliveries = tuple(_deliveries(state, outcome.events))
     notices = []
@@ -115,12 +122,13 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
         notices.append(Notice("execution", execution.uid))
     if any(isinstance(event, ev.StopRequested | ev.Finished) for event in outcome.events):
         notices.append(Notice("control", execution.uid))
-    notices += [Notice("sandbox", name) for name in (*(row.name for row in wanted), *draining)]
+    notices += [Notice("sandbox", name) for name in (*(row.name for row in wanted), *claimed, *draining)]
     notices += [Notice("delivery", delivery.sandbox) for delivery in deliveries]
     return Changes(
         execution=execution,
         steps=tuple(_steps(before, state, execution.uid)),
         wanted=wanted,
+        claimed=claimed,
         draining=draining,
         deliveries=deliveries,
         delivered=tuple(_delivered(state, outcome.events)),
@@ -180,20 +188,21 @@ def _step_row(uid: str, position: int, name: str, step: StepState) -> StepRow:
 
 def _wanted(state: State, events: tuple[ev.Event, ...], now: float) -> Iterator[SandboxRow]:
     for event in events:
-        if isinstance(event, ev.SandboxWanted):
+        if isinstance(event, ev.SandboxWanted) and not event.claimed:
             assert state.created is not None
             assert state.plan is not None
             places = state.plan.placements.values()
-            template = next(place.template for place in places if place.key == event.placement)
+            place = next(place for place in places if place.key == event.placement)
             yield SandboxRow(
                 name=event.sandbox,
                 uid=state.created.uid,
                 namespace=state.created.namespace,
                 execution=state.created.name,
                 placement=event.placement,
-                template=template,
+                template=place.template,
                 status="wanted",
                 wanted_at=now,
+                pool=place.pool,
             )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from citadel.core import events as ev
 from citadel.core.advance import Outcome, advance
 from citadel.core.jsonvalues import Json
+from citadel.core.members import Members, MemberWanted, Wish
 from citadel.core.plan import Plan
 from citadel.core.state import State
 from citadel.core.values import BuildKey, Content, MissingValues, Stored, Values, decode
@@ -15,6 +16,11 @@ from citadel.store.journal import CorruptJournal
 Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Json]]]
 #: Looks up programs that were built before; leaves out what was not.
 Recall = Callable[[Collection[BuildKey]], Awaitable[Mapping[BuildKey, Content]]]
+#: Claims a member of a pool, as part of the advance; None when there is none.
+Claim = Callable[[Wish], Awaitable[str | None]]
+#: Seconds since its last heartbeat for which a member of a pool is taken to be there. Runners send one
+#: every 10.
+FRESH_SECONDS = 25.0
 
 
 def values_of(facts: Iterable[ev.Event]) -> list[str]:
@@ -44,19 +50,26 @@ async def step_forward(
     *,
     plan: Plan | None = None,
     claim: str | None = None,
+    claim_member: Claim | None = None,
 ) -> tuple[Outcome, dict[str, bytes]]:
     """What an advance does, and the values it makes (digest -> canonical JSON). Raises CorruptJournal."""
     loaded: dict[str, Json] = {}
     builds: dict[BuildKey, Content | None] = {}
+    claimed: dict[str, str | None] = {}
+    members = None if claim_member is None else Members(claimed)
     while True:
         values = Values(loaded=loaded, builds=builds)
         try:
-            return advance(state, facts, now, values, plan=plan, claim=claim), values.made
+            outcome = advance(state, facts, now, values, plan=plan, claim=claim, members=members)
+            return outcome, values.made
         except MissingValues as missing:
             if missing.builds:
                 found = await recall(missing.builds)
                 builds.update({key: found.get(key) for key in missing.builds})
             loaded.update(await _load(uid, missing.digests, load))
+        except MemberWanted as wanted:
+            assert claim_member is not None
+            claimed[wanted.wish.sandbox] = await claim_member(wanted.wish)
 
 
 async def assignment_values(uid: str, state: State, step: str | None, load: Load) -> dict[str, Json]:

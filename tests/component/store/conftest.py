@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from citadel.store.journal import Journal, Sandboxes
+from citadel.store.journal import Journal, Pools, Sandboxes
 from citadel.store.memory import MemoryJournal
 from citadel.store.sql.database import Database, open_database
 
@@ -19,6 +19,7 @@ class Process:
 
     journal: Journal
     sandboxes: Sandboxes
+    pools: Pools
 
 
 @dataclass
@@ -32,10 +33,10 @@ class Store:
     def open(self) -> Process:
         """A process that remembers nothing yet. In memory there is only one process."""
         if self.url is None:
-            return Process(self._memory, self._memory.sandboxes)
+            return Process(self._memory, self._memory.sandboxes, self._memory.pools)
         database = open_database(self.url, pool_size=4)
         self._opened.append(database)
-        return Process(database.journal, database.sandboxes)
+        return Process(database.journal, database.sandboxes, database.pools)
 
     def database(self) -> Database:
         """The database behind it."""

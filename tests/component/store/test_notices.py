@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import build
 from build import begin, only_sandbox
 from citadel.core import events as ev
-from citadel.store.journal import Journal, LogChunk, Notice
+from citadel.core.plan import compile_definition
+from citadel.store.journal import Journal, LogChunk, Notice, SandboxRow
 from component.store.conftest import Store
 
 SECRET = {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
@@ -76,6 +77,25 @@ async def test_every_change_is_announced(store) -> None:
         listener.heard.clear()
         await process.sandboxes.observe(sandbox, pod_uid="pod-1")
         assert await listener.hears(Notice("sandbox", sandbox))
+
+
+async def test_a_member_of_a_pool_hears_that_it_was_claimed(store) -> None:
+    process = store.open()
+    definition = build.chain(1)
+    place = compile_definition(definition).placements["s0"]
+    async with ear(store, process.journal) as listener:
+        row = SandboxRow("cp-1", None, "", "python", "", place.template, "wanted", 0.0, pool=place.pool)
+        await process.pools.add(row)
+        await process.sandboxes.observe("cp-1", pod_uid="pod-1")
+        assert await process.sandboxes.register("cp-1", "pod-1", "hash", "key")
+        await process.journal.append_logs("probe", [LogChunk("s0", 1, 1000, "stdout", "", "mark")])
+        assert await listener.hears(Notice("sandbox", "cp-1"), Notice("log", "probe"))
+        listener.heard.clear()
+        started = await process.journal.advance(
+            "uid-1", [build.created("uid-1", definition)], definition=definition
+        )
+        assert only_sandbox(started) == "cp-1"
+        assert await listener.hears(Notice("sandbox", "cp-1"))
 
 
 async def test_what_changes_nothing_is_not_announced(store) -> None:

@@ -40,14 +40,14 @@ async def test_a_sandbox_registers_once_and_only_from_the_pod_that_was_made_for_
     sandboxes = (process := store.open()).sandboxes
     name = await wanted(process)
     assert not await sandboxes.register(name, "pod-1", "hash", "key")
-    await sandboxes.observe(name, pod_uid="pod-1", waiting="Unschedulable: no room")
+    await sandboxes.observe(name, pod_uid="pod-1")
     assert not await sandboxes.register(name, "pod-2", "hash", "key")
     assert await sandboxes.register(name, "pod-1", "hash", "key")
     assert await sandboxes.register(name, "pod-1", "hash", "key")
     assert not await sandboxes.register(name, "pod-1", "stolen", "key")
     row = await sandboxes.get(name)
     assert row is not None
-    assert (row.status, row.session_hash, row.public_key, row.waiting) == ("live", "hash", "key", None)
+    assert (row.status, row.session_hash, row.public_key) == ("live", "hash", "key")
     assert not await sandboxes.register("cx-other", "pod-1", "hash", "key")
 
 
@@ -70,11 +70,11 @@ async def test_a_sandbox_never_comes_back(store) -> None:
     assert [row.status for row in await sandboxes.open()] == ["draining"]
     assert not await sandboxes.register(name, "pod-1", "hash", "key")
     await sandboxes.observe(name, status="gone")
-    await sandboxes.observe(name, status="live", waiting="anything")
+    await sandboxes.observe(name, status="live")
     assert await sandboxes.open() == []
     row = await sandboxes.get(name)
     assert row is not None
-    assert (row.status, row.waiting) == ("gone", None)
+    assert row.status == "gone"
     await process.journal.advance("uid-1", [ev.StopRequested("Terminate", "Deleted", "")])
     row = await sandboxes.get(name)
     assert row is not None

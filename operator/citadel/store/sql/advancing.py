@@ -11,6 +11,7 @@ from citadel.core import events as ev
 from citadel.core.advance import Outcome
 from citadel.core.decide import wake_at
 from citadel.core.jsonvalues import Json
+from citadel.core.members import Wish
 from citadel.core.plan import Plan
 from citadel.core.state import State
 from citadel.core.values import BuildKey, Content
@@ -37,6 +38,7 @@ class Advancing:
         plan: Plan | None = None,
         *,
         due: bool = False,
+        per_namespace: int,
     ) -> None:
         self._reader = reader
         self._statements = statements
@@ -47,6 +49,7 @@ class Advancing:
         self._bodies = bodies or {}
         self._plan = plan
         self._due = due
+        self._per_namespace = per_namespace
         self.notices: tuple[Notice, ...] = ()
         """What to announce once it is committed."""
         self.at = 0.0
@@ -73,8 +76,19 @@ class Advancing:
         async def recall(keys: Collection[BuildKey]) -> Mapping[BuildKey, Content]:
             return await self._reader.builds(connection, keys)
 
+        async def claim_member(wish: Wish) -> str | None:
+            return await self._claim_member(connection, wish)
+
         outcome, new = await step_forward(
-            self._uid, state, self._facts, at, load, recall, plan=self._plan, claim=self._claim
+            self._uid,
+            state,
+            self._facts,
+            at,
+            load,
+            recall,
+            plan=self._plan,
+            claim=self._claim,
+            claim_member=claim_member,
         )
         made |= new
         values = await assignment_values(self._uid, outcome.state, outcome.step, load)
@@ -87,6 +101,20 @@ class Advancing:
         else:
             await connection.rollback()
         return Advance(outcome.state, outcome.events, outcome.accepted, outcome.step, values)
+
+    async def _claim_member(self, connection: AsyncConnection, wish: Wish) -> str | None:
+        """Its row is this execution's from now on, unless the transaction is rolled back."""
+        parameters = {
+            "of_pool": wish.pool,
+            "of_namespace": wish.namespace,
+            "of_limit": self._per_namespace,
+            "new_uid": wish.uid,
+            "new_namespace": wish.namespace,
+            "new_execution": wish.execution,
+            "new_placement": wish.placement,
+        }
+        found = (await connection.execute(self._statements.claim, parameters)).scalar_one_or_none()
+        return None if found is None else str(found)
 
     async def _lock(self, connection: AsyncConnection) -> Row[Any] | None:
         """The execution's row, locked; it is made when a fact says that the execution begins."""

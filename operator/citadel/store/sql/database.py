@@ -10,16 +10,21 @@ from citadel.store.sql.blobs import SqlBlobs
 from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.policies import SqlPolicies
+from citadel.store.sql.pools import SqlPools
 from citadel.store.sql.sandboxes import SqlSandboxes
+
+#: More sandboxes than any cluster has.
+_UNBOUNDED = 2**31 - 1
 
 
 class Database:
-    """A journal and its sandboxes on one pool of connections."""
+    """A journal, its sandboxes and their pools on one set of connections."""
 
-    def __init__(self, connections: Connections, notices: Notices) -> None:
+    def __init__(self, connections: Connections, notices: Notices, per_namespace: int) -> None:
         self._connections = connections
-        self.journal = SqlJournal(connections, notices)
+        self.journal = SqlJournal(connections, notices, per_namespace)
         self.sandboxes = SqlSandboxes(connections, notices)
+        self.pools = SqlPools(connections, notices)
         self.policies = SqlPolicies(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
@@ -47,13 +52,16 @@ class Database:
         await self._connections.engine.dispose()
 
 
-def open_database(url: str, pool_size: int = 8) -> Database:
-    """The database of a URL (`postgresql://…` or `sqlite:///file`); it connects when it is used."""
+def open_database(url: str, pool_size: int = 8, per_namespace: int = _UNBOUNDED) -> Database:
+    """The database of a URL (`postgresql://…` or `sqlite:///file`); it connects when it is used.
+
+    A namespace that has `per_namespace` live sandboxes claims none from a pool.
+    """
     parsed = parse_url(url)
     connections = Connections(make_engine(parsed, pool_size))
     if not connections.postgres:
-        return Database(connections, LocalNotices())
+        return Database(connections, LocalNotices(), per_namespace)
     # psycopg is not installed where SQLite is enough.
     from citadel.store.sql.listening import PostgresNotices
 
-    return Database(connections, PostgresNotices(parsed))
+    return Database(connections, PostgresNotices(parsed), per_namespace)

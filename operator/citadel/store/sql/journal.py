@@ -46,9 +46,10 @@ _PRUNED_AT_ONCE = 200
 class SqlJournal:
     """`Journal` over Postgres or SQLite."""
 
-    def __init__(self, connections: Connections, notices: Notices) -> None:
+    def __init__(self, connections: Connections, notices: Notices, per_namespace: int) -> None:
         self._connections = connections
         self._notices = notices
+        self._per_namespace = per_namespace
         self._statements = Statements(connections.postgres)
         self._reader = Reader(self._statements)
         self._logs = Logs(connections, self._statements, notices)
@@ -71,7 +72,17 @@ class SqlJournal:
         for fact in fitting:
             if isinstance(fact, ev.Created) and definition is not None:
                 plan = self._reader.compiled(definition, fact.definition)
-        work = Advancing(self._reader, self._statements, uid, fitting, claim, definition, outputs or {}, plan)
+        work = Advancing(
+            self._reader,
+            self._statements,
+            uid,
+            fitting,
+            claim,
+            definition,
+            outputs or {},
+            plan,
+            per_namespace=self._per_namespace,
+        )
         advance = await self._take_turn(uid, work)
         assert advance is not None
         return advance
@@ -121,7 +132,8 @@ class SqlJournal:
         taken = []
         for uid in await self._connections.read(find):
             try:
-                work = Advancing(self._reader, self._statements, uid, due=True)
+                limit = self._per_namespace
+                work = Advancing(self._reader, self._statements, uid, due=True, per_namespace=limit)
                 # Another worker may be at it, or have done it: then there is no row to lock.
                 if await self._take_turn(uid, work) is not None:
                     taken.append(uid)
@@ -175,6 +187,9 @@ class SqlJournal:
         """Deletes executions that finished long ago, and definitions that nothing runs by any more."""
         used = select(t.executions.c.uid).where(t.executions.c.definition == t.definitions.c.digest).exists()
 
+        # Members of pools that nobody claimed end with no execution.
+        unclaimed = delete(t.sandboxes).where(t.sandboxes.c.uid.is_(None), t.sandboxes.c.status == "gone")
+
         async def work(connection: AsyncConnection) -> list[str]:
             old = (
                 select(t.executions.c.uid)
@@ -186,6 +201,7 @@ class SqlJournal:
             if uids:
                 await connection.execute(delete(t.executions).where(t.executions.c.uid.in_(uids)))
                 await connection.execute(delete(t.definitions).where(~used))
+            await connection.execute(unclaimed)
             return uids
 
         gone = await self._connections.transact(work)

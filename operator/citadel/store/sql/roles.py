@@ -35,7 +35,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "steps": "SELECT",
         # All but what a sandbox authenticates by.
         "sandboxes": "SELECT (name, uid, namespace, execution, placement, template, status, wanted_at,"
-        " pod_uid, heartbeat_at, waiting, immediate)",
+        " pod_uid, heartbeat_at, immediate, pool, claimed_at)",
         "logs": "SELECT",
     },
 }

@@ -59,7 +59,6 @@ class SqlSandboxes:
                 public_key=public_key,
                 status="live",
                 heartbeat_at=now(),
-                waiting=None,
             )
         )
         return await self._update(statement, Notice("sandbox", name))

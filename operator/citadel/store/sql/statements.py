@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import announcing
 from citadel.store.sql.engine import now
+from citadel.store.stepping import FRESH_SECONDS
 
 _EXECUTION = (
     "seq",
@@ -101,6 +102,7 @@ class Statements:
             .where(t.steps.c.uid == bindparam("of_uid"), t.steps.c.name == bindparam("of_name"))
             .values(_set(_STEP))
         )
+        self.claim = self._claim()
         self.drain = (
             update(t.sandboxes)
             .where(t.sandboxes.c.name == bindparam("of_name"), t.sandboxes.c.status != "gone")
@@ -120,6 +122,41 @@ class Statements:
         )
         self.no_delivery = delete(t.deliveries).where(
             t.deliveries.c.sandbox.in_(bindparam("of_sandboxes", expanding=True))
+        )
+
+    def _claim(self) -> Any:
+        """Takes the member of a pool that has waited longest, if this namespace may have one more sandbox."""
+        row, taken = t.sandboxes.c, t.sandboxes.alias("taken").c
+        used = (
+            select(func.count())
+            .where(
+                taken.namespace == bindparam("new_namespace"),
+                taken.uid.is_not(None),
+                taken.pod_uid.is_not(None),
+                taken.status != "gone",
+            )
+            .scalar_subquery()
+        )
+        free = (
+            select(row.name)
+            .where(
+                row.uid.is_(None),
+                row.pool == bindparam("of_pool"),
+                row.namespace.in_(("", bindparam("of_namespace"))),
+                row.status == "live",
+                row.heartbeat_at > now() - FRESH_SECONDS,
+                used < bindparam("of_limit"),
+            )
+            .order_by(row.wanted_at, row.name)
+            .limit(1)
+            .with_for_update(skip_locked=True, of=t.sandboxes)
+        )
+        return (
+            update(t.sandboxes)
+            .where(row.name == free.scalar_subquery(), row.uid.is_(None), row.status == "live")
+            .values(_set(("uid", "namespace", "execution", "placement")))
+            .values(wanted_at=now(), claimed_at=now())
+            .returning(row.name)
         )
 
     def insert_new(self, table: Table) -> Any:

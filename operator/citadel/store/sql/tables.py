@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
 )
 
 metadata = MetaData(
@@ -110,7 +111,8 @@ sandboxes = Table(
     "sandboxes",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE"), nullable=False),
+    # None: a member of a pool that nobody has claimed.
+    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE")),
     Column("namespace", Text, nullable=False),
     Column("execution", Text, nullable=False),
     Column("placement", Text, nullable=False),
@@ -122,13 +124,24 @@ sandboxes = Table(
     Column("session_hash", Text),
     Column("public_key", Text),
     Column("heartbeat_at", Double),
-    Column("waiting", Text),
     Column("immediate", Boolean, nullable=False),
     Column("isolated", Boolean),
     Column("answered", Text),
     Column("pids", BigInteger),
+    Column("pool", Text),
+    Column("claimed_at", Double),
 )
 Index("sandboxes_uid_idx", sandboxes.c.uid)
+_unclaimed = sandboxes.c.uid.is_(None)
+Index(
+    "sandboxes_pool_idx",
+    sandboxes.c.pool,
+    sandboxes.c.wanted_at,
+    postgresql_where=_unclaimed,
+    sqlite_where=_unclaimed,
+)
+_poolable = and_(sandboxes.c.uid.is_not(None), sandboxes.c.pool.is_not(None))
+Index("sandboxes_demand_idx", sandboxes.c.wanted_at, postgresql_where=_poolable, sqlite_where=_poolable)
 Index(
     "sandboxes_wanted_at_idx",
     sandboxes.c.wanted_at,
