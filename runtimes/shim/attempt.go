@@ -99,8 +99,13 @@ func (s *shim) attempt(request []byte) (wire.Outcome, []byte, error) {
 	var output []byte
 	if failure == nil {
 		var err error
+		before := s.tree.standings()
 		if output, failure, usable, err = s.run(&a, request); err != nil {
 			return 0, nil, err
+		}
+		if usable && s.tree.standings() != before {
+			log.Printf("%s: the step has changed limits or priority of what the next one descends from", a.Step)
+			usable = false
 		}
 		if err := s.prepare(usable); err != nil {
 			log.Printf("%s: %v", a.Step, err)

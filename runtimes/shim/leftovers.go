@@ -21,17 +21,9 @@ func clean(p places, container bool) error {
 				errs = append(errs, empty(path, p.within(path)...))
 			}
 		}
-		if err := os.Truncate("/dev/termination-log", 0); err != nil && !closed(err) {
-			errs = append(errs, err)
-		}
 		errs = append(errs, removeSystemV())
 	}
 	return errors.Join(errs...)
-}
-
-// closed tells that a file is not there, or that this uid may not write it anyway.
-func closed(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS)
 }
 
 // restore makes the places that the shim made accessible again. A place that user code moved or replaced is an error:

@@ -28,6 +28,9 @@ HARNESS = {
         f"{SHIM_DIR}/harness.mjs",
     ),
 }
+#: A file on the node's disk that the kubelet makes writable for everybody and that no limit counts: it
+#: lies where images let only root in.
+LAST_MESSAGE = "/root/last-message"
 KEY_VARIABLE = "CITADEL_KEY"
 GRACE_SECONDS = 10
 #: Bytes a writable mount may hold at least, whatever the memory limit says.
@@ -127,6 +130,7 @@ def _main(template: Mapping[str, Any], foreign: bool) -> dict[str, Any]:
         "image": template["image"],
         "imagePullPolicy": "IfNotPresent",
         "command": [f"{SHIM_DIR}/shim"],
+        "terminationMessagePath": LAST_MESSAGE,
         "resources": template["resources"],
         "securityContext": _security(MAIN_UID),
     }
