@@ -1,6 +1,7 @@
 """`citadel logs`: what an execution's steps printed, and print now.
 
-Each line carries its step. What user code prints never steers the terminal; into a pipe it goes as it is.
+Each line carries its step. What user code prints never steers the terminal; into a pipe it goes as it is, but
+for what would look like a line of another step.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import click
 
 from citadel.cli.following import ended
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
-from citadel.cli.terminal import safe
+from citadel.cli.terminal import safe, unbroken
 
 if TYPE_CHECKING:
     from citadel.cli.tunnel import Api
@@ -89,7 +90,7 @@ class LogPrinter:
         at = f"{self._last[key]} " if self._timestamps else ""
         text = text.removesuffix("\r")
         if not self._terminal:
-            return f"{at}{label} | {text}\n"
+            return f"{at}{label} | {unbroken(text)}\n"
         # A progress bar returns to the line's start: what it wrote last is what would be seen.
         text = safe(text.rpartition("\r")[2])
         self._width = max(self._width, min(len(label), _WIDEST))

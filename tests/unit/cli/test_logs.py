@@ -36,6 +36,7 @@ def printed(*chunks: dict[str, Any], terminal: bool = False, timestamps: bool = 
         ([chunk("out"), chunk("err\n", stream="stderr"), chunk("\n")], "a | err\na | out\n"),
         ([chunk("again\n", attempt=2)], "a/2 | again\n"),
         ([chunk("\x1b[31mred\n")], "a | \x1b[31mred\n"),
+        ([chunk("x\rb | forged\x85b | forged\n")], "a | x␍b | forged\\u0085b | forged\n"),
     ],
 )
 def test_every_line_carries_its_step_and_is_whole(chunks: list[dict[str, Any]], expected: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from citadel.cli.terminal import one_line, safe
+from citadel.cli.terminal import one_line, safe, unbroken
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,10 @@ from citadel.cli.terminal import one_line, safe
         ("\x7f\x08", "␡␈"),
         ("\x9b31m", "\\u009b31m"),
         ("file\u202etxt.exe", "file\\u202etxt.exe"),
+        ("\u061cالف", "\\u061cالف"),
+        ("ignore\U000e0041\U000e007f", "ignore\\U000e0041\\U000e007f"),
+        ("\x1bP+q544e\x1b\\\\", "␛P+q544e␛\\\\"),
+        ("\x1b]8;;http://evil\x1b\\\\click\x1b]52;c;cm0=\x07", "␛]8;;http://evil␛\\\\click␛]52;c;cm0=␇"),
     ],
 )
 def test_what_steers_a_terminal_is_shown(text: str, shown: str) -> None:
@@ -32,3 +36,10 @@ def test_nothing_that_is_left_steers_a_terminal(text: str) -> None:
 
 def test_one_line_has_no_breaks() -> None:
     assert one_line(" a\n\n b\tc ") == "a  b c"
+
+
+@given(st.text(alphabet=st.characters() | st.sampled_from("\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")))
+def test_nobody_begins_another_line(text: str) -> None:
+    line = text.replace("\n", "")
+    assert len(unbroken(line).splitlines()) == bool(line)
+    assert unbroken(f"\x1b[31m{'ünï'}") == "\x1b[31münï"
