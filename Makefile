@@ -4,7 +4,7 @@ IN_CLUSTER := eval "$$(hack/env)" &&
 PYTEST := $(VENV)/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench install uninstall venv postgres
+.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench hostile netpol install uninstall venv postgres
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ unit: venv postgres ## tests without a cluster: unit, golden, component, conform
 	$(PYTEST)
 
 cluster-test: venv install ## tests on the real cluster
-	$(IN_CLUSTER) $(PYTEST) tests/cluster --timeout 900
+	$(IN_CLUSTER) $(PYTEST) tests/cluster tests/hostile/test_runc.py --timeout 900
 
 cluster-up: ## a Kubernetes to work on; builds a single node from source where there is none
 	hack/cluster/up
@@ -42,6 +42,12 @@ crds: venv ## writes the CRDs from the models
 
 bench: venv install ## measures Citadel beside a bare pod
 	$(IN_CLUSTER) $(VENV)/bin/python tests/bench
+
+hostile: venv install ## hostile code in sandboxes, also under gVisor, and what its neighbours notice
+	$(IN_CLUSTER) $(PYTEST) tests/hostile --timeout 900
+
+netpol: cluster-up ## upstream's own NetworkPolicy cases against the cluster
+	hack/netpol/run
 
 install: images ## installs or upgrades Citadel on the cluster
 	hack/install

@@ -38,10 +38,14 @@ def citadel(*args: str) -> str:
     return _run(str(Path(sys.executable).with_name("citadel")), *args)
 
 
-def _run(program: str, *args: str, stdin: str | None = None, check: bool = True) -> str:
+def environment() -> dict[str, str]:
+    """The environment in which programs mean this cluster."""
     path = f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}"
-    env = {**os.environ, "KUBECONFIG": str(kubeconfig()), "PATH": path}
-    done = subprocess.run([program, *args], input=stdin, capture_output=True, text=True, env=env)
+    return {**os.environ, "KUBECONFIG": str(kubeconfig()), "PATH": path}
+
+
+def _run(program: str, *args: str, stdin: str | None = None, check: bool = True) -> str:
+    done = subprocess.run([program, *args], input=stdin, capture_output=True, text=True, env=environment())
     assert not check or done.returncode == 0, f"{program} {' '.join(args)}: {done.stderr}"
     return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
