@@ -215,6 +215,7 @@ def run(request):
     step = request["step"]
     for variable in request.get("env") or ():
         os.environ[variable["name"]] = variable["value"]
+    add_packages(os.environ.get("CITADEL_PACKAGES"))
     os.environ["CITADEL_STEP"] = sys.argv[0] = step
     os.environ["CITADEL_ATTEMPT"] = str(request["attempt"])
     filename = f"{step}.py"
@@ -241,6 +242,14 @@ def run(request):
         raise Failure("Error", text_of(stop.code), exit_code=1) from None
     except BaseException as error:
         raise Failure("Error", describe(error), user_traceback(error, filename)) from None
+
+
+def add_packages(place):
+    """Make the Runtime's packages importable: before those of the image, after the standard library."""
+    folder = os.path.join(place, "python") if place else ""
+    if os.path.isdir(folder):
+        others = [i for i, path in enumerate(sys.path) if path.endswith("-packages")]
+        sys.path.insert(min(others, default=len(sys.path)), folder)
 
 
 def compile_step(source, filename, step):

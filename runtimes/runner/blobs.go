@@ -124,16 +124,21 @@ func (g *gateway) store(ctx context.Context, of key, name string, source io.Read
 // parcels are the blobs of a session's attempts: what an assignment needs, and what an attempt leaves.
 type parcels struct {
 	gateway  *gateway
-	programs []string // digests that the shim still has, oldest first
+	packages *wire.Content // that the shim does not have yet
+	broken   error         // why it has only a part of them
+	programs []string      // digests that the shim still has, oldest first
 }
 
 // wanted tells whether anything must be sent ahead of an assignment.
 func (p *parcels) wanted(next *assignment) bool {
-	return next.Program != nil && !slices.Contains(p.programs, next.Program.Digest)
+	return p.packages != nil || next.Program != nil && !slices.Contains(p.programs, next.Program.Digest)
 }
 
 // give sends the shim what the assignment needs.
 func (p *parcels) give(ctx context.Context, next *assignment, frames *wire.Writer) error {
+	if err := p.givePackages(ctx, frames); err != nil {
+		return err
+	}
 	if next.Program != nil && !slices.Contains(p.programs, next.Program.Digest) {
 		if err := p.pass(ctx, wire.ProgramName, next.Program, frames); err != nil {
 			return fmt.Errorf("the program of the step: %w", err)
@@ -143,6 +148,19 @@ func (p *parcels) give(ctx context.Context, next *assignment, frames *wire.Write
 			p.programs = p.programs[1:]
 		}
 	}
+	return nil
+}
+
+// givePackages sends the shim the packages of the Runtime, once.
+func (p *parcels) givePackages(ctx context.Context, frames *wire.Writer) error {
+	if p.packages == nil || p.broken != nil {
+		return p.broken
+	}
+	if err := p.pass(ctx, wire.PackagesName, p.packages, frames); err != nil {
+		p.broken = fmt.Errorf("the packages of the Runtime: %w", err)
+		return p.broken
+	}
+	p.packages = nil
 	return nil
 }
 

@@ -130,6 +130,7 @@ func run(c config) error {
 	go shipper.Run(shipping)
 
 	s := newSession(gateway, keys, sandbox, shipper, bounds)
+	s.parcels.packages = registered.Packages
 	go s.heartbeats(ctx, stop)
 	err = causeOf(ctx, s.serve(ctx, registered.Assignment))
 	if !refusedWith(err, http.StatusUnauthorized) {

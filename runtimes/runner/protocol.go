@@ -55,10 +55,11 @@ func (k key) path(what string) string {
 
 // registration is the answer to register.
 type registration struct {
-	Session    string      `json:"session"`
-	Sandbox    string      `json:"sandbox"`
-	Limits     limits      `json:"limits"`
-	Assignment *assignment `json:"assignment"`
+	Session    string        `json:"session"`
+	Sandbox    string        `json:"sandbox"`
+	Limits     limits        `json:"limits"`
+	Packages   *wire.Content `json:"packages"` // of the Runtime, for every attempt
+	Assignment *assignment   `json:"assignment"`
 }
 
 // register trades the sandbox's key for a session.

@@ -51,6 +51,9 @@ func newSession(g *gateway, k *keys, sandbox *sandbox, shipper *logs.Shipper, bo
 
 // serve runs attempts until there is nothing more to do (nil), or something ends the sandbox.
 func (s *session) serve(ctx context.Context, next *assignment) error {
+	if next == nil && s.parcels.packages != nil {
+		s.makeReady(ctx)
+	}
 	var last *report
 	for {
 		var err error
@@ -78,6 +81,18 @@ func (s *session) serve(ctx context.Context, next *assignment) error {
 		if last != nil && !last.next && next == nil {
 			return nil
 		}
+	}
+}
+
+// makeReady sends the shim what any attempt will need, while there is none. What goes wrong with that is the failure of
+// the first attempt.
+func (s *session) makeReady(ctx context.Context) {
+	select {
+	case <-s.sandbox.ready:
+		s.parcels.givePackages(ctx, s.sandbox.frames)
+	case <-s.sandbox.gone:
+	case <-s.drained:
+	case <-ctx.Done():
 	}
 }
 

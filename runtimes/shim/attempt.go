@@ -147,7 +147,10 @@ func (s *shim) prepare(usable bool) error {
 	if err := s.tree.clear(); err != nil || !usable {
 		return err
 	}
-	if err := clean(s.places, s.tree.self == 1); err != nil || s.harness == nil {
+	if err := s.incoming.packages.unchanged(); err != nil {
+		return err
+	}
+	if err := clean(s.places, s.incoming.packages.name(), s.tree.self == 1); err != nil || s.harness == nil {
 		return err
 	}
 	return s.harness.prepare()

@@ -13,6 +13,7 @@ import (
 // the attempt that it came for.
 type incoming struct {
 	programs programs
+	packages packages
 
 	mu     sync.Mutex
 	failed error
@@ -30,6 +31,8 @@ func (i *incoming) take(payload []byte) error {
 	switch {
 	case name == wire.ProgramName:
 		err = i.programs.take(piece)
+	case name == wire.PackagesName:
+		err = i.packages.take(piece)
 	default:
 		return fmt.Errorf("a blob of unknown name %q", name)
 	}

@@ -12,13 +12,13 @@ import (
 
 // clean removes what a step can leave outside its processes: files in the writable places, shared memory, message
 // queues and semaphores. It assumes that no process is left. What it cannot remove is an error: the sandbox is then
-// not given to another step.
-func clean(p places, container bool) error {
+// not given to another step. keep is a directory of ours beside the places.
+func clean(p places, keep string, container bool) error {
 	errs := []error{p.restore(), empty(p.work), empty(p.tmp)}
 	if container { // elsewhere these belong to the machine
 		for _, path := range []string{"/dev/shm", "/dev/mqueue"} {
 			if unix.Access(path, unix.W_OK) == nil { // else nobody of this uid has left anything there
-				errs = append(errs, empty(path, p.within(path)...))
+				errs = append(errs, empty(path, append(p.within(path), keep)...))
 			}
 		}
 		errs = append(errs, removeSystemV())

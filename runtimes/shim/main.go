@@ -50,10 +50,11 @@ func main() {
 
 // places are where things are. The defaults are a sandbox's; all of them can be moved, for tests, by environment.
 type places struct {
-	runner string // address
-	work   string
-	tmp    string
-	own    []os.FileInfo // work and tmp, where the shim made them: user code has the same uid
+	runner   string // address
+	work     string
+	tmp      string
+	packages string        // where those of the Runtime come to; "" where they cannot
+	own      []os.FileInfo // work and tmp, where the shim made them: user code has the same uid
 }
 
 // within names the places that are directories of this one.
@@ -82,6 +83,8 @@ func placesFromEnvironment() (places, error) {
 	}
 	if scratch := os.Getenv("CITADEL_SCRATCH"); scratch != "" {
 		p.work, p.tmp = filepath.Join(scratch, "work"), filepath.Join(scratch, "tmp")
+		p.packages = filepath.Join(scratch, packagesName)
+		os.Setenv(packagesVariable, p.packages)
 		for _, directory := range []string{p.work, p.tmp} {
 			if err := os.Mkdir(directory, 0o700); err != nil {
 				return p, err
@@ -136,7 +139,8 @@ func serve(p places, command []string) error {
 	}
 	assigned, cancels, lost := make(chan []byte), make(chan wire.Cancel, 8), make(chan error, 1)
 	verdicts := make(chan wire.Verdict, 1)
-	s.incoming, s.cancels, s.verdicts, s.lost = &incoming{}, cancels, verdicts, lost
+	s.incoming = &incoming{packages: packages{path: p.packages}}
+	s.cancels, s.verdicts, s.lost = cancels, verdicts, lost
 	go func() { lost <- receive(conn, s.incoming, assigned, cancels, verdicts) }()
 	return s.loop(assigned)
 }

@@ -96,7 +96,7 @@ func TestPlacesOfOurOwnAreRestoredAndNeverExchanged(t *testing.T) {
 	if err := os.Chmod(p.work, 0o100); err != nil {
 		t.Fatal(err)
 	}
-	if err := clean(p, false); err != nil {
+	if err := clean(p, "", false); err != nil {
 		t.Errorf("locked: %v", err)
 	}
 	if info, err := os.Stat(p.work); err != nil || info.Mode().Perm() != 0o700 {
@@ -105,13 +105,13 @@ func TestPlacesOfOurOwnAreRestoredAndNeverExchanged(t *testing.T) {
 	if err := os.Rename(p.tmp, p.tmp+"2"); err != nil {
 		t.Fatal(err)
 	}
-	if clean(p, false) == nil {
+	if clean(p, "", false) == nil {
 		t.Error("a place that is gone is no error")
 	}
 	if err := os.Mkdir(p.tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if clean(p, false) == nil {
+	if clean(p, "", false) == nil {
 		t.Error("an exchanged place is no error")
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"io"
 )
 
-// The names of blobs. To the shim: ProgramName, FilePrefix and the path where a tree is unpacked. From the shim:
+// The names of blobs. To the shim: ProgramName, PackagesName (a tree, once), FilePrefix and the path where a tree is unpacked. From the shim:
 // ArtifactPrefix and the artifact's name; the program that a build made is the artifact ProgramName.
 const (
 	ProgramName    = "program"
+	PackagesName   = "packages"
 	FilePrefix     = "file/"
 	ArtifactPrefix = "artifact/"
 )

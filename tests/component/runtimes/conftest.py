@@ -94,8 +94,9 @@ class Site:
             await self.started.cleanup()
             self.started = None
 
-    async def start(self, *command: str, key: str = "the-key") -> Sandbox:
-        """Start a sandbox; command is the harness's, none for a container step's."""
+    async def start(self, *command: str, key: str = "the-key", scratch: str = "") -> Sandbox:
+        """Start a sandbox; command is the harness's, none for a container step's. `scratch`: options of the
+        memory in which all its files are, as in a pod of a language runtime."""
         port = free_port()
         environment = {"PATH": os.environ["PATH"], "CITADEL_SHIM_ADDRESS": f"127.0.0.1:{port}"}
         runner = await asyncio.create_subprocess_exec(
@@ -113,6 +114,9 @@ class Site:
         work.mkdir(exist_ok=True)
         tmp.mkdir(exist_ok=True)
         mounts = "; ".join(f"mount -t tmpfs -o mode=1777 none {place}" for place in (work, tmp, "/dev/shm"))
+        if scratch:
+            mounts += f"; mount -t tmpfs -o mode=1777,{scratch} none /dev/shm"
+            places = {"CITADEL_SCRATCH": "/dev/shm", "FROM_IMAGE": "yes"}
         mounts += "; if [ -d /dev/mqueue ]; then mount -t tmpfs -o mode=1777 none /dev/mqueue; fi"
         drop, user = "", ["--user", "--map-root-user"]
         if os.geteuid() == 0:
@@ -127,9 +131,9 @@ class Site:
         self.sandboxes.append(sandbox)
         return sandbox
 
-    async def language(self, name: str) -> Sandbox:
+    async def language(self, name: str, scratch: str = "") -> Sandbox:
         """A sandbox of a language's runtime, as a pod of it starts; `container` has none."""
-        return await self.start(*(self._word(word) for word in HARNESS.get(name, ())))
+        return await self.start(*(self._word(word) for word in HARNESS.get(name, ())), scratch=scratch)
 
     def _word(self, word: str) -> str:
         """What a word of a harness's command is on this machine."""

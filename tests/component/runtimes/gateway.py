@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import hashlib
 import ipaddress
 import json
 import ssl
@@ -97,6 +98,8 @@ class Gateway:
     gone: bool = False
     refuse: dict[str, list[Any]] = field(default_factory=dict)
     log_requests: int = 0
+    packages: bytes = b""
+    """The tree of the Runtime's packages; none while it is empty."""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def assign(self, step: str, attempt: int = 1, **fields: Json) -> None:
@@ -150,9 +153,13 @@ class Gateway:
         if body["key"] != self.key:
             return error(401, "Unauthorized")
         self.public_key = body["publicKey"]
-        return web.json_response(
-            {"session": "the-session", "sandbox": "s1", "limits": LIMITS, "assignment": self.take(), "new": 1}
-        )
+        answer = {"session": "the-session", "sandbox": "s1", "limits": LIMITS, "new": 1}
+        packages = {"digest": digest_of(self.packages), "size": len(self.packages)} if self.packages else None
+        return web.json_response(answer | {"packages": packages, "assignment": self.take()})
+
+    async def blob(self, request: web.Request) -> web.Response:
+        assert request.match_info["digest"] == digest_of(self.packages)
+        return web.Response(body=self.packages[int(request.query["offset"]) :])
 
     async def poll(self, request: web.Request) -> web.Response:
         await self.held(LIMITS["pollSeconds"], lambda: self.take() is not None or self.drain or self.gone)
@@ -226,6 +233,7 @@ class Gateway:
         app.router.add_post("/v1/attempts/{step}/{attempt}/result", self.deliver)
         app.router.add_post("/v1/attempts/{step}/{attempt}/logs", self.store)
         app.router.add_post("/v1/heartbeat", self.heartbeat)
+        app.router.add_get("/v1/blobs/{digest}", self.blob)
         return app
 
     async def change(self, **fields: Any) -> None:
@@ -234,6 +242,10 @@ class Gateway:
             for name, value in fields.items():
                 setattr(self, name, value)
             self.changed.notify_all()
+
+
+def digest_of(body: bytes) -> str:
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
 def error(status: int, reason: str) -> web.Response:
