@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from citadel.api.egress import is_host
+from citadel.api.packages import ECOSYSTEMS
+from citadel.render.packages import Indexes
 
 
 class InvalidSettings(ValueError):
@@ -28,6 +32,21 @@ def _integer(env: Mapping[str, str], name: str, default: int) -> int:
 def _text(env: Mapping[str, str], name: str) -> str:
     path = env.get(name)
     return Path(path).read_text() if path else ""
+
+
+def _indexes(env: Mapping[str, str]) -> Indexes:
+    urls = {}
+    for ecosystem in ECOSYSTEMS.values():
+        name = f"CITADEL_PACKAGE_INDEX_{ecosystem.upper()}"
+        if url := env.get(name):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not is_host(parts.hostname or "") or parts.username:
+                raise InvalidSettings(
+                    f"environment variable {name}: found {url!r}, expected http or https, and the full name "
+                    "of a host: addresses and credentials cannot stand there"
+                )
+            urls[ecosystem] = url
+    return Indexes(urls, env.get("CITADEL_PACKAGE_CA", ""))
 
 
 def database_url(env: Mapping[str, str]) -> str:
@@ -107,6 +126,8 @@ class Settings:
     """Bytes of one artifact that the database keeps; larger ones go to object storage."""
     s3: S3Settings | None
     """Object storage for larger ones; None without any."""
+    indexes: Indexes = field(default_factory=Indexes)
+    """Where packages of Runtimes come from."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -131,6 +152,7 @@ class Settings:
             ca=_text(env, "CITADEL_CA_FILE"),
             artifact_bytes=_integer(env, "CITADEL_ARTIFACT_BYTES", 16 * 2**20),
             s3=_s3(env),
+            indexes=_indexes(env),
             runtime_images={
                 name.removeprefix(prefix).lower(): image
                 for name, image in env.items()

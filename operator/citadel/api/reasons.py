@@ -51,6 +51,8 @@ class Reason(StrEnum):
     RUNTIME_NOT_FOUND = "RuntimeNotFound"
     CODE_NOT_FOUND = "CodeNotFound"
     POLICY_DENIED = "PolicyDenied"
+    INSTALLING_PACKAGES = "InstallingPackages"
+    PACKAGES_FAILED = "PackagesFailed"
     JOURNAL_LOST = "JournalLost"
     JOURNAL_CORRUPT = "JournalCorrupt"
     CANCEL_REQUESTED = "CancelRequested"

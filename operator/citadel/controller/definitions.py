@@ -10,6 +10,7 @@ from citadel.api.reasons import Reason
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import InvalidObject, parse
 from citadel.api.workflow import WorkflowSpec
+from citadel.controller.installs import NotInstalled, RuntimePackages, owner_of, packages_of
 from citadel.controller.policies import Policies
 from citadel.core.plan import (
     Given,
@@ -24,7 +25,12 @@ from citadel.core.policy import Policy, longest_timeout, runtime_class, step_den
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Object
+from citadel.render.packages import Indexes
 
+#: Seconds for which a missing Workflow, Runtime or ConfigMap is waited for.
+NOT_FOUND_GRACE = 10.0
+#: Seconds for which an install of packages is waited for; it ends before that, with or without success.
+INSTALL_GRACE = 3600.0
 _PLANS = 256
 #: Seconds for which a shared Runtime that was read is taken to be unchanged.
 _FRESH = 1.0
@@ -33,9 +39,11 @@ _FRESH = 1.0
 class Unusable(Exception):
     """A definition cannot be used; `waits` says whether that may pass by itself."""
 
-    def __init__(self, reason: Reason, message: str, *, waits: bool) -> None:
+    def __init__(self, reason: Reason, message: str, *, waits: bool, grace: float = NOT_FOUND_GRACE) -> None:
         super().__init__(message)
         self.reason, self.message, self.waits = reason, message, waits
+        self.grace = grace
+        """Seconds for which an Execution waits, where that may help."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +57,13 @@ class Pinned:
 class Definitions:
     """Workflows, Runtimes and code as they are in the cluster now."""
 
-    def __init__(self, kube: KubeClient, shared_namespace: str, policies: Policies) -> None:
+    def __init__(
+        self, kube: KubeClient, shared_namespace: str, policies: Policies, indexes: Indexes | None = None
+    ) -> None:
         self._kube = kube
         self._shared = shared_namespace
         self._policies = policies
+        self._indexes = indexes or Indexes()
         self._plans: OrderedDict[tuple[str, ...], Pinned] = OrderedDict()
         self._runtimes: dict[tuple[str, str], tuple[float, Object | None]] = {}
 
@@ -65,13 +76,14 @@ class Definitions:
             raise Unusable(Reason.WORKFLOW_NOT_FOUND, message, waits=True) from None
         spec = checked(workflow)
         runtimes = {name: await self.runtime(namespace, name) for name in runtime_names(spec)}
+        packages = await self.packages(workflow, spec, runtimes)
         versions = tuple(
             f"{item['metadata']['uid']}/{item['metadata'].get('generation', 0)}"
             for item in (workflow, *runtimes.values())
         )
         policies = await self._policies.of(namespace)
         longest, default_class = longest_timeout(policies), runtime_class(policies)
-        versions += (longest or "", default_class or "")
+        versions += (longest or "", default_class or "", packages.digest)
         has_code_from = any(step.run is not None and step.run.code_from for step in spec.steps)
         if not has_code_from and versions in self._plans:
             self._plans.move_to_end(versions)
@@ -80,10 +92,12 @@ class Definitions:
             return pinned
         document = {
             "spec": with_timeouts(workflow["spec"], longest),
-            "runtimes": {name: item["spec"] for name, item in runtimes.items()},
+            "runtimes": {name: packages.spec(item) for name, item in runtimes.items()},
             "code": await self._code(namespace, spec),
             "shared": self._shared_names(runtimes),
             **({"runtimeClassName": default_class} if default_class else {}),
+            **({"packages": packages.found} if packages.found else {}),
+            **({"index": packages.index} if packages.index else {}),
         }
         try:
             pinned = Pinned(document, compile_definition(document))
@@ -115,6 +129,20 @@ class Definitions:
         steps = compile_workflow(spec).steps
         placements = {name: place(step, specs, given) for name, step in steps.items()}
         _check(policies, namespace, workflow["metadata"]["name"], spec, placements)
+
+    async def packages(
+        self, workflow: Object, spec: WorkflowSpec, runtimes: Mapping[str, Object]
+    ) -> RuntimePackages:
+        """Where the packages of a workflow's Runtimes are; raises Unusable."""
+        owner = owner_of(workflow)
+        runtime = None
+        if owner is not None:
+            runtime = await self._read_runtime(workflow["metadata"]["namespace"], owner[0], False)
+        try:
+            return packages_of(workflow, spec, runtimes, runtime, self._indexes)
+        except NotInstalled as problem:
+            grace = INSTALL_GRACE if problem.reason == Reason.INSTALLING_PACKAGES else NOT_FOUND_GRACE
+            raise Unusable(problem.reason, problem.message[:2048], waits=True, grace=grace) from None
 
     async def policies(self, namespace: str) -> tuple[Policy, ...]:
         """The policies of a namespace."""

@@ -28,8 +28,6 @@ from citadel.kube.resources import EXECUTIONS, Object
 from citadel.render.status import Observed, execution_status, rejected_status
 from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal, json_of
 
-#: Seconds for which a missing Workflow, Runtime or ConfigMap is waited for.
-NOT_FOUND_GRACE = 10.0
 #: Seconds between two status writes while running.
 STATUS_PAUSE = 1.0
 #: Seconds between two looks at an execution whose journal this version cannot read.
@@ -121,7 +119,7 @@ class Executions:
         except Unusable as problem:
             age = self._now() - parse_time(metadata["creationTimestamp"])
             waits = problem.waits and problem.reason is not Reason.POLICY_DENIED
-            if waits and age < NOT_FOUND_GRACE:
+            if waits and age < problem.grace:
                 await self._write(obj, self._rejection(obj, Phase.PENDING, problem.reason, problem.message))
                 return 1.0
             failure = ev.Failure.cut(problem.reason, problem.message)

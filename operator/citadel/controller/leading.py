@@ -13,6 +13,7 @@ from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
@@ -80,7 +81,8 @@ class Leader:
         journal, sandboxes = self.database.journal, self.database.sandboxes
         waiting = Waiting({})
         policies = Policies(kube, cache, self.database.policies)
-        definitions = Definitions(kube, settings.namespace, policies)
+        definitions = Definitions(kube, settings.namespace, policies, settings.indexes)
+        packages = Packages(kube, cache, journal, settings.indexes, time.time)
         pods = SandboxPods(
             kube,
             cache,
@@ -100,7 +102,7 @@ class Leader:
             cache,
             self.database,
             Executions(kube, cache, journal, definitions, events, waiting, self.counted.ended),
-            Readiness(kube, cache, definitions, events, time.time),
+            Readiness(kube, cache, definitions, events, time.time, packages),
             pods,
             Deliveries(kube, journal, sandboxes, account),
             policies,

@@ -1,10 +1,12 @@
 """Whether a Workflow, Runtime or ExecutionPolicy can be used: its conditions Ready and Stalled."""
 
 from collections.abc import Callable
+from typing import Any
 
 from citadel.api.conditions import Condition, merge
 from citadel.api.reasons import ConditionType, Reason
 from citadel.controller.definitions import Definitions, Unusable, checked, read_runtime, runtime_names
+from citadel.controller.packages import Outcome, Packages
 from citadel.core.policy import read_policy, runtime_denial
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
@@ -27,8 +29,10 @@ class Readiness:
         definitions: Definitions,
         events: EventPoster,
         now: Callable[[], float],
+        packages: Packages,
     ) -> None:
         self._kube, self._cache, self._definitions = kube, cache, definitions
+        self._packages = packages
         self._events, self._now = events, now
 
     async def workflow(self, namespace: str, name: str) -> float | None:
@@ -37,12 +41,14 @@ class Readiness:
         if obj is None:
             return None
         try:
+            spec = checked(obj)
             # Nobody looks again soon: what is missing may have appeared a moment ago.
             runtimes = {
                 runtime: await self._definitions.runtime(namespace, runtime, fresh=True)
-                for runtime in runtime_names(checked(obj))
+                for runtime in runtime_names(spec)
             }
             await self._definitions.permitted(namespace, obj, runtimes)
+            await self._definitions.packages(obj, spec, runtimes)
         except Unusable as problem:
             await self._write(WORKFLOWS, obj, problem)
             return RECHECK if problem.waits else None
@@ -54,7 +60,7 @@ class Readiness:
         obj = self._cache.get(RUNTIMES, namespace, name)
         if obj is None:
             return None
-        problem = None
+        problem, packages = None, Outcome()
         try:
             spec = read_runtime(obj)
             shared = self._definitions.is_shared(obj)
@@ -65,8 +71,15 @@ class Readiness:
                 problem = Unusable(Reason.POLICY_DENIED, f"Runtime {name}: {denial.text}"[:1024], waits=True)
         except Unusable as unusable:
             problem = unusable
-        await self._write(RUNTIMES, obj, problem)
-        return None
+        else:
+            packages = await self._packages.reconcile(obj, spec)
+            if problem is None and packages.problem is not None:
+                problem = Unusable(packages.problem.reason, packages.problem.message, waits=True)
+        made = packages.installed
+        await self._write(
+            RUNTIMES, obj, problem, packages=made.model_dump(mode="json", by_alias=True) if made else None
+        )
+        return packages.again
 
     async def policy(self, name: str) -> float | None:
         """One ExecutionPolicy."""
@@ -78,7 +91,8 @@ class Readiness:
         await self._write(POLICIES, obj, problem)
         return None
 
-    async def _write(self, resource: Resource, obj: Object, problem: Unusable | None) -> None:
+    async def _write(self, resource: Resource, obj: Object, problem: Unusable | None, **fields: Any) -> None:
+        """Writes conditions and other fields of the status where they differ; None removes a field."""
         metadata, status = obj["metadata"], status_of(obj)
         generation = metadata.get("generation", 0)
         before = read_conditions(obj)
@@ -86,6 +100,7 @@ class Readiness:
         changed = {
             "observedGeneration": generation,
             "conditions": [item.model_dump(mode="json", by_alias=True) for item in wanted],
+            **fields,
         }
         if {key: status.get(key) for key in changed} == changed:
             return
@@ -96,7 +111,9 @@ class Readiness:
         except (NotFound, Conflict):
             return
         self._cache.put(resource, written)
-        if problem is not None:
+        if problem is not None and problem.reason == Reason.INSTALLING_PACKAGES:
+            self._events.normal(ObjectRef.of(obj), problem.reason, problem.message)
+        elif problem is not None:
             self._events.warning(ObjectRef.of(obj), problem.reason, problem.message)
 
 

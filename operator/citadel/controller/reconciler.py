@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, is_finished
+from citadel.controller.installs import owner_of
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
@@ -66,6 +67,8 @@ class Reconciler:
             obj = self._cache.get(EXECUTIONS, key.namespace, key.name)
             if obj is not None:
                 self._names[obj["metadata"]["uid"]] = key
+                if (runtime := owner_of(obj)) is not None:
+                    self.queue.add(Key("runtime", key.namespace, runtime[0]))
         elif key.kind == "runtime":
             self._add_all(WORKFLOWS, "workflow")
         elif key.kind == "policy":

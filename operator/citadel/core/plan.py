@@ -2,12 +2,13 @@
 
 A definition is the JSON document that an execution pins: `{"spec": WorkflowSpec,
 "runtimes": {name: RuntimeSpec}, "code": {step: text}}`, and what the admin's policies make of it: `"shared"`,
-the Runtimes that are the admin's own, and `"runtimeClassName"` of sandboxes that name none.
+the Runtimes that are the admin's own, and `"runtimeClassName"` of sandboxes that name none; and `"packages"`,
+where those of its Runtimes are.
 Its digest names the plan, so a plan may be cached for ever.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from citadel.api.durations import quantity
@@ -57,6 +58,8 @@ class Given:
     """Runtimes of the operator's namespace."""
     runtime_class: str | None = None
     """RuntimeClass of sandboxes whose Runtime names none."""
+    packages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Installed packages by Runtime: `{"namespace", "digest", "size"}`."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Plan:
     placements: dict[str, Placement]
     code: Mapping[str, str]
     runtimes: Mapping[str, RuntimeSpec]
+    index: str | None = None
+    """Where this definition installs packages from, as `host:port`, if it is the operator's own for that."""
 
     def code_of(self, step: CompiledStep) -> str:
         """The source text of a step that runs code, or builds it."""
@@ -139,7 +144,11 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
     spec = WorkflowSpec.model_validate(definition["spec"])
     runtimes = {name: RuntimeSpec.model_validate(item) for name, item in definition["runtimes"].items()}
     workflow = compile_workflow(spec)
-    given = Given(frozenset(definition.get("shared", ())), definition.get("runtimeClassName"))
+    given = Given(
+        frozenset(definition.get("shared", ())),
+        definition.get("runtimeClassName"),
+        definition.get("packages", {}),
+    )
     steps = builds.with_builds(workflow.steps, runtimes)
     if len(steps) > len(workflow.steps):
         after = {name: step.after for name, step in steps.items()}
@@ -151,14 +160,15 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
         placements={name: place(step, runtimes, given) for name, step in workflow.steps.items()},
         code=definition["code"],
         runtimes=runtimes,
+        index=definition.get("index"),
     )
 
 
 def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given | None = None) -> Placement:
     """Where the attempts of a step run; raises InvalidDefinition for a runtime that is not there."""
     template: dict[str, Any]
-    egress = set(step.spec.network.egress) if step.spec.network else set()
     given = given or Given()
+    egress = set(step.spec.network.egress) if step.spec.network else set()
     if step.spec.run is not None:
         name = step.spec.run.runtime
         if name not in runtimes:
@@ -166,7 +176,7 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
             raise InvalidDefinition([Problem(path, f"found {name!r}, expected the name of a Runtime")])
         runtime = runtimes[name]
         egress.update(runtime.network.egress if runtime.network else ())
-        template = runtime_template(runtime, step.spec.run.resources)
+        template = runtime_template(runtime, step.spec.run.resources, given.packages.get(name))
         if step.builds is not None:
             template |= {"resources": _dumped(builds.RESOURCES), "scratch": builds.SCRATCH}
             egress = set()
@@ -189,8 +199,10 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
     return Placement(f"{key}/{step.name}" if exclusive else key, template, exclusive, reached, pool)
 
 
-def runtime_template(runtime: RuntimeSpec, override: Resources | None = None) -> dict[str, Any]:
-    """What the pods of a Runtime are made of; its steps may `override` resources."""
+def runtime_template(
+    runtime: RuntimeSpec, override: Resources | None = None, packages: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the pods of a Runtime are made of; its steps may `override` resources. `packages`: where its are."""
     template = runtime.model_dump(
         by_alias=True, exclude_none=True, exclude={"env", "network", "packages", "pool"}, mode="json"
     )
@@ -198,7 +210,7 @@ def runtime_template(runtime: RuntimeSpec, override: Resources | None = None) ->
     if override is not None:
         resources = merge_resources(resources, override)
     template["resources"] = _dumped(resources)
-    return template
+    return template if packages is None else {**template, "packages": dict(packages)}
 
 
 def template_key(template: Mapping[str, Any]) -> str:
