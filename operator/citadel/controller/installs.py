@@ -21,6 +21,16 @@ class NotInstalled(Exception):
         self.reason, self.message = reason, message
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How the packages of a Runtime stand."""
+
+    installed: InstalledPackages | None = None
+    problem: NotInstalled | None = None
+    again: float | None = None
+    """Seconds after which to look again."""
+
+
 def install_of(runtime: Object, spec: RuntimeSpec, indexes: Indexes) -> Install | None:
     """What is to be installed for a Runtime; None where nothing is. Raises NotInstalled without an index."""
     listed = list(spec.packages.listed()) if spec.packages is not None else []

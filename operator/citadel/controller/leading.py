@@ -29,6 +29,7 @@ from citadel.kube.resources import NAMESPACES, PODS, POLICIES
 from citadel.render.pod import Site
 from citadel.serving import background, take_due
 from citadel.settings import Settings
+from citadel.store.blobs import BlobLimits
 from citadel.store.sql.database import Database
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ class Leader:
         waiting = Waiting({})
         policies = Policies(kube, cache, self.database.policies)
         definitions = Definitions(kube, settings.namespace, policies, settings.indexes)
-        packages = Packages(kube, cache, journal, settings.indexes, time.time)
+        blobs = self.database.blobs(BlobLimits())
+        packages = Packages(kube, cache, journal, blobs, settings.indexes, time.time)
         pods = SandboxPods(
             kube,
             cache,
@@ -102,7 +104,7 @@ class Leader:
             cache,
             self.database,
             Executions(kube, cache, journal, definitions, events, waiting, self.counted.ended),
-            Readiness(kube, cache, definitions, events, time.time, packages),
+            Readiness(kube, cache, definitions, events, time.time, packages.reconcile),
             pods,
             Deliveries(kube, journal, sandboxes, account),
             policies,

@@ -5,46 +5,46 @@ Nothing is kept here: which attempt is under way, and how often it was tried, is
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from citadel.api.reasons import Phase, Reason
 from citadel.api.runtime import InstalledPackages, RuntimeSpec
 from citadel.api.workflow import WorkflowSpec
 from citadel.controller.executions import is_finished, parse_time
-from citadel.controller.installs import NotInstalled, install_of, owner_of, recorded
+from citadel.controller.installs import NotInstalled, Outcome, install_of, owner_of, recorded
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Forbidden, Invalid
 from citadel.kube.resources import EXECUTIONS, WORKFLOWS, Object
 from citadel.render.packages import ARTIFACT, STEP, Indexes, Install
+from citadel.store.blobs import Blobs
 from citadel.store.journal import ExecutionUnknown, Journal
 
 #: How often an install is tried, and the seconds before the second time; each further pause is longer.
 ATTEMPTS, FIRST_PAUSE, FACTOR = 3, 60.0, 5
 #: Seconds between two looks at an install that is under way, should its watch have missed its end.
 LOOK_SECONDS = 15.0
+#: Seconds between two looks whether packages are still there; what nobody holds is pruned after a day.
+HOLD_SECONDS = 3600.0
 _TAIL = 1200
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How the packages of a Runtime stand."""
-
-    installed: InstalledPackages | None = None
-    problem: NotInstalled | None = None
-    again: float | None = None
-    """Seconds after which to look again."""
 
 
 class Packages:
     """Reconciles the packages of Runtimes with the Executions that install them."""
 
     def __init__(
-        self, kube: KubeClient, cache: Cache, journal: Journal, indexes: Indexes, now: Callable[[], float]
+        self,
+        kube: KubeClient,
+        cache: Cache,
+        journal: Journal,
+        blobs: Blobs,
+        indexes: Indexes,
+        now: Callable[[], float],
     ) -> None:
-        self._kube, self._cache, self._journal = kube, cache, journal
+        self._kube, self._cache, self._journal, self._blobs = kube, cache, journal, blobs
         self._indexes, self._now = indexes, now
+        self._held: dict[str, float] = {}
+        """Uids of Runtimes, and when their packages were last seen to be there."""
 
     async def reconcile(self, runtime: Object, spec: RuntimeSpec) -> Outcome:
         """One Runtime."""
@@ -55,8 +55,9 @@ class Packages:
         if install is None:
             return Outcome()
         found = recorded(runtime)
-        if found is not None and found.execution.startswith(f"{install.name}-"):
-            return Outcome(found)
+        is_current = found is not None and found.execution.startswith(f"{install.name}-")
+        if found is not None and is_current and await self._hold(install, found.digest):
+            return Outcome(found, again=HOLD_SECONDS)
         attempt, execution = self._last(install)
         try:
             if execution is None:
@@ -66,7 +67,7 @@ class Packages:
             if not is_finished(execution):
                 return _under_way(install, attempt)
             if execution.get("status", {}).get("phase") == Phase.SUCCEEDED:
-                return await self._finish(install, execution)
+                return await self._finish(install, attempt, execution)
             return await self._failed(install, attempt, execution)
         except (Forbidden, Invalid) as error:
             return _failure(f"the API server refuses the install: {error}", again=FIRST_PAUSE)
@@ -89,19 +90,37 @@ class Packages:
             await self._kube.create(EXECUTIONS, install.execution(attempt))
         return _under_way(install, attempt)
 
-    async def _finish(self, install: Install, execution: Object) -> Outcome:
+    async def _finish(self, install: Install, attempt: int, execution: Object) -> Outcome:
         """Takes what a successful Execution left, if it ran what we asked for: anybody can take a name."""
         name, uid = execution["metadata"]["name"], execution["metadata"]["uid"]
         try:
             state = await self._journal.read(uid)
         except ExecutionUnknown:
-            return _foreign("Execution", name)
+            return await self._lost(install, attempt, f"the journal does not know Execution {name} any more")
         expected = WorkflowSpec.model_validate(install.workflow_spec())
         plan = state.plan
         if plan is None or plan.index is None or plan.workflow.spec != expected:
             return _foreign("Execution", name)
         tree = state.steps[STEP].artifacts[ARTIFACT]
-        return Outcome(InstalledPackages(digest=tree.digest, size=tree.size, execution=name))
+        if not await self._hold(install, tree.digest, fresh=True):
+            return await self._lost(install, attempt, f"what Execution {name} installed is not kept any more")
+        return Outcome(
+            InstalledPackages(digest=tree.digest, size=tree.size, execution=name), again=HOLD_SECONDS
+        )
+
+    async def _hold(self, install: Install, digest: str, *, fresh: bool = False) -> bool:
+        """Keeps the tree from being pruned, as long as a Runtime has it; False when it is gone."""
+        if not fresh and self._now() - self._held.get(install.uid, float("-inf")) < HOLD_SECONDS:
+            return True
+        held = await self._blobs.hold(install.namespace, digest)
+        if held:
+            self._held[install.uid] = self._now()
+        return held
+
+    async def _lost(self, install: Install, attempt: int, why: str) -> Outcome:
+        if attempt == ATTEMPTS:
+            return _failure(f"{why}; delete its Executions to install again")
+        return await self._begin(install, attempt + 1)
 
     async def _failed(self, install: Install, attempt: int, execution: Object) -> Outcome:
         status = execution.get("status", {})

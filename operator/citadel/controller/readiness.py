@@ -1,12 +1,13 @@
 """Whether a Workflow, Runtime or ExecutionPolicy can be used: its conditions Ready and Stalled."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from citadel.api.conditions import Condition, merge
 from citadel.api.reasons import ConditionType, Reason
+from citadel.api.runtime import RuntimeSpec
 from citadel.controller.definitions import Definitions, Unusable, checked, read_runtime, runtime_names
-from citadel.controller.packages import Outcome, Packages
+from citadel.controller.installs import Outcome
 from citadel.core.policy import read_policy, runtime_denial
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
@@ -29,7 +30,7 @@ class Readiness:
         definitions: Definitions,
         events: EventPoster,
         now: Callable[[], float],
-        packages: Packages,
+        packages: Callable[[Object, RuntimeSpec], Awaitable[Outcome]],
     ) -> None:
         self._kube, self._cache, self._definitions = kube, cache, definitions
         self._packages = packages
@@ -72,7 +73,7 @@ class Readiness:
         except Unusable as unusable:
             problem = unusable
         else:
-            packages = await self._packages.reconcile(obj, spec)
+            packages = await self._packages(obj, spec)
             if problem is None and packages.problem is not None:
                 problem = Unusable(packages.problem.reason, packages.problem.message, waits=True)
         made = packages.installed

@@ -69,7 +69,10 @@ def with_builds(
     return found
 
 
-def build_key(namespace: str, runtime: RuntimeSpec, code: str) -> BuildKey:
-    """What a program is known by: the language, the image and flags that make it, and its source."""
+def build_key(namespace: str, runtime: RuntimeSpec, code: str, packages: str | None = None) -> BuildKey:
+    """What a program is known by: the language, the image and flags that make it, its source, and the digest
+    of the packages that it may use."""
     made_of = [runtime.language, runtime.image, *FLAGS[runtime.language], code]
+    if packages is not None:
+        made_of.append(packages)
     return BuildKey(namespace, digest(canonical(list(made_of))))

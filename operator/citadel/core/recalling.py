@@ -23,7 +23,8 @@ def recalled(state: State, compiled: CompiledStep, values: Values) -> StepRecall
 def key_of(plan: Plan, namespace: str, compiled: CompiledStep) -> BuildKey:
     """What the program of a build is known by."""
     assert compiled.spec.run is not None
-    return build_key(namespace, plan.runtimes[compiled.spec.run.runtime], plan.code_of(compiled))
+    packages = plan.placements[compiled.name].template.get("packages", {}).get("digest")
+    return build_key(namespace, plan.runtimes[compiled.spec.run.runtime], plan.code_of(compiled), packages)
 
 
 def built(program: Content) -> Inline:

@@ -5,6 +5,7 @@ that its assignment does not name is refused whether it exists or not.
 """
 
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from citadel.core import events as ev
 from citadel.core.dispatch import contents
@@ -64,6 +65,16 @@ class Parcels:
             raise Refused(403, "NotNamed", f"the assignment of this sandbox does not name {digest}")
         try:
             return found, await self._blobs.read(state.created.namespace, found, offset)
+        except BlobLost as error:
+            raise Refused(409, "BlobLost", str(error)) from None
+
+    async def open_packages(
+        self, packages: Mapping[str, Any], offset: int
+    ) -> tuple[Content, AsyncIterator[bytes]]:
+        """The bytes of a Runtime's packages, which may be those of another namespace; raises Refused."""
+        content = Content(packages["digest"], packages["size"])
+        try:
+            return content, await self._blobs.read(packages["namespace"], content, offset)
         except BlobLost as error:
             raise Refused(409, "BlobLost", str(error)) from None
 

@@ -82,11 +82,15 @@ class Gateway:
         if not await self._sandboxes.register(name, row.pod_uid, hashed(secret), str(public_key)):
             raise Refused(401, "Registered", f"sandbox {name} has registered before")
         session = self._sessions.keep(name, row.uid, hashed(secret))
+        session.packages = row.template.get("packages")
         told = None
         if session.uid is not None:
             advance = await self._advance(session, [ev.SandboxRegistered(name)], claim=True)
             told = await self._assignment(session, advance)
-        return {"session": secret, "sandbox": name, "limits": LIMITS, "assignment": told}
+        answer = {"session": secret, "sandbox": name, "limits": LIMITS, "assignment": told}
+        if session.packages is not None:
+            answer["packages"] = {field: session.packages[field] for field in ("digest", "size")}
+        return answer
 
     def remembers(self, authorization: str) -> bool:
         """Whether `session` needs no look at the database."""
@@ -102,6 +106,7 @@ class Gateway:
             row = await self._sandboxes.get(name)
             if row is not None and row.session_hash:
                 found = self._sessions.keep(name, row.uid, row.session_hash)
+                found.packages = row.template.get("packages")
         if found is None or not found.holds(secret):
             raise Refused(401, "InvalidSession", "the session is not valid")
         return found
@@ -166,7 +171,9 @@ class Gateway:
         )
 
     async def blob(self, session: Session, digest: str, offset: int) -> tuple[Content, AsyncIterator[bytes]]:
-        """What a digest of the session's assignment names, from `offset` on."""
+        """What a digest of the session's assignment, or of its Runtime, names, from `offset` on."""
+        if session.packages is not None and session.packages["digest"] == digest:
+            return await self._parcels.open_packages(session.packages, offset)
         return await self._parcels.open(session, await self._read(session), digest, offset)
 
     async def logs(self, session: Session, step: str, attempt: int, body: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import base64
 import hmac
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,8 @@ class Session:
     """Bytes of log that came for each attempt."""
     stored: int = 0
     """Bytes of artifacts that came."""
+    packages: Mapping[str, Any] | None = None
+    """Where the packages of its Runtime are: `{"namespace", "digest", "size"}`."""
 
     def holds(self, secret: str) -> bool:
         """Whether this is the secret of the session."""

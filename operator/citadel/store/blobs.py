@@ -91,6 +91,10 @@ class Blobs(Protocol):
         """What an attempt left."""
         ...
 
+    async def hold(self, namespace: str, digest: str) -> bool:
+        """Keeps a blob that nothing in the journal names for another day; False if there is no such blob."""
+        ...
+
     async def prune(self) -> int:
         """Deletes blobs that nothing names any more, some hundreds a call; says how many."""
         ...

@@ -13,6 +13,7 @@ from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
@@ -27,11 +28,14 @@ from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
 from citadel.kube.resources import PODS, Object
+from citadel.render.packages import Indexes
 from citadel.render.pod import Site
+from citadel.store.blobs import BlobLimits
 from citadel.store.journal import ExecutionUnknown, SandboxRow
 from citadel.store.sql.database import Database
 from component.controller.clusterapi import SANDBOXES, ClusterApi, path_of
 
+INDEXES = Indexes({"pip": "http://files.example.com:8080/pip"})
 SITE = Site(SANDBOXES, "runner:1", "https://10.96.0.7:8443", "ca", user_namespaces=False)
 
 
@@ -47,7 +51,9 @@ class Controller:
         self.waiting = Waiting({})
         self.poster = EventPoster(kube, "citadel-controller", "test")
         policies = Policies(kube, cache, database.policies)
-        definitions = Definitions(kube, "citadel-system", policies)
+        definitions = Definitions(kube, "citadel-system", policies, INDEXES)
+        self.blobs = database.blobs(BlobLimits())
+        packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
         self.executions = Executions(
             kube, cache, journal, definitions, self.poster, self.waiting, now=cluster.now
         )
@@ -70,7 +76,7 @@ class Controller:
             cache,
             database,
             self.executions,
-            Readiness(kube, cache, definitions, self.poster, cluster.now),
+            Readiness(kube, cache, definitions, self.poster, cluster.now, packages.reconcile),
             self.pods,
             Deliveries(kube, journal, sandboxes, "citadel-system:citadel-controller"),
             policies,

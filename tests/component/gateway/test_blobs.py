@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import psycopg
 import pytest
 
-from build import definition
+from build import definition, python_step
 from citadel.store.blobs import BlobLimits
 from component.gateway.conftest import Site
 
@@ -120,3 +121,58 @@ async def pieces(site: Site) -> int:
     async with await psycopg.AsyncConnection.connect(site.postgres_url, autocommit=True) as connection:
         found = await (await connection.execute("SELECT count(*) FROM blob_pieces")).fetchone()
     return int(found[0]) if found else 0
+
+
+def packaged(namespace: str, body: bytes) -> dict[str, Any]:
+    """An execution whose Runtime has packages, kept in a namespace."""
+    where = {"namespace": namespace, "digest": digest(body), "size": len(body)}
+    return {**definition(python_step("a")), "packages": {"python": where}}
+
+
+async def keep(site: Site, namespace: str, body: bytes) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body
+
+    await site.database.blobs(BlobLimits()).put(namespace, pieces())
+
+
+async def test_packages_of_a_shared_runtime_are_told_at_registration_and_given_to_its_sandboxes(
+    site: Site,
+) -> None:
+    await keep(site, "citadel-system", PROGRAM)
+    (name,) = await site.start(packaged("citadel-system", PROGRAM))
+    runner = await site.runner(name)
+    answer = await runner.register()
+    assert answer.body["packages"] == {"digest": digest(PROGRAM), "size": len(PROGRAM)}
+    assert (await runner.blob(digest(PROGRAM))).body == PROGRAM
+    # A gateway that has not seen the registration knows it too.
+    other = runner.at((await site.gateway()).url)
+    async with other:
+        assert (await other.blob(digest(PROGRAM), 300_000)).body == PROGRAM[300_000:]
+
+
+async def test_packages_are_given_to_sandboxes_of_their_runtime_alone(site: Site) -> None:
+    await keep(site, "citadel-system", PROGRAM)
+    await keep(site, "team", PROGRAM)
+    runner = await site.registered(definition(python_step("a")))
+    assert (await runner.blob(digest(PROGRAM))).status == 403
+
+
+async def test_packages_that_are_not_kept_any_more_are_refused_for_good(site: Site) -> None:
+    (name,) = await site.start(packaged("citadel-system", PROGRAM))
+    runner = await site.runner(name)
+    await runner.register()
+    assert (await runner.blob(digest(PROGRAM))).status == 409
+
+
+async def test_a_blob_that_is_held_outlives_a_day(site: Site) -> None:
+    await keep(site, "team", PROGRAM)
+    await keep(site, "team", b"other")
+    blobs = site.database.blobs(BlobLimits())
+    async with await psycopg.AsyncConnection.connect(site.postgres_url, autocommit=True) as connection:
+        await connection.execute("UPDATE blobs SET stored_at = stored_at - 2 * 86400")
+    assert await blobs.hold("team", digest(PROGRAM))
+    assert not await blobs.hold("others", digest(PROGRAM))
+    await blobs.prune()
+    assert await blobs.hold("team", digest(PROGRAM))
+    assert not await blobs.hold("team", digest(b"other"))

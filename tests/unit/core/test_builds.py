@@ -38,6 +38,16 @@ def test_each_step_in_a_compiled_language_has_a_build_before_it_and_no_other_has
     assert found.steps["b.build"].after == ()
 
 
+def test_a_program_built_with_other_packages_is_another() -> None:
+    step = {"spec": {"steps": [compiled("b")]}, "runtimes": RUNTIMES, "code": {}}
+    keys = set()
+    for digest in ("sha256:1", "sha256:2", None):
+        packages = {"go": {"namespace": "n", "digest": digest, "size": 1}} if digest else {}
+        found = compile_definition({**step, "packages": packages})
+        keys.add(key_of(found, "team", found.steps["b.build"]).digest)
+    assert len(keys) == 3
+
+
 def test_a_build_has_nothing_of_its_step_but_the_code_and_a_sandbox_of_its_own() -> None:
     network = {"egress": ["api.example.com:443"]}
     given = compiled("b", arguments={"x": {"valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}})

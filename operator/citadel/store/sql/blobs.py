@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, func, select
+from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import IntegrityError
@@ -133,6 +133,16 @@ class SqlBlobs:
             return {row.name: Content(row.digest, row.size) for row in rows}
 
         return await self._connections.read(work)
+
+    async def hold(self, namespace: str, digest: str) -> bool:
+        """Keeps a blob for another day; see `Blobs.hold`."""
+        b = t.blobs.c
+        held = update(t.blobs).where(b.namespace == namespace, b.digest == digest).values(stored_at=now())
+
+        async def work(connection: AsyncConnection) -> bool:
+            return bool((await connection.execute(held.returning(b.digest))).all())
+
+        return await self._connections.transact(work)
 
     async def prune(self) -> int:
         """Deletes what nothing names any more; see `Blobs.prune`."""
