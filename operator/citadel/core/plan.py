@@ -202,7 +202,7 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
 def runtime_template(
     runtime: RuntimeSpec, override: Resources | None = None, packages: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the pods of a Runtime are made of. Its steps may `override` resources; `packages`: where its are."""
+    """What the pods of a Runtime are made of. Its steps may `override` resources; `packages` says where."""
     template = runtime.model_dump(
         by_alias=True, exclude_none=True, exclude={"env", "network", "packages", "pool"}, mode="json"
     )
