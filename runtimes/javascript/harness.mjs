@@ -1,22 +1,25 @@
-// One attempt of the runtime `javascript`: a fresh Node.js that waits for its request, runs it, writes its result, ends.
+// The warm interpreter of the runtime `javascript`: a Node.js that forks for each attempt, and the fork runs the code.
 //
-// The shim (or whoever speaks its part) starts it ahead, with descriptors 1 stdout, 2 stderr, 3 request (JSON, read to
-// its end) and 4 result: `S` and the output's JSON, or `F` and a failure's JSON. Without a request it just ends.
+// The shim starts it with a Unix stream socket as descriptor 3; ./fork.c speaks the protocol of harnesses with it. A
+// fork gets its request (JSON, read to its end), and writes `S` and the output's JSON, or `F` and a failure's JSON.
 //
-// It must never serve a second attempt: whatever user code did to this process ends with it. What is needed after user
-// code has run is taken hold of here, at the top, because user code may replace any of it.
+// User code must never run before the fork, nor a request be read: what an attempt did to its process ends with it.
+// What is needed after user code has run is taken hold of here, at the top, because user code may replace any of it.
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeSync } from "node:fs";
+import { readFileSync, readlinkSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
 import { inspect, types } from "node:util";
+import v8 from "node:v8";
 import vm from "node:vm";
 
 import { InvalidOutput, encode } from "./output.mjs";
 
-const REQUEST = 3, RESULT = 4;
+const REQUEST = 3;
 const OUTPUT_BYTES = 1 << 20;
 const FRAMES = 50, CAUSES = 8;
 const WORK = `file://${process.cwd().replace(/\/?$/, "/")}`;
 const HARNESS = `file://${import.meta.dirname}/`;
+const forking = createRequire(import.meta.url)("./fork.node");
 const { exit } = process, { from } = Buffer, { parse, stringify } = JSON, turn = setImmediate;
 
 /** Why an attempt failed, as the protocol wants it. */
@@ -27,14 +30,17 @@ class Failure extends Error {
   }
 }
 
-/** Wait for the request, run it, end. */
+let result; // the descriptor for it
+
+/** Make ready, fork, and in each fork run the request and end. */
 async function serve() {
-  // What is printed has left when print returns: process.exit would drop what a full pipe has not taken.
-  for (const stream of [process.stdout, process.stderr]) stream._handle?.setBlocking?.(true);
   await rehearse();
-  const data = readFileSync(REQUEST, "utf8");
-  if (!data) exit(0);
-  const request = parse(data);
+  forking.streams();
+  // What is printed has left when print returns: a process that ends drops what a full pipe has not taken.
+  for (const stream of [process.stdout, process.stderr]) stream._handle.setBlocking(true);
+  result = forking.serve();
+  renew();
+  const request = parse(readFileSync(REQUEST, "utf8"));
   const file = `${request.step}.mjs`;
   prepare(request, file);
   let idle = false;
@@ -44,13 +50,21 @@ async function serve() {
     const how = idle ? "nothing is left that could settle its promise" : "process.exit(0) was called";
     tell("F", stringify({ reason: "Error", message: `step ${request.step} has not returned: ${how}` }));
   });
-  process.on("uncaughtException", (error) => { // also of promises that nobody handles
-    if (process.listenerCount("uncaughtException") === 1) finish(failed(error, file));
-  });
+  const handled = process._fatalException; // Node.js asks it for every exception that nobody catches, also of promises
+  process._fatalException = (error, promise) => handled(error, promise) || finish(failed(error, file));
   finish(await attempt(request, file));
 }
 
-/** Do once what every attempt does: what V8 and Node.js load at first use would take each attempt milliseconds. */
+/** What a fork has of its own, and what it must not have in common with others. */
+function renew() {
+  process.reallyExit = forking.end;
+  Object.defineProperty(process, "pid", { value: Number(readlinkSync("/proc/self")), enumerable: true, configurable: true });
+  v8.setFlagsFromString(`--random-seed=${forking.seed()}`);
+  Math.random(); // seeds this realm; others have seeds of their own
+  v8.setFlagsFromString("--random-seed=0");
+}
+
+/** Do once what every attempt does: what V8 and Node.js load at first use would take each fork milliseconds. */
 async function rehearse() {
   const module = await load('import "node:fs"; export default async ({ a }) => [a]', "rehearsal.mjs");
   await module.evaluate();
@@ -73,7 +87,7 @@ function tell(outcome, text) {
   if (told) return;
   told = true;
   const bytes = from(outcome + text);
-  for (let at = 0; at < bytes.length;) at += writeSync(RESULT, bytes, at);
+  for (let at = 0; at < bytes.length;) at += writeSync(result, bytes, at);
 }
 
 /** Write the result and end, after the step's own listeners to `exit`. */

@@ -20,12 +20,15 @@ from rich.table import Table
 
 from bench.contenders import Bench, Contender, contenders
 from bench.footprint import controller_memory, kube_writes
+from bench.warm import warm_steps
 from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
 from citadel.kube.resources import NAMESPACES
+from citadel.render.pod import HARNESS
 from live import Cluster, kubeconfig
 
 ROUNDS = 7
+GOALS = dict.fromkeys(("python", "javascript"), "median ≤ 15, p99 ≤ 50")
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ async def main() -> None:
         bench = Bench(Cluster(kube, namespace))
         try:
             rows = await race(bench, console)
+            warm = {language: await warm_steps(bench.cluster, language) for language in sorted(HARNESS)}
             writes = await kube_writes(bench.cluster)
             memory = await controller_memory(bench.cluster)
         finally:
             await kube.delete(NAMESPACES, namespace)
     console.print(table(rows))
+    console.print(warm_table(warm))
     console.print(f"API writes by Citadel per one-step execution: {writes:.1f} (at most 5)")
     console.print(f"controller memory with 1,000 queued executions: {memory:.0f} MB (at most 200)")
     console.print(f"load after the run: {os.getloadavg()[0]:.1f}; finished {time.strftime('%Y-%m-%d %H:%M')}")
@@ -89,6 +94,19 @@ def table(rows: dict[str, Row]) -> Table:
         ratio = f"{row.median / beside.median:.2f}" if beside else ""
         figures = (f"{row.median:.2f}", f"{row.least:.2f}", f"{row.most:.2f}")
         result.add_row(row.name, *figures, contender.beside, ratio, contender.goal)
+    return result
+
+
+def warm_table(warm: dict[str, list[float]]) -> Table:
+    """What a step costs that follows another one in its sandbox, in each language."""
+    result = Table(title="a warm step, start to start, back to back: milliseconds")
+    for heading in ("language", "median", "p99", "to python", "goal"):
+        result.add_column(heading, justify="left" if heading in ("language", "goal") else "right")
+    python = statistics.median(warm["python"])
+    for language, times in warm.items():
+        median, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
+        figures = (f"{median * 1000:.1f}", f"{p99 * 1000:.1f}", f"{median / python:.2f}")
+        result.add_row(language, *figures, GOALS.get(language, "≤ 2 × python"))
     return result
 
 

@@ -179,6 +179,7 @@ SCENES = {
     "cleanup": "prints `begun`, waits for ever, and prints `cleaned up` when it is cancelled",
     "deaf": "prints `begun`, ignores SIGTERM, and waits for ever",
     "multiply": "returns n * n",
+    "clock": "returns the time in seconds",
 }
 #: What a step can leave behind, each told by `leave`.
 TRACES = (

@@ -1,5 +1,7 @@
 """What takes more than one step, or more than its end, to see. Every language plays every scene."""
 
+import time
+
 from conformance.cases import MEBIBYTE, TRACES
 from conformance.conftest import Sandbox
 
@@ -59,6 +61,13 @@ async def cancelled(sandbox: Sandbox, name: str, grace: float) -> str:
     printed = await sandbox.gateway.log(name)
     assert (await sandbox.run("arguments", input={"a": 1, "b": 2})).output == {"sum": 3}
     return printed
+
+
+async def test_a_step_knows_the_time_however_long_its_sandbox_has_waited(sandbox: Sandbox) -> None:
+    for step in ("first", "second"):
+        before = time.time()
+        told = (await sandbox.run("clock", step)).output
+        assert before - 0.01 <= told <= time.time() + 0.01
 
 
 async def test_one_sandbox_runs_many_steps_in_order(sandbox: Sandbox) -> None:

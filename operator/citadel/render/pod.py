@@ -19,12 +19,12 @@ MAIN_UID = 65533
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 SHIM_DIR = "/citadel"
 #: What starts the warm harness of each language, behind the shim. Python is started
-#: without `site`, which the harness loads when nobody waits for it. Node.js cannot fork:
-#: the shim starts one ahead of each attempt.
+#: without `site`, which the harness loads when nobody waits for it. Node.js has one thread,
+#: because a fork has but one.
 HARNESS = {
     "python": ("python3", "-I", "-S", "-B", "-X", "utf8", f"{SHIM_DIR}/harness.py"),
     "javascript": (
-        *("spawn", "--", "node", "--experimental-vm-modules", "--disable-warning=ExperimentalWarning"),
+        *("node", "--single-threaded", "--experimental-vm-modules", "--disable-warning=ExperimentalWarning"),
         f"{SHIM_DIR}/harness.mjs",
     ),
 }

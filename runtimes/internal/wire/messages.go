@@ -125,7 +125,7 @@ func ParseFailure(data []byte) (*Failure, error) {
 		return nil, err
 	}
 	switch failure.Reason {
-	case ReasonError, ReasonInvalidCode, ReasonInvalidOutput:
+	case ReasonError, ReasonInvalidCode, ReasonInvalidOutput, ReasonOOMKilled:
 	default:
 		failure.Reason = ReasonError
 	}

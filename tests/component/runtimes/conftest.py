@@ -33,6 +33,8 @@ def binaries() -> Iterator[Path]:
     build = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{directory}/"]
     environment = os.environ | {"CGO_ENABLED": "0"}
     subprocess.run([*build, "./runner", "./shim"], cwd=RUNTIMES, env=environment, check=True)
+    forking = RUNTIMES / "javascript" / "fork.c"
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", directory / "fork.node", forking], check=True)
     for harness in HARNESSES:
         shutil.copy(harness, directory)
     yield directory
@@ -133,11 +135,12 @@ class Site:
 
     async def language(self, name: str, scratch: str = "") -> Sandbox:
         """A sandbox of a language's runtime, as a pod of it starts; `container` has none."""
-        return await self.start(*(self._word(word) for word in HARNESS.get(name, ())), scratch=scratch)
+        return await self.start(*self.command(name), scratch=scratch)
 
-    def _word(self, word: str) -> str:
-        """What a word of a harness's command is on this machine."""
-        return interpreter() if word == "python3" else word.replace(f"{SHIM_DIR}/", f"{self.binaries}/")
+    def command(self, name: str) -> list[str]:
+        """The command of a harness as it is on this machine."""
+        words = [word.replace(f"{SHIM_DIR}/", f"{self.binaries}/") for word in HARNESS.get(name, ())]
+        return [interpreter() if word == "python3" else word for word in words]
 
     async def python(self) -> Sandbox:
         """A sandbox of the runtime python."""
