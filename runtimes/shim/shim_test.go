@@ -158,7 +158,7 @@ func TestVerdictOfAHarness(t *testing.T) {
 	}{
 		{"success", `S{"a":1}`, exit{}, `{"a":1}`, "", ""},
 		{"failure", `F{"reason":"InvalidCode","message":"m"}`, exit{}, "", wire.ReasonInvalidCode, "m"},
-		{"a reason that it may not claim", `F{"reason":"OOMKilled","message":"m"}`, exit{}, "", wire.ReasonError, "m"},
+		{"a reason that it may not claim", `F{"reason":"Timeout","message":"m"}`, exit{}, "", wire.ReasonError, "m"},
 		{"nothing", "", exit{}, "", wire.ReasonError, "ended before main returned"},
 		{"success and a crash", "S1", exit{code: -11}, "", wire.ReasonError, "killed by SIGSEGV"},
 		{"not JSON", "Sx", exit{}, "", wire.ReasonInvalidOutput, "not valid JSON"},
