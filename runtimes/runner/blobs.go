@@ -131,7 +131,8 @@ type parcels struct {
 
 // wanted tells whether anything must be sent ahead of an assignment.
 func (p *parcels) wanted(next *assignment) bool {
-	return p.packages != nil || next.Program != nil && !slices.Contains(p.programs, next.Program.Digest)
+	program := next.Program != nil && !slices.Contains(p.programs, next.Program.Digest)
+	return p.packages != nil || program || next.Artifacts != nil && len(next.Artifacts.In) > 0
 }
 
 // give sends the shim what the assignment needs.
@@ -146,6 +147,14 @@ func (p *parcels) give(ctx context.Context, next *assignment, frames *wire.Write
 		p.programs = append(p.programs, next.Program.Digest)
 		if len(p.programs) > wire.KeptPrograms {
 			p.programs = p.programs[1:]
+		}
+	}
+	if next.Artifacts == nil {
+		return nil
+	}
+	for _, taken := range next.Artifacts.In {
+		if err := p.pass(ctx, wire.FilePrefix+taken.Path, &taken.Content, frames); err != nil {
+			return fmt.Errorf("the artifact for %s: %w", taken.Path, err)
 		}
 	}
 	return nil

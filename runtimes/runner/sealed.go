@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/crypto/nacl/box"
 
@@ -29,7 +30,7 @@ func newKeys() (*keys, error) {
 
 func (k *keys) publicBase64() string { return base64.StdEncoding.EncodeToString(k.public[:]) }
 
-// unseal opens the assignment's sealed arguments and merges them into its input. It returns what is to be hidden.
+// unseal opens the assignment's sealed arguments and merges them into its input; those whose name is a path are files. It returns what is to be hidden.
 // Its errors name the argument and never its value.
 func (k *keys) unseal(given *assignment) (*mask.Secrets, error) {
 	if len(given.Sealed) == 0 {
@@ -47,7 +48,18 @@ func (k *keys) unseal(given *assignment) (*mask.Secrets, error) {
 		if err != nil {
 			return nil, fmt.Errorf("argument %s: %w", name, err)
 		}
-		input[name] = value
+		if strings.HasPrefix(name, "/") {
+			var text string
+			if err := json.Unmarshal(value, &text); err != nil {
+				return nil, fmt.Errorf("file %s: its sealed box does not hold text", name)
+			}
+			if given.Files == nil {
+				given.Files = map[string]string{}
+			}
+			given.Files[name] = text
+		} else {
+			input[name] = value
+		}
 		if argument.Secret {
 			secret = append(secret, value)
 		}

@@ -100,7 +100,7 @@ func (s *shim) attempt(request []byte) (wire.Outcome, []byte, error) {
 	if failure == nil {
 		var err error
 		before := s.tree.standings()
-		if output, failure, usable, err = s.run(&a, request); err != nil {
+		if output, failure, usable, err = s.serve(&a, request); err != nil {
 			return 0, nil, err
 		}
 		if usable && s.tree.standings() != before {
@@ -124,6 +124,18 @@ func (s *shim) attempt(request []byte) (wire.Outcome, []byte, error) {
 		outcome = outcome.Last()
 	}
 	return outcome, body, nil
+}
+
+// serve runs the attempt between what goes into it and what it leaves.
+func (s *shim) serve(a *wire.Assignment, request []byte) (output []byte, failure *wire.Failure, usable bool, err error) {
+	if failure := s.place(a); failure != nil {
+		return nil, failure, true, nil
+	}
+	output, failure, usable, err = s.run(a, request)
+	if failure == nil && err == nil {
+		failure, err = s.leave(a)
+	}
+	return output, failure, usable, err
 }
 
 // unfit tells why this sandbox cannot run the assignment at all.

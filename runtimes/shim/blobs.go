@@ -3,17 +3,22 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
+	"citadel.dev/runtimes/internal/bundle"
 	"citadel.dev/runtimes/internal/wire"
 )
 
 // incoming takes the blobs that the runner sends ahead of an assignment. What goes wrong with one is the failure of
 // the attempt that it came for.
 type incoming struct {
+	places   places
 	programs programs
 	packages packages
+	tree     *arriving
 
 	mu     sync.Mutex
 	failed error
@@ -33,6 +38,8 @@ func (i *incoming) take(payload []byte) error {
 		err = i.programs.take(piece)
 	case name == wire.PackagesName:
 		err = i.packages.take(piece)
+	case strings.HasPrefix(name, wire.FilePrefix):
+		err = i.unpack(strings.TrimPrefix(name, wire.FilePrefix), piece)
 	default:
 		return fmt.Errorf("a blob of unknown name %q", name)
 	}
@@ -40,6 +47,42 @@ func (i *incoming) take(payload []byte) error {
 		i.mu.Lock()
 		i.failed = err
 		i.mu.Unlock()
+	}
+	return nil
+}
+
+// arriving is a tree that is unpacked as it comes.
+type arriving struct {
+	pipe *io.PipeWriter
+	done chan error
+}
+
+// unpack takes a piece of the tree that is to stand at path.
+func (i *incoming) unpack(path string, piece []byte) error {
+	if i.tree == nil {
+		base, below, err := i.places.find(path)
+		if err != nil {
+			return err
+		}
+		reading, writing := io.Pipe()
+		coming := &arriving{writing, make(chan error, 1)}
+		go func() {
+			err := bundle.Unpack(base, below, reading)
+			reading.CloseWithError(err) // who still writes is told
+			coming.done <- err
+		}()
+		i.tree = coming
+	}
+	if len(piece) > 0 {
+		if _, err := i.tree.pipe.Write(piece); err == nil {
+			return nil
+		}
+	}
+	i.tree.pipe.Close()
+	err := <-i.tree.done
+	i.tree = nil
+	if err != nil {
+		return fmt.Errorf("the artifact for %s: %w", path, err)
 	}
 	return nil
 }
@@ -57,6 +100,43 @@ func (i *incoming) failure() *wire.Failure {
 		return wire.Failf(wire.ReasonError, "what the step needs could not be placed in its sandbox: %v", err)
 	}
 	return nil
+}
+
+// place writes the files of an attempt, beside the trees that came for it.
+func (s *shim) place(a *wire.Assignment) *wire.Failure {
+	for _, path := range slices.Sorted(maps.Keys(a.Files)) {
+		base, below, err := s.places.find(path)
+		if err == nil {
+			err = bundle.Write(base, below, []byte(a.Files[path]))
+		}
+		if err != nil {
+			return wire.Failf(wire.ReasonError, "file %s cannot be written: %v", path, err)
+		}
+	}
+	return nil
+}
+
+// leave sends what the attempt is to leave, as it stands now that no process is left.
+func (s *shim) leave(a *wire.Assignment) (*wire.Failure, error) {
+	if a.Artifacts == nil {
+		return nil, nil
+	}
+	for _, left := range a.Artifacts.Out {
+		base, below, err := s.places.find(left.Path)
+		if err != nil {
+			return wire.Failf(wire.ReasonError, "artifact %s: %v", left.Name, err), nil
+		}
+		failure, err := s.send(a, left.Name, func(to io.Writer) error {
+			if err := bundle.Pack(base, below, to); err != nil {
+				return fmt.Errorf("%s: %w", left.Path, err)
+			}
+			return nil
+		})
+		if failure != nil || err != nil {
+			return failure, err
+		}
+	}
+	return nil, nil
 }
 
 // send gives an artifact to the runner, and waits until it is stored. write says it whole, each time it is called,

@@ -14,7 +14,10 @@ import (
 // queues and semaphores. It assumes that no process is left. What it cannot remove is an error: the sandbox is then
 // not given to another step. keep is a directory of ours beside the places.
 func clean(p places, keep string, container bool) error {
-	errs := []error{p.restore(), empty(p.work), empty(p.tmp)}
+	errs := []error{p.restore()}
+	for _, place := range p.all() {
+		errs = append(errs, empty(place))
+	}
 	if container { // elsewhere these belong to the machine
 		for _, path := range []string{"/dev/shm", "/dev/mqueue"} {
 			if unix.Access(path, unix.W_OK) == nil { // else nobody of this uid has left anything there
@@ -30,7 +33,7 @@ func clean(p places, keep string, container bool) error {
 // the harness still stands in the one that was there.
 func (p places) restore() error {
 	for i, made := range p.own {
-		path := []string{p.work, p.tmp}[i]
+		path := p.all()[i]
 		info, err := os.Lstat(path)
 		if err != nil {
 			return err

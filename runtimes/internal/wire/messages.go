@@ -23,6 +23,27 @@ type Assignment struct {
 	Input          json.RawMessage `json:"input"`
 	// Program is what a build made of Code: a language that is compiled runs it.
 	Program *Content `json:"program,omitempty"`
+	// Files are texts by their absolute paths.
+	Files     map[string]string `json:"files,omitempty"`
+	Artifacts *Artifacts        `json:"artifacts,omitempty"`
+}
+
+// Artifacts are files and trees that an attempt takes, and those that it leaves.
+type Artifacts struct {
+	In  []Taken `json:"in,omitempty"`
+	Out []Left  `json:"out,omitempty"`
+}
+
+// Taken is what is to stand at a path before the attempt begins.
+type Taken struct {
+	Path string `json:"path"`
+	Content
+}
+
+// Left is what stands at a path when the attempt has succeeded.
+type Left struct {
+	Name string `json:"name"`
+	Path string `json:"path"`
 }
 
 // Content names a blob by the digest of its bytes, `sha256:` and hexadecimal digits.

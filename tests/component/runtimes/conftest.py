@@ -112,10 +112,15 @@ class Site:
             },
         )
         work, tmp = self.binaries / "work", self.binaries / "tmp"
-        places = {"CITADEL_WORK_DIR": str(work), "CITADEL_TMP_DIR": str(tmp), "FROM_IMAGE": "yes"}
+        data = self.binaries / "data"
+        places = {"CITADEL_WORK_DIR": str(work), "CITADEL_TMP_DIR": str(tmp), "CITADEL_DATA_DIR": str(data)}
+        places["FROM_IMAGE"] = "yes"
         work.mkdir(exist_ok=True)
         tmp.mkdir(exist_ok=True)
-        mounts = "; ".join(f"mount -t tmpfs -o mode=1777 none {place}" for place in (work, tmp, "/dev/shm"))
+        data.mkdir(exist_ok=True)
+        mounts = "; ".join(
+            f"mount -t tmpfs -o mode=1777 none {place}" for place in (work, tmp, data, "/dev/shm")
+        )
         if scratch:
             mounts += f"; mount -t tmpfs -o mode=1777,{scratch} none /dev/shm"
             places = {"CITADEL_SCRATCH": "/dev/shm", "FROM_IMAGE": "yes"}

@@ -100,6 +100,10 @@ class Gateway:
     log_requests: int = 0
     packages: bytes = b""
     """The tree of the Runtime's packages; none while it is empty."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    blob_bytes: int = 2**30
+    blob_requests: int = 0
+    artifacts: dict[tuple[str, str], Json] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def assign(self, step: str, attempt: int = 1, **fields: Json) -> None:
@@ -154,12 +158,8 @@ class Gateway:
             return error(401, "Unauthorized")
         self.public_key = body["publicKey"]
         answer = {"session": "the-session", "sandbox": "s1", "limits": LIMITS, "new": 1}
-        packages = {"digest": digest_of(self.packages), "size": len(self.packages)} if self.packages else None
+        packages = self.content(self.packages) if self.packages else None
         return web.json_response(answer | {"packages": packages, "assignment": self.take()})
-
-    async def blob(self, request: web.Request) -> web.Response:
-        assert request.match_info["digest"] == digest_of(self.packages)
-        return web.Response(body=self.packages[int(request.query["offset"]) :])
 
     async def poll(self, request: web.Request) -> web.Response:
         await self.held(LIMITS["pollSeconds"], lambda: self.take() is not None or self.drain or self.gone)
@@ -196,6 +196,32 @@ class Gateway:
             self.changed.notify_all()
         return web.json_response({"stored": len(stored) - 1})
 
+    async def keep(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        content = self.content(body)
+        async with self.changed:
+            self.artifacts[request.match_info["step"], request.match_info["name"]] = content
+            self.changed.notify_all()
+        return web.json_response(content)
+
+    def content(self, body: bytes) -> Json:
+        """Keeps a blob, and gives its name."""
+        digest = digest_of(body)
+        self.blobs[digest] = body
+        return {"digest": digest, "size": len(body)}
+
+    async def blob(self, request: web.Request) -> web.StreamResponse:
+        """A blob, of which each answer brings a part: the rest of it is asked for."""
+        body = self.blobs[request.match_info["digest"]][int(request.query["offset"]) :]
+        self.blob_requests += 1
+        response = web.StreamResponse()
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: self.blob_bytes])
+        if len(body) > self.blob_bytes and request.transport is not None:
+            request.transport.abort()
+        return response
+
     async def heartbeat(self, request: web.Request) -> web.Response:
         body = await request.json()
         async with self.changed:
@@ -227,12 +253,13 @@ class Gateway:
         return await handler(request)
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[self.guard], client_max_size=32 << 20)
+        app = web.Application(middlewares=[self.guard], client_max_size=256 << 20)
         app.router.add_post("/v1/register", self.register)
         app.router.add_post("/v1/poll", self.poll)
         app.router.add_post("/v1/attempts/{step}/{attempt}/result", self.deliver)
         app.router.add_post("/v1/attempts/{step}/{attempt}/logs", self.store)
         app.router.add_post("/v1/heartbeat", self.heartbeat)
+        app.router.add_put("/v1/attempts/{step}/{attempt}/artifacts/{name}", self.keep)
         app.router.add_get("/v1/blobs/{digest}", self.blob)
         return app
 
