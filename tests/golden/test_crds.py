@@ -159,6 +159,7 @@ def test_free_form_maps_are_preserved() -> None:
         "Workflow.spec.inputs",
         "Workflow.spec.outputs",
         "Workflow.spec.steps[].with",
+        "Workflow.spec.steps[].files",
         "Execution.spec.inputs",
         "Execution.status.outputs",
     }

@@ -243,3 +243,13 @@ def test_labels_are_the_same_for_all_and_identity_stands_in_annotations() -> Non
     assert len(labels) == 1
     hashes = {found["metadata"]["annotations"]["citadel.dev/spec-hash"] for found in PODS.values()}
     assert len(hashes) == len(PODS) - 1  # session and exclusive are the same
+
+
+def test_a_container_step_that_uses_data_has_a_volume_for_it_and_the_shim_knows() -> None:
+    made = pod({**container(), "artifacts": {"out": {"src": "/data/src"}}})
+    main = made["spec"]["containers"][1]
+    assert main["env"] == [{"name": "CITADEL_DATA_DIR", "value": "/data"}]
+    assert {"name": "data", "mountPath": "/data"} in main["volumeMounts"]
+    assert {"name": "data", "emptyDir": {"medium": "Memory", "sizeLimit": "134217728"}} in made["spec"][
+        "volumes"
+    ]

@@ -145,6 +145,20 @@ class Retry(Model):
     """Failure reasons that are retried."""
 
 
+_Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Artifacts(Model):
+    """Files and trees that a step takes of other steps, and those that it leaves to them."""
+
+    out: Annotated[dict[ArgumentName, _Path], Field(max_length=8)] = Field(default_factory=dict)
+    """What is kept when an attempt succeeds: a file or directory of /work, /data or /tmp, by name."""
+    taken: Annotated[dict[_Path, Annotated[str, StringConstraints(max_length=160)]], Field(max_length=8)] = (
+        Field(alias="in", default_factory=dict)
+    )
+    """What is to stand at a path in /work or /data before the code starts: steps.<step>.artifacts.<name>."""
+
+
 class Step(Model):
     """A name, exactly one action (run or container), and modifiers."""
 
@@ -170,6 +184,11 @@ class Step(Model):
     """Longest time of one attempt; its whole process tree is ended then."""
     isolation: Literal["session", "step"] = "session"
     """session: the sandbox may serve further steps of this execution; step: it serves this attempt alone."""
+    files: Annotated[dict[_Path, Any], Field(max_length=32)] = Field(default_factory=dict)
+    """Files by path in /work: text with expressions in dollar-brace form, or valueFrom a ConfigMap or
+    Secret."""
+    artifacts: Artifacts | None = None
+    """Files and trees of other steps, and those for other steps."""
     network: Network | None = None
     """What the step reaches beyond its sandbox, besides what its Runtime names."""
 

@@ -60,11 +60,10 @@ class Deliveries:
     async def _seal(self, state: State, delivery: Delivery, namespace: str, box: Any) -> dict[str, Any]:
         assert state.plan is not None
         sealed: dict[str, Any] = {}
-        for name, argument in state.plan.steps[delivery.step].arguments.items():
-            if isinstance(argument, ByReference):
-                text = await self._read(namespace, argument, f"step {delivery.step}, with.{name}")
-                encoded = base64.b64encode(box.encrypt(json.dumps(text).encode())).decode()
-                sealed[name] = {"box": encoded, "secret": argument.secret}
+        for name, where, argument in state.plan.steps[delivery.step].by_reference():
+            text = await self._read(namespace, argument, f"step {delivery.step}, {where}")
+            encoded = base64.b64encode(box.encrypt(json.dumps(text).encode())).decode()
+            sealed[name] = {"box": encoded, "secret": argument.secret}
         return sealed
 
     async def _read(self, namespace: str, ref: ByReference, where: str) -> str:

@@ -210,11 +210,37 @@ def _open(state: State, compiled: CompiledStep, values: Values) -> ev.Event:
         for variable, template in compiled.env:
             where = f"env.{variable}"
             variables.append({"name": variable, "value": _text(evaluate(state, template, values), values)})
+        where = "files"
+        files = _files(state, compiled, values)
     except ExpressionError as error:
         failure = ev.Failure.cut(Reason.EXPRESSION_ERROR, f"step {name}, {where}: {error}")
         return ev.StepFailed(name, failure)
-    payload = values.put({"arguments": arguments, "env": variables})
-    return ev.StepReady(name, payload, compiled.has_references)
+    payload: dict[str, Json] = {"arguments": arguments, "env": variables}
+    payload |= {"files": files} if files else {}
+    return ev.StepReady(name, values.put(payload), compiled.has_references)
+
+
+def _files(state: State, compiled: CompiledStep, values: Values) -> dict[str, Json]:
+    """The files of a step, by path; raises ExpressionError that names the one."""
+    found: dict[str, Json] = {}
+    size = 0
+    for path, template in compiled.files.items():
+        if isinstance(template, ByReference):
+            found[path] = encode(template)
+            continue
+        try:
+            content = values.get(evaluate(state, template, values))
+        except ExpressionError as error:
+            raise ExpressionError(f"{path}: {error}") from None
+        text = content if isinstance(content, str) else canonical(content).decode()
+        size += len(text.encode())
+        if size > MAX_BYTES:
+            raise ExpressionError(
+                f"{path}: found {size} bytes of text so far, expected at most {MAX_BYTES} in all;"
+                " hand larger ones on as artifacts"
+            )
+        found[path] = encode(values.put(text))
+    return found
 
 
 def evaluate(state: State, template: Template, values: Values) -> Value:

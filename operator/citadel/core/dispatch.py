@@ -1,7 +1,7 @@
 """What an attempt is given: its evaluated arguments, environment and code, gathered from payload and plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from citadel.core.jsonvalues import Json
@@ -21,10 +21,16 @@ class Dispatch:
     """Source text; None for a container step."""
     arguments: Mapping[str, Json]
     references: Mapping[str, ByReference]
-    """Arguments that are still to be read from ConfigMaps and Secrets."""
+    """Arguments, and files by their paths, that are still to be read from ConfigMaps and Secrets."""
     env: Mapping[str, str]
     timeout: float | None
     """Seconds."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts by absolute path."""
+    taken: Mapping[str, Content] = field(default_factory=dict)
+    """Artifacts by the path where each is to stand."""
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Paths of what it is to leave, by name."""
     program: Content | None = None
     """What was built of the code, in a language that is compiled."""
 
@@ -44,6 +50,13 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
             references[argument] = value
         else:
             arguments[argument] = values.get(value)
+    files: dict[str, str] = {}
+    for path, encoded in payload.get("files", {}).items():
+        value = decode(encoded)
+        if isinstance(value, ByReference):
+            references[path] = value
+        else:
+            files[path] = str(values.get(value))
     run = compiled.spec.run
     # The Runtime's variables, then the step's, which win.
     env: dict[str, str] = {}
@@ -59,6 +72,9 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
         references=references,
         env=env,
         timeout=compiled.timeout,
+        files=files,
+        taken=taken_by(state, compiled),
+        left=compiled.left,
         program=program_of(state, compiled),
     )
 
@@ -66,8 +82,15 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
 def contents(state: State, name: str) -> list[Content]:
     """Every blob that the current attempt of a step needs."""
     assert state.plan is not None
-    program = program_of(state, state.plan.steps[name])
-    return [program] if program is not None else []
+    compiled = state.plan.steps[name]
+    program = program_of(state, compiled)
+    found = list(taken_by(state, compiled).values())
+    return found if program is None else [*found, program]
+
+
+def taken_by(state: State, compiled: CompiledStep) -> dict[str, Content]:
+    """The artifacts that a step takes, by path."""
+    return {path: state.steps[source.step].artifacts[source.name] for path, source in compiled.taken.items()}
 
 
 def program_of(state: State, compiled: CompiledStep) -> Content | None:

@@ -20,6 +20,7 @@ from citadel.core import builds
 from citadel.core.graph import dependents, find_cycle
 from citadel.core.inputs import InputSchema, InvalidSchema, compile_inputs
 from citadel.core.jsonvalues import canonical, digest
+from citadel.core.parcels import is_data
 from citadel.core.steps import CompiledStep, StepCompiler
 from citadel.core.templates import Template
 
@@ -184,6 +185,9 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
         assert step.spec.container is not None
         resources = merge_resources(DEFAULT_RESOURCES, step.spec.container.resources)
         template = {"image": step.spec.container.image, "resources": _dumped(resources)}
+        if any(is_data(path) for path in (*step.taken, *step.left.values())):
+            # A volume more, which only those pay for that use it.
+            template["data"] = True
     if given.runtime_class is not None:
         template.setdefault("runtimeClassName", given.runtime_class)
     exclusive = step.spec.isolation == "step" or step.spec.container is not None

@@ -1,7 +1,7 @@
 """One step, compiled: its expressions parsed, what it reads and waits for made explicit."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from citadel.api.durations import seconds
@@ -10,6 +10,7 @@ from citadel.api.problems import Problem
 from citadel.api.step import Step
 from citadel.core.expressions import Expression, InvalidExpression, Read, compile_expression
 from citadel.core.jsonvalues import Json
+from citadel.core.parcels import Source, read_parcels
 from citadel.core.templates import Template, compile_template
 from citadel.core.values import ByReference
 
@@ -41,6 +42,12 @@ class CompiledStep:
     env: tuple[tuple[str, Template], ...]
     timeout: float | None
     """Seconds an attempt may take."""
+    files: dict[str, Template | ByReference] = field(default_factory=dict)
+    """What stands at each path when an attempt begins."""
+    taken: dict[str, Source] = field(default_factory=dict)
+    """Artifacts of other steps, by the path where each is to stand."""
+    left: dict[str, str] = field(default_factory=dict)
+    """Paths of what an attempt leaves, by name."""
     builds: str | None = None
     """The step whose code this hidden step compiles."""
     program: str | None = None
@@ -60,7 +67,7 @@ class CompiledStep:
     @property
     def leaves(self) -> tuple[str, ...]:
         """Names of the artifacts without which no attempt of it has succeeded."""
-        return (PROGRAM,) if self.builds is not None else ()
+        return (PROGRAM,) if self.builds is not None else tuple(self.left)
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -69,8 +76,15 @@ class CompiledStep:
 
     @property
     def has_references(self) -> bool:
-        """Whether arguments come from ConfigMaps or Secrets."""
-        return any(isinstance(argument, ByReference) for argument in self.arguments.values())
+        """Whether arguments or files come from ConfigMaps or Secrets."""
+        return any(isinstance(item, ByReference) for item in (*self.arguments.values(), *self.files.values()))
+
+    def by_reference(self) -> Iterator[tuple[str, str, ByReference]]:
+        """What comes from ConfigMaps and Secrets: the name by which a sandbox gets it, its field, the key."""
+        for given, kind in ((self.arguments, "with."), (self.files, "files ")):
+            for name, item in given.items():
+                if isinstance(item, ByReference):
+                    yield name, f"{kind}{name}", item
 
 
 class StepCompiler:
@@ -110,19 +124,34 @@ class StepCompiler:
                 arguments[name] = argument
         env = tuple(self._env(path, step))
         reads = set(when.reads) if when else set()
-        for argument in (*arguments.values(), *(template for _, template in env)):
+        parcels = read_parcels(step, self.steps)
+        for place, message in parcels.problems:
+            self._problem((*path, *place), message)
+        files: dict[str, Template | ByReference] = {}
+        for at, (spelling, value) in parcels.files.items():
+            content = self._argument((*path, "files", spelling), value, step.name)
+            if content is not None:
+                files[at] = content
+        for at, source in parcels.taken.items():
+            self._known((*path, "artifacts", "in", at), source.step, step.name)
+        takes_of = frozenset(source.step for source in parcels.taken.values())
+        for argument in (*arguments.values(), *files.values(), *(template for _, template in env)):
             if isinstance(argument, Template):
                 reads |= argument.reads
         return CompiledStep(
             spec=step,
             index=index,
             needs=needs,
-            references=frozenset(read.step for read in reads),
-            hard_reads=hard_reads(reads),
+            references=frozenset(read.step for read in reads) | takes_of,
+            # Who has no output has left no artifact either.
+            hard_reads=hard_reads(reads) | takes_of,
             when=when,
             arguments=arguments,
             env=env,
             timeout=self.timeout((*path, "timeout"), step.timeout),
+            files=files,
+            taken=parcels.taken,
+            left=parcels.left,
         )
 
     def timeout(self, path: Path, text: str | None) -> float | None:

@@ -24,6 +24,13 @@ def assignment(advance: Advance, sealed: Mapping[str, Any] | None) -> dict[str, 
         "env": [{"name": key, "value": value} for key, value in given.env.items()],
         "egress": list(state.plan.placements[name].egress),
     }
+    if given.files:
+        told["files"] = dict(given.files)
+    if given.taken or given.left:
+        told["artifacts"] = {
+            "in": [{"path": path, **asdict(content)} for path, content in given.taken.items()],
+            "out": [{"name": left, "path": path} for left, path in given.left.items()],
+        }
     compiled = state.plan.steps[name]
     spec = compiled.spec
     if spec.run is not None:

@@ -5,8 +5,10 @@ The journal decides; this only does what its state says: a usable sandbox runs, 
 
 import asyncio
 import datetime
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from citadel.api.reasons import Reason
@@ -16,7 +18,8 @@ from citadel.core.dispatch import Dispatch, dispatch
 from citadel.core.jsonvalues import Json
 from citadel.core.sessions import failure_of
 from citadel.core.state import State, ready_steps
-from citadel.core.values import Values
+from citadel.core.values import Content, Values
+from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
 from citadel.local.sandbox import LocalSandbox, SandboxEnded
 from citadel.store.journal import Advance, Journal, LogChunk
@@ -51,6 +54,7 @@ class LocalRun:
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._sandboxes: dict[str, LocalSandbox] = {}
         self._logs: dict[tuple[str, int], list[LogChunk]] = {}
+        self._archives = tempfile.TemporaryDirectory(prefix="citadel-artifacts-")
         self._defect: BaseException | None = None
 
     async def run(
@@ -70,6 +74,7 @@ class LocalRun:
             for task in self._serving.values():
                 task.cancel()
             await asyncio.gather(*self._serving.values(), return_exceptions=True)
+            self._archives.cleanup()
 
     @property
     def state(self) -> State:
@@ -157,33 +162,45 @@ class LocalRun:
 
     async def _attempt(self, name: str, sandbox: LocalSandbox, given: Dispatch) -> Advance:
         """Runs an attempt and records its end; what the sandbox has to do next."""
-        arguments = dict(given.arguments)
+        arguments, files = dict(given.arguments), dict(given.files)
         secrets = []
         for argument, reference in given.references.items():
             text = self._references[reference.kind, reference.name][reference.key]
-            arguments[argument] = text
+            if argument.startswith("/"):
+                files[argument] = text
+            else:
+                arguments[argument] = text
             secrets += [text] if reference.secret else []
         if given.references:
             await self._advance([ev.Delivered(given.step, given.attempt, given.placing)])
         output = Output(lambda stream, line: self._log(given, stream, line), secrets)
         try:
-            result = await sandbox.run(given, arguments, output)
+            parcels = Parcels(Path(self._archives.name), given, files)
+            result = await sandbox.run(given, arguments, parcels, output)
         except SandboxEnded as error:
             failure = ev.Failure.cut(Reason.ERROR, str(error), log_tail=output.tail)
             await self._keep_logs(given)
             await self._advance([ev.AttemptFailed(given.step, given.attempt, name, failure)])
             raise
         await self._keep_logs(given)
-        return await self._record(name, given, result, sandbox.spent)
+        return await self._record(name, given, result, parcels.kept, spent=sandbox.spent)
 
-    async def _record(self, name: str, given: Dispatch, result: "Json | ev.Failure", spent: bool) -> Advance:
+    async def _record(
+        self,
+        name: str,
+        given: Dispatch,
+        result: "Json | ev.Failure",
+        kept: Mapping[str, Content],
+        *,
+        spent: bool,
+    ) -> Advance:
         """Records the end of an attempt, and what else to do its sandbox gets, unless it is spent."""
         values = Values()
         fact: ev.Event
         if isinstance(result, ev.Failure):
             fact = ev.AttemptFailed(given.step, given.attempt, name, result)
         else:
-            fact = ev.AttemptSucceeded(given.step, given.attempt, name, values.put(result))
+            fact = ev.AttemptSucceeded(given.step, given.attempt, name, values.put(result), kept)
         if spent:
             end = failure_of(name, None, "the sandbox could not be made clean")
             return await self._advance([fact, end], outputs=values.made)

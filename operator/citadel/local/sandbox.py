@@ -22,6 +22,7 @@ from citadel.core import events as ev
 from citadel.core.dispatch import Dispatch
 from citadel.core.jsonvalues import MAX_BYTES, InvalidValue, Json, canonical, normalise
 from citadel.local import processes
+from citadel.local.artifacts import NotATree, Parcels
 from citadel.local.capture import Output, open_pipe
 
 #: What of this shell's environment steps see: what they need to run, not what a cluster would not give them.
@@ -92,7 +93,7 @@ class LocalSandbox:
         }
 
     async def run(
-        self, given: Dispatch, arguments: Mapping[str, Json], output: Output
+        self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
     ) -> "Json | ev.Failure":
         """Runs one attempt to its end; its output, or why it failed. Raises SandboxEnded."""
         assert self._process is not None
@@ -103,6 +104,13 @@ class LocalSandbox:
             except OSError:
                 raise SandboxEnded("the interpreter has ended") from None
         self._served = True
+        try:
+            parcels.place(self._folder / "work")
+        except (NotATree, OSError) as error:
+            self._wipe()
+            self._served = False
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            return ev.Failure.cut(Reason.ERROR, f"what the step needs could not be placed: {why}")
         self._cancelled = asyncio.get_running_loop().create_future()
         request: dict[str, Json] = {
             "step": given.step,
@@ -134,12 +142,15 @@ class LocalSandbox:
                 transport.close()
             for task in (*readers, result):
                 task.cancel()
-        self._wipe()
         if by is Reason.TIMEOUT:
+            self._wipe()
             return ev.Failure.cut(
                 by, f"ran longer than its timeout of {given.timeout:g}s", log_tail=output.tail
             )
         found = _verdict(result.result() if result.done() and not result.cancelled() else b"", code, output)
+        if not isinstance(found, ev.Failure) and (wrong := parcels.keep(self._folder / "work")) is not None:
+            found = wrong
+        self._wipe()
         if by is Reason.CANCELLED and isinstance(found, ev.Failure):
             return ev.Failure.cut(by, f"cancelled while it ran ({found.message})", log_tail=output.tail)
         return found

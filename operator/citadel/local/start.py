@@ -9,7 +9,7 @@ from citadel.api.runtime import LANGUAGES
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
 from citadel.core.jsonvalues import Json, canonical, digest
-from citadel.core.values import ByReference, Values
+from citadel.core.values import Values
 from citadel.local.documents import Contents, WorkflowDocument
 
 #: The Runtime that every cluster has, and this machine is.
@@ -54,7 +54,12 @@ def choose(contents: Contents) -> tuple[WorkflowDocument, dict[str, Json], str |
 def prepare(contents: Contents, given: Mapping[str, Json]) -> Start:
     """What to run: the file's workflow with `given` over the inputs of its Execution; raises CannotRun."""
     workflow, inputs, name = choose(contents)
-    if reasons := [*_containers(workflow), *_runtimes(workflow, contents), *_references(workflow, contents)]:
+    if reasons := [
+        *_containers(workflow),
+        *_runtimes(workflow, contents),
+        *_references(workflow, contents),
+        *_places(workflow),
+    ]:
         raise CannotRun(*reasons)
     try:
         filled = workflow.compiled.inputs.apply({**inputs, **given})
@@ -118,13 +123,23 @@ def _runtimes(workflow: WorkflowDocument, contents: Contents) -> list[str]:
     return messages
 
 
+def _places(workflow: WorkflowDocument) -> list[str]:
+    """Paths that only a sandbox has."""
+    return [
+        f"step {step.name}: {path} is a place of a sandbox; a path relative to the working directory is the "
+        "same there and here"
+        for step in workflow.compiled.steps.values()
+        for path in (*step.taken, *step.left.values())
+        if not path.startswith("/work")
+    ]
+
+
 def _references(workflow: WorkflowDocument, contents: Contents) -> list[str]:
     """What is wrong with the references to ConfigMaps and Secrets, which here come from the same file."""
     wanted: list[tuple[str, str, str, str]] = []
     for step in workflow.compiled.steps.values():
-        for argument, value in step.arguments.items():
-            if isinstance(value, ByReference):
-                wanted.append((f"step {step.name}, with.{argument}", value.kind, value.name, value.key))
+        for _, place, value in step.by_reference():
+            wanted.append((f"step {step.name}, {place}", value.kind, value.name, value.key))
         if step.spec.run is not None and step.spec.run.code_from is not None:
             reference = step.spec.run.code_from.config_map_key_ref
             wanted.append((f"step {step.name}, run.codeFrom", "ConfigMap", reference.name, reference.key))

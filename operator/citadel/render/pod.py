@@ -141,6 +141,9 @@ def _main(template: Mapping[str, Any], foreign: bool) -> dict[str, Any]:
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
             {"name": "shim", "mountPath": SHIM_DIR, "readOnly": True},
         ]
+        if template.get("data"):
+            container["volumeMounts"].append({"name": "data", "mountPath": "/data"})
+            container["env"] = [{"name": "CITADEL_DATA_DIR", "value": "/data"}]
         return container
     container["command"] += HARNESS[template["language"]]
     container["env"] = [{"name": "CITADEL_SCRATCH", "value": SHARED_MEMORY}]
@@ -165,7 +168,8 @@ def _volumes(template: Mapping[str, Any], foreign: bool) -> list[dict[str, Any]]
         return [_memory("scratch", template["scratch"])] if template.get("scratch") else []
     # Files in memory count against main's memory limit; half of it leaves room for the code itself.
     size = str(int(max(SMALLEST_MOUNT, quantity(template["resources"]["limits"]["memory"]) / 2)))
-    return [_memory("work", size), _memory("tmp", size), _memory("shim", "16Mi")]
+    volumes = [_memory("work", size), _memory("tmp", size), _memory("shim", "16Mi")]
+    return [*volumes, _memory("data", size)] if template.get("data") else volumes
 
 
 def _memory(name: str, size: str) -> dict[str, Any]:

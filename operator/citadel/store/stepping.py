@@ -85,7 +85,8 @@ async def assignment_values(uid: str, state: State, step: str | None, load: Load
     elif payload is not None:
         content = payload.value
     if content is not None:
-        arguments = (decode(argument) for argument in content["arguments"].values())
+        given = (*content["arguments"].values(), *content.get("files", {}).values())
+        arguments = (decode(argument) for argument in given)
         digests = frozenset(item.digest for item in arguments if isinstance(item, Stored)) - found.keys()
         if digests:
             found.update(await _load(uid, digests, load))

@@ -107,6 +107,47 @@ async def test_what_breaks_off_leaves_nothing(site: Site) -> None:
     assert (await builder.put("load.build", "program", PROGRAM)).status == 200
 
 
+HANDED_ON = definition(
+    python_step("make", artifacts={"out": {"src": "./"}}, files={"a.txt": "text"}),
+    python_step("read", artifacts={"in": {"/data/src": "steps.make.artifacts.src"}}),
+)
+
+
+async def test_an_artifact_is_handed_on_to_who_names_it_and_is_in_the_journal(site: Site) -> None:
+    runner = await site.registered(HANDED_ON)
+    given = (await runner.poll()).assignment
+    assert given["files"] == {"/work/a.txt": "text"}
+    assert given["artifacts"] == {"in": [], "out": [{"name": "src", "path": "/work"}]}
+    assert (await runner.blob(digest(PROGRAM))).refused == (403, "NotNamed")
+    assert (await runner.put("make", "src", PROGRAM)).status == 200
+    answer = await runner.succeed("make", more="&artifacts=true")
+    assert answer.assignment["artifacts"] == {
+        "in": [{"path": "/data/src", "digest": digest(PROGRAM), "size": len(PROGRAM)}],
+        "out": [],
+    }
+    assert (await runner.blob(digest(PROGRAM))).body == PROGRAM
+    assert (await site.state()).steps["make"].artifacts["src"].digest == digest(PROGRAM)
+
+
+async def test_a_result_without_what_the_step_leaves_has_failed(site: Site) -> None:
+    runner = await site.registered(HANDED_ON)
+    assert (await runner.succeed("make", more="&artifacts=true")).status == 200
+    failure = (await site.state()).steps["make"].failure
+    assert failure is not None
+    assert (failure.reason, failure.message) == ("InvalidOutput", "artifact src was not stored")
+
+
+async def test_what_was_stored_once_more_is_kept_once(site: Site) -> None:
+    runner = await site.registered(HANDED_ON)
+    await runner.put("make", "src", PROGRAM)
+    before = await pieces(site)
+    await runner.put("make", "src", PROGRAM)
+    assert await pieces(site) == before == 3
+    await runner.put("make", "src", b"")
+    await runner.succeed("make", more="&artifacts=true")
+    assert (await site.state()).steps["make"].artifacts["src"].size == 0
+
+
 async def until(site: Site, *, stored: bool) -> None:
     """Waits until there are bytes of blobs, or none."""
     async with asyncio.timeout(10):

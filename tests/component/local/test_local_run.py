@@ -279,3 +279,66 @@ def test_a_terminal_shows_a_tree(workflow: Write, tmp_path: Path) -> None:
     assert "flow" in text
     assert "load" in text
     assert "Succeeded" in text
+
+
+PARCELS = """
+- name: make
+  run:
+    runtime: python
+    code: |
+      import os
+      def main():
+          os.mkdir("out")
+          os.symlink("../token", "out/link") if open("mode").read() == "bad" else None
+          open("out/a", "w").write(open("conf/name").read() + open("token").read())
+  files:
+    conf/name: Ada ${inputs.mode}
+    mode: ${inputs.mode}
+    token: {valueFrom: {secretKeyRef: {name: t, key: k}}}
+  artifacts: {out: {tree: out, file: out/a}}
+- name: read
+  run:
+    runtime: python
+    code: |
+      import os
+      def main():
+          print(open("one.txt").read())
+          return [sorted(os.listdir()), open("in/a").read() == open("one.txt").read()]
+  artifacts: {in: {in: steps.make.artifacts.tree, one.txt: steps.make.artifacts.file}}
+- name: after
+  run: {runtime: python, code: "import os\\ndef main(): return os.listdir()"}
+"""
+PARCELS_SPEC = """
+inputs: {type: object, properties: {mode: {type: string}}}
+outputs: {read: "${steps.read.output}", after: "${steps.after.output}"}
+"""
+TOKEN = """
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: t}
+stringData: {k: hunter2-hunter2}
+"""
+
+
+def test_files_and_artifacts_are_those_of_a_cluster(citadel: Citadel, workflow: Write) -> None:
+    file = workflow(PARCELS, spec=PARCELS_SPEC, after=TOKEN)
+    done = citadel("run", "--local", file, "-i", "mode=good", "--logs")
+    assert (done.code, done.outputs) == (0, {"read": [["in", "one.txt"], True], "after": []})
+
+
+def test_what_is_no_artifact_fails_its_step_here_too(citadel: Citadel, workflow: Write) -> None:
+    done = citadel("run", "--local", workflow(PARCELS, spec=PARCELS_SPEC, after=TOKEN), "-i", "mode=bad")
+    assert done.code == 1
+    assert "artifact tree: /work/out: 'link' is a link that leads out of the tree" in done.stderr
+
+
+def test_a_place_that_only_a_sandbox_has_is_named(citadel: Citadel, workflow: Write) -> None:
+    step = """
+- name: make
+  run: {runtime: python, code: "def main(): pass"}
+  artifacts: {out: {tree: /data/out}}
+"""
+    done = citadel("run", "--local", workflow(step))
+    assert done.code != 0
+    assert "step make: /data/out is a place of a sandbox" in done.stderr
