@@ -80,7 +80,11 @@ async def test_rights_are_what_they_have_to_be(
         ("edit", "patch", "citadel.dev/workflows", True),
         ("edit", "create", "citadel.dev/runtimes", False),
         ("edit", "patch", "citadel.dev/executions/status", False),
+        ("edit", "create", "citadel.dev/executionpolicies", False),
         ("admin", "create", "citadel.dev/runtimes", True),
+        ("admin", "create", "citadel.dev/executionpolicies", False),
+        ("admin", "patch", "citadel.dev/executionpolicies", False),
+        ("admin", "delete", "citadel.dev/executionpolicies", False),
         ("admin", "patch", "citadel.dev/workflows/status", False),
     ],
 )
