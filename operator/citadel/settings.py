@@ -101,6 +101,8 @@ class Settings:
     pod_uid: str
     tls_dir: Path
     """Folder with tls.crt, tls.key and ca.crt of this process (gateway, api)."""
+    tripwire_port: int
+    """Port of the gateway that sandboxes try, and must not reach."""
     port: int
     """Port of the process's own service."""
     health_port: int
@@ -140,6 +142,7 @@ class Settings:
             pod_name=_get(env, "CITADEL_POD_NAME", "local"),
             pod_uid=_get(env, "CITADEL_POD_UID", "local"),
             tls_dir=Path(_get(env, "CITADEL_TLS_DIR", "/var/run/citadel/tls")),
+            tripwire_port=_integer(env, "CITADEL_TRIPWIRE_PORT", 8444),
             port=_integer(env, "CITADEL_PORT", 8443),
             health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
             gateway_service=_get(env, "CITADEL_GATEWAY_SERVICE", "citadel-gateway"),

@@ -70,6 +70,8 @@ type config struct {
 	sandbox string // this sandbox's name
 	key     string // good for one registration
 	address string // where the shim connects
+
+	forbidden []target // what must not answer here
 }
 
 func configFromEnvironment() (config, error) {
@@ -79,6 +81,11 @@ func configFromEnvironment() (config, error) {
 		sandbox: os.Getenv("CITADEL_SANDBOX"),
 		key:     os.Getenv("CITADEL_KEY"),
 		address: os.Getenv("CITADEL_SHIM_ADDRESS"),
+
+		forbidden: targetsOf(os.Getenv("CITADEL_FORBIDDEN")),
+	}
+	if node := os.Getenv("CITADEL_NODE_IP"); node != "" {
+		c.forbidden = append(c.forbidden, target{"kubelet", net.JoinHostPort(node, "10250")})
 	}
 	if c.address == "" {
 		c.address = "127.0.0.1:7070"
@@ -111,6 +118,8 @@ func run(c config) error {
 		stop(errTerminated)
 	}()
 
+	// Beside registering, and while main starts: nobody waits for it.
+	probing := startProbe(ctx, strings.TrimPrefix(c.gateway, "https://"), c.forbidden)
 	gateway, err := newGateway(c.gateway, c.ca)
 	if err != nil {
 		return err
@@ -132,6 +141,7 @@ func run(c config) error {
 	s := newSession(gateway, keys, sandbox, shipper, bounds)
 	s.parcels.packages = registered.Packages
 	go s.heartbeats(ctx, stop)
+	go s.reportIsolation(ctx, probing)
 	err = causeOf(ctx, s.serve(ctx, registered.Assignment))
 	if !refusedWith(err, http.StatusUnauthorized) {
 		flushing, cancel := context.WithTimeout(context.Background(), flushWithin)

@@ -90,6 +90,16 @@ func (g *gateway) poll(ctx context.Context, held float64) (*assignment, error) {
 	return answer.Assignment, err
 }
 
+// isolation tells what the probe found.
+func (g *gateway) isolation(ctx context.Context, found isolation) error {
+	body, err := wire.Marshal(found)
+	if err != nil {
+		return err
+	}
+	var answer struct{}
+	return g.call(ctx, "/v1/isolation", body, answerWithin, &answer)
+}
+
 // report is an attempt's end as the gateway gets it.
 type report struct {
 	key       key

@@ -34,6 +34,7 @@ type session struct {
 	limits  limits
 	drained chan struct{} // closed when no further assignment is wanted
 
+	reported chan struct{} // closed when the gateway knows what the probe found
 	mu       sync.Mutex
 	running  *key
 	told     *float64            // grace of the last cancellation passed on for running
@@ -45,7 +46,7 @@ type session struct {
 func newSession(g *gateway, k *keys, sandbox *sandbox, shipper *logs.Shipper, bounds limits) *session {
 	return &session{
 		gateway: g, keys: k, sandbox: sandbox, shipper: shipper, parcels: &parcels{gateway: g}, limits: bounds,
-		drained: make(chan struct{}), early: map[key]wire.Cancel{},
+		drained: make(chan struct{}), reported: make(chan struct{}), early: map[key]wire.Cancel{},
 	}
 }
 
@@ -72,6 +73,7 @@ func (s *session) serve(ctx context.Context, next *assignment) error {
 		default:
 			last, err = s.attempt(ctx, next)
 			if err == nil {
+				s.awaitReport(ctx)
 				next, err = s.deliver(ctx, last)
 			}
 		}

@@ -136,6 +136,8 @@ async def test_user_code_reaches_the_gateway_and_nothing_else(cluster: Cluster) 
         [await address("citadel-api", SYSTEM), 443],
         [await address("citadel-postgres", SYSTEM), 5432],
         [gateway["status"]["podIP"], 8080],
+        [await address("citadel-gateway", SYSTEM), 8444],
+        [gateway["status"]["podIP"], 8444],
         [api["status"]["podIP"], 8443],
         [gateway["status"]["hostIP"], 10250],
         [gateway["status"]["hostIP"], 6443],

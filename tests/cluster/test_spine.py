@@ -24,7 +24,7 @@ async def test_one_step_succeeds_and_its_output_stands_in_the_status(cluster: Cl
     assert status["outputs"] == {"text": "Hello, Wörld ✓"}
     assert status["progress"]["text"] == "1/1"
     conditions = {item["type"]: item["status"] for item in status["conditions"]}
-    assert conditions == {"Succeeded": "True", "Finished": "True"}
+    assert conditions == {"Succeeded": "True", "Finished": "True", "NetworkIsolated": "True"}
 
 
 async def test_steps_of_a_session_share_one_sandbox_and_leave_nothing_to_the_next(cluster: Cluster) -> None:

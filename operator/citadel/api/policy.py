@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from citadel.api.egress import Destination
 from citadel.api.meta import Duration, Model, ObjectName, Quantity
+from citadel.api.workflow import Isolation
 
 #: A registry's host is never left out: `alpine` and `docker.io/library/alpine` are the same image.
 IMAGE_PREFIX_PATTERN = r"^([a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?|[a-z0-9-]+:[0-9]{1,5}|localhost)/[^\s]*$"
@@ -124,13 +125,6 @@ class PoolLimits(Model):
     """Highest spec.pool.max of a Runtime."""
 
 
-class IsolationRules(Model):
-    """What must be proven of a sandbox before it gets work."""
-
-    required: bool = False
-    """Whether a sandbox gets work only after its own probe has found that nothing forbidden answers."""
-
-
 class ExecutionPolicySpec(Model):
     """Bounds for all sandboxes of the namespaces it selects. Of several policies each must permit."""
 
@@ -152,5 +146,5 @@ class ExecutionPolicySpec(Model):
     """What one sandbox may have at most."""
     pools: PoolLimits | None = None
     """Warm pools of the namespaces' own Runtimes."""
-    isolation: IsolationRules = IsolationRules()
+    isolation: Isolation = Isolation()
     """What must be proven of a sandbox before it gets work."""

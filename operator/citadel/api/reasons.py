@@ -65,6 +65,11 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     SANDBOX_LIMIT = "SandboxLimit"
     IMAGE_PULL_FAILED = "ImagePullFailed"
+    NOT_ISOLATED = "NotIsolated"
+    # what sandboxes found of the network
+    PROVEN = "Proven"
+    FORBIDDEN_ANSWERED = "ForbiddenAnswered"
+    NOT_PROVEN = "NotProven"
     # skipped steps
     CONDITION_FALSE = "ConditionFalse"
     DEPENDENCY_SKIPPED = "DependencySkipped"
@@ -89,3 +94,4 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SUCCEEDED = "Succeeded"
     FINISHED = "Finished"
+    NETWORK_ISOLATED = "NetworkIsolated"

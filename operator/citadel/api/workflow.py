@@ -11,6 +11,13 @@ from citadel.api.step import Step
 MAX_STEPS = 500
 
 
+class Isolation(Model):
+    """What must be proven of a sandbox before it gets work."""
+
+    required: bool = False
+    """Whether a sandbox gets work only after its own probe has found that nothing forbidden answers."""
+
+
 class WorkflowSpec(Model):
     """What an Execution of this workflow takes, does and gives."""
 
@@ -26,6 +33,8 @@ class WorkflowSpec(Model):
     """How many sandboxes one execution may use at a time."""
     timeout: Duration | None = None
     """Longest time of one execution; it ends TimedOut then."""
+    isolation: Isolation = Isolation()
+    """What must be proven of a sandbox before it gets work."""
 
 
 class DefinitionStatus(Model):

@@ -5,7 +5,7 @@ written is written at the next look.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,8 +25,15 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
 from citadel.kube.resources import EXECUTIONS, Object
-from citadel.render.status import Observed, execution_status, rejected_status
-from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal, json_of
+from citadel.render.status import Isolation, Observed, execution_status, rejected_status
+from citadel.store.journal import (
+    CorruptJournal,
+    ExecutionUnknown,
+    Journal,
+    Sandboxes,
+    SandboxRow,
+    json_of,
+)
 
 #: Seconds between two status writes while running.
 STATUS_PAUSE = 1.0
@@ -49,6 +56,7 @@ class Executions:
         kube: KubeClient,
         cache: Cache,
         journal: Journal,
+        sandboxes: Sandboxes,
         definitions: Definitions,
         events: EventPoster,
         waiting: Waiting,
@@ -56,6 +64,7 @@ class Executions:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._kube, self._cache, self._journal = kube, cache, journal
+        self._sandboxes = sandboxes
         self._definitions, self._events, self._waiting = definitions, events, waiting
         self._ended, self._now = ended, now
         self._written: dict[str, float] = {}
@@ -156,6 +165,7 @@ class Executions:
             read_conditions(obj),
             outputs,
             self._waiting.reasons.get(uid),
+            isolation_of(await self._sandboxes.of(uid)) if state.sandboxes else Isolation(),
         )
         if await self._write(obj, execution_status(observed)) and terminal:
             self._announce(obj, state)
@@ -209,6 +219,18 @@ class Executions:
         with suppress(NotFound, Conflict):
             await self._kube.delete(EXECUTIONS, metadata["name"], metadata["namespace"], uid=metadata["uid"])
         return None
+
+
+def isolation_of(rows: Iterable[SandboxRow]) -> Isolation:
+    """What the sandboxes found; one whose runner never registered has found nothing, and done nothing."""
+    found = [row for row in rows if row.session_hash is not None]
+    answered = {name for row in found if row.isolated is False for name in (row.answered or "").split(",")}
+    return Isolation(
+        proven=sum(row.isolated is True for row in found),
+        unknown=sum(row.isolated is None for row in found),
+        broken=sum(row.isolated is False for row in found),
+        answered=tuple(sorted(answered)),
+    )
 
 
 def is_finished(obj: Object) -> bool:

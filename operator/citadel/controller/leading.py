@@ -103,7 +103,7 @@ class Leader:
             kube,
             cache,
             self.database,
-            Executions(kube, cache, journal, definitions, events, waiting, self.counted.ended),
+            Executions(kube, cache, journal, sandboxes, definitions, events, waiting, self.counted.ended),
             Readiness(kube, cache, definitions, events, time.time, packages.reconcile),
             pods,
             Deliveries(kube, journal, sandboxes, account),

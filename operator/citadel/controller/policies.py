@@ -22,6 +22,8 @@ class Policies:
     async def of(self, namespace: str) -> tuple[Policy, ...]:
         """The policies of a namespace; the gateway is told of them before anything starts by them."""
         objects = self._cache.objects(POLICIES)
+        if not namespace:
+            return ()  # a member of a pool for all: it is checked again when it gets work
         if not objects and self._published == {}:
             return ()
         labels = await self._labels(namespace)

@@ -16,7 +16,7 @@ from citadel.controller.executions import Waiting, parse_time
 from citadel.controller.pods import Diagnosis, diagnose, is_live
 from citadel.controller.policies import Policies
 from citadel.controller.site import RuntimeClasses
-from citadel.core.policy import sandbox_denial
+from citadel.core.policy import isolation_required, sandbox_denial
 from citadel.core.sessions import failure_of
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
@@ -25,6 +25,8 @@ from citadel.kube.resources import PODS, Object
 from citadel.render.pod import key_of, sandbox_pod
 from citadel.store.journal import ExecutionUnknown, Journal, Sandboxes, SandboxRow, hashed
 
+#: Seconds that a sandbox has to prove its isolation, where that is required.
+PROOF_SECONDS = 60.0
 _HEALTHY = Diagnosis()
 
 
@@ -55,12 +57,26 @@ def decide_sandbox(
     if row.pod_uid is None:
         # Created, but whoever did it could not record that any more; until then nobody lets it register.
         return Action("adopt")
-    diagnosis = diagnose(pod, now - parse_time(pod["metadata"]["creationTimestamp"]), patience)
+    diagnosis = diagnose(pod, now - born(pod), patience)
     if diagnosis.ended is not None:
         return Action("end", diagnosis)
     if diagnosis.waiting is not None:
         return Action("wait", diagnosis, again=5.0)
     return Action("run" if row.status == "live" else "wait", diagnosis)
+
+
+def decide_unproven(row: SandboxRow, required: bool, age: float) -> Action:
+    """What follows for a sandbox of this age whose isolation is not proven."""
+    if not required:
+        return Action("run")
+    if row.isolated is False:
+        message = f"isolation is required, but {(row.answered or '').replace(',', ', ')} answered its probe"
+        return Action("end", Diagnosis(ended=Reason.NOT_ISOLATED, message=message))
+    message = "isolation is required, and this sandbox has not proven it"
+    if age > PROOF_SECONDS:
+        message = f"{message} within {PROOF_SECONDS:.0f} s"
+        return Action("end", Diagnosis(ended=Reason.NOT_ISOLATED, message=message))
+    return Action("wait", Diagnosis(waiting=Reason.NOT_ISOLATED, message=message), again=5.0)
 
 
 class SandboxPods:
@@ -115,6 +131,8 @@ class SandboxPods:
                 await self._sandboxes.observe(name, status="gone")
             case "end":
                 await self._end(row, action.diagnosis)
+            case "run" if not row.isolated:
+                return await self._guard(row, pod)
             case "wait" | "run":
                 self._note(row, action.diagnosis)
         return action.again
@@ -129,6 +147,24 @@ class SandboxPods:
                 return None
             self._cache.put(PODS, pod)
         return pod
+
+    async def _guard(self, row: SandboxRow, pod: Object | None) -> float | None:
+        """A sandbox that runs, and has not proven its isolation: no matter, unless that is required."""
+        assert pod is not None
+        action = decide_unproven(row, await self._guarded(row), self._now() - born(pod))
+        if action.verb == "end":
+            await self._end(row, action.diagnosis)
+        else:
+            self._note(row, action.diagnosis)
+        return action.again
+
+    async def _guarded(self, row: SandboxRow) -> bool:
+        if row.uid is None:
+            return False  # a member of a pool is proven once it has work to do
+        if isolation_required(await self._policies.of(row.namespace)):
+            return True
+        plan = (await self._journal.read(row.uid)).plan
+        return plan is not None and plan.workflow.spec.isolation.required
 
     async def lost(self, row: SandboxRow, why: str) -> None:
         """Ends a sandbox that nothing is heard of."""
@@ -234,6 +270,11 @@ class SandboxPods:
         else:
             self._waiting.reasons[row.uid] = said
         self._changed(row)
+
+
+def born(pod: Mapping[str, Any]) -> float:
+    """When a pod was created."""
+    return parse_time(pod["metadata"]["creationTimestamp"])
 
 
 def _deleting(pod: Mapping[str, Any]) -> bool:

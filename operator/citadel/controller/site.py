@@ -1,14 +1,19 @@
 """What the cluster offers to sandboxes: the gateway's address, and which of them get a user namespace."""
 
+import logging
 import time
 from dataclasses import replace
 
 from citadel.kube.client import KubeClient
-from citadel.kube.errors import NotFound
-from citadel.kube.resources import NODES, RUNTIMECLASSES, SERVICES, Object
+from citadel.kube.errors import Forbidden, NotFound
+from citadel.kube.resources import ENDPOINTSLICES, NODES, RUNTIMECLASSES, SERVICES, Object
 from citadel.render.pod import Site
 from citadel.settings import Settings
 
+log = logging.getLogger(__name__)
+
+#: Name of the gateway's port that sandboxes must not reach.
+TRIPWIRE = "tripwire"
 #: Seconds for which the handler of a RuntimeClass is taken to be unchanged.
 FRESH_SECONDS = 30.0
 
@@ -16,14 +21,41 @@ FRESH_SECONDS = 30.0
 async def find_site(kube: KubeClient, settings: Settings) -> Site:
     """What all sandboxes share."""
     service = await kube.get(SERVICES, settings.gateway_service, settings.namespace)
-    port = service["spec"]["ports"][0]["port"]
+    address, ports = service["spec"]["clusterIP"], {p["name"]: p["port"] for p in service["spec"]["ports"]}
     return Site(
         namespace=settings.sandbox_namespace,
         runner_image=settings.runner_image,
-        gateway_url=f"https://{service['spec']['clusterIP']}:{port}",
+        gateway_url=f"https://{joined(address, ports['https'])}",
         ca=settings.ca,
         user_namespaces=can_have_user_namespaces((await kube.list(NODES)).items),
+        forbidden=(
+            f"gateway-tripwire={joined(address, ports[TRIPWIRE])}",
+            *(f"apiserver={address}" for address in await _api_servers(kube)),
+        ),
     )
+
+
+async def _api_servers(kube: KubeClient) -> list[str]:
+    """Where the API server answers: its Service, and what stands behind that."""
+    found = []
+    try:
+        spec = (await kube.get(SERVICES, "kubernetes", "default"))["spec"]
+        found += [joined(spec["clusterIP"], port["port"]) for port in spec["ports"]]
+        behind = await kube.get(ENDPOINTSLICES, "kubernetes", "default")
+        found += [
+            joined(address, port["port"])
+            for endpoint in behind.get("endpoints") or ()
+            for address in endpoint.get("addresses") or ()
+            for port in behind.get("ports") or ()
+        ]
+    except (NotFound, Forbidden) as error:
+        log.warning("sandboxes do not try every address of the API server: %s", error)
+    return found[:16]
+
+
+def joined(address: str, port: int) -> str:
+    """Address and port as one text."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 class RuntimeClasses:

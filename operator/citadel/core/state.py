@@ -20,6 +20,7 @@ _HOPELESS = (
     Reason.UNSCHEDULABLE,
     Reason.SANDBOX_START_FAILED,
     Reason.POLICY_DENIED,
+    Reason.NOT_ISOLATED,
 )
 
 

@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 
-from citadel.core.policy import Policy, read_policy, step_denial
+from citadel.core.policy import Policy, isolation_required, read_policy, step_denial
 from citadel.core.state import State
 from citadel.store.journal import PolicyTable
 
@@ -29,6 +29,10 @@ class LivePolicies:
             while len(self._known) > _NAMESPACES:
                 self._known.popitem(last=False)
         return found
+
+    async def isolation_required(self, namespace: str) -> bool:
+        """Whether sandboxes get work only once their isolation is proven."""
+        return isolation_required(await self.of(namespace))
 
     async def denial(self, state: State, step: str) -> str | None:
         """Why this step may not run now; None if it may."""

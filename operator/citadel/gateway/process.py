@@ -31,6 +31,11 @@ DUE_BATCH = 32
 PRUNE_SECONDS = 600.0
 
 
+async def _hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The tripwire: a port that sandboxes must not reach, and whose answer is all that it is for."""
+    writer.close()
+
+
 def run() -> None:
     """Serves sandboxes until SIGTERM."""
     run_process(main)
@@ -64,6 +69,8 @@ async def main(stop: asyncio.Event) -> None:
             reuse_address=True,
         )
         stack.callback(listening.close)
+        tripwire = await asyncio.start_server(_hang_up, None, settings.tripwire_port, backlog=512)
+        stack.callback(tripwire.close)
 
         work = {
             "following notices": lambda: waker.follow(database.journal.listen),

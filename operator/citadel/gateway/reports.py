@@ -14,6 +14,8 @@ CHUNK_LIMIT = 64 * 1024
 #: Bytes of log that an attempt may print; each chunk counts at least 64 of them.
 LOG_LIMIT = 10 * 2**20
 CHUNKS_LIMIT = LOG_LIMIT // 64 + 1
+#: What a sandbox tries that must not answer.
+FORBIDDEN = ("apiserver", "gateway-tripwire", "kubelet")
 _CHUNKS_AT_ONCE = 1000
 _STREAMS = ("stdout", "stderr", "system")
 _REASONS = frozenset(
@@ -66,6 +68,21 @@ def failure_of(body: bytes) -> ev.Failure:
         exit_code=code if _is_number(code) and abs(code) < 2**31 else None,
         log_tail=clean(_text(data, "logTail")),
     )
+
+
+def isolation(data: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Whether a sandbox is isolated, None where its probe proves nothing, and what answered it by commas.
+
+    Raises BadReport.
+    """
+    permitted, answered = data.get("permitted"), data.get("answered")
+    if not isinstance(permitted, bool):
+        raise BadReport("permitted: expected true or false")
+    if not isinstance(answered, list) or not all(name in FORBIDDEN for name in answered):
+        raise BadReport(f"answered: expected a list of {', '.join(FORBIDDEN)}")
+    # An answer proves something, whatever became of the positive control.
+    proven = False if answered else (True if permitted else None)
+    return proven, ",".join(sorted(set(answered)))
 
 
 def log_chunks(step: str, attempt: int, body: bytes) -> list[LogChunk]:

@@ -26,7 +26,7 @@ BODY_SECONDS = 30.0
 #: each gateway that it comes to later. While its pod is not recorded yet a runner asks every 50 ms.
 _STRANGERS_PER_SECOND, _STRANGERS_BURST = 25.0, 50.0
 _KNOWN_ADDRESSES = 10_000
-_REQUESTS = frozenset(("register", "poll", "heartbeat", "result", "logs"))
+_REQUESTS = frozenset(("register", "poll", "heartbeat", "isolation", "result", "logs"))
 _STEP = r"[A-Za-z][A-Za-z0-9_]{0,62}(?:\.build)?"
 _ATTEMPT = re.compile(rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/(?P<what>result|logs)")
 _ARTIFACT = re.compile(
@@ -46,6 +46,7 @@ class Routes:
         self._paths: dict[str, Answer] = {
             "/v1/poll": self._poll,
             "/v1/heartbeat": self._heartbeat,
+            "/v1/isolation": self._isolation,
             "result": self._result,
             "logs": self._logs,
         }
@@ -150,6 +151,9 @@ class Routes:
 
     async def _heartbeat(self, _: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         return await self._gateway.heartbeat(session, _object(body))
+
+    async def _isolation(self, _: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
+        return await self._gateway.isolation(session, _object(body))
 
     async def _result(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         step, attempt = _attempt(request)

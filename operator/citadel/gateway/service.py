@@ -85,7 +85,8 @@ class Gateway:
         session.packages = row.template.get("packages")
         told = None
         if session.uid is not None:
-            advance = await self._advance(session, [ev.SandboxRegistered(name)], claim=True)
+            claim = await self._may_work(session)
+            advance = await self._advance(session, [ev.SandboxRegistered(name)], claim=claim)
             told = await self._assignment(session, advance)
         answer = {"session": secret, "sandbox": name, "limits": LIMITS, "assignment": told}
         if session.packages is not None:
@@ -125,7 +126,7 @@ class Gateway:
                             return {"assignment": None}
                         await expected.met(min(LOOK_SECONDS, left))
                     continue
-                advance = await self._advance(session, (), claim=True)
+                advance = await self._advance(session, (), claim=await self._may_work(session))
                 _still_wanted(advance.state, session.sandbox)
                 told = await self._assignment(session, advance)
                 left = deadline - time.monotonic()
@@ -154,6 +155,7 @@ class Gateway:
         # Only then it costs another look: a warm step is one commit.
         if isinstance(fact, ev.AttemptSucceeded) and (artifacts or step.endswith(SUFFIX)):
             fact = await self._parcels.complete(await self._read(session), fact)
+        claim = claim and await self._may_work(session)
         advance = await self._advance(session, [fact], claim=claim, outputs=values)
         recorded = advance.accepted[0]
         if recorded:
@@ -197,6 +199,31 @@ class Gateway:
         # What was not stored comes again, and does not count twice.
         session.logged[step, attempt] = size
         return {"stored": max((chunk.n for chunk in chunks if chunk.stream != "end"), default=-1)}
+
+    async def isolation(self, session: Session, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Records what the sandbox found of the network around it; who waits for that looks again."""
+        try:
+            isolated, answered = reports.isolation(body)
+        except reports.BadReport as error:
+            raise Refused(400, "BadRequest", str(error)) from None
+        session.isolated = isolated
+        await self._sandboxes.observe(session.sandbox, isolated=isolated, answered=answered)
+        return {}
+
+    async def _may_work(self, session: Session) -> bool:
+        """Whether the sandbox may have an attempt: where isolation is required, only once it is proven."""
+        if session.isolated:
+            return True
+        if session.namespace is None:
+            state = await self._read(session)
+            assert state.created is not None
+            session.namespace = state.created.namespace
+            session.guarded = state.plan is not None and state.plan.workflow.spec.isolation.required
+        if not (session.guarded or await self._policies.isolation_required(session.namespace)):
+            return True
+        row = await self._sandboxes.get(session.sandbox)
+        session.isolated = None if row is None else row.isolated
+        return session.isolated is True
 
     async def heartbeat(self, session: Session, told: Mapping[str, Any]) -> dict[str, Any]:
         """Notes that the runner lives; answers after a while, or with what it was not `told` yet."""
@@ -261,6 +288,8 @@ class Gateway:
             failure = ev.Failure.cut(Reason.POLICY_DENIED, denial)
             fact = ev.AttemptFailed(name, step.attempt, session.sandbox, failure)
             return await self._assignment(session, await self._advance(session, [fact], claim=True))
+        if not await self._may_work(session):
+            return None  # it came with the sandbox's claim; the controller ends what is never proven
         if not advance.state.plan.steps[name].has_references:
             return assignment(advance, None)
         delivery = await self._sandboxes.delivery(session.sandbox)

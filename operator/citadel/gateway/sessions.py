@@ -23,6 +23,12 @@ class Session:
     """The execution that it serves; None for a member of a pool until it is claimed."""
     secret_hash: str
     allowance: Allowance = field(default_factory=Allowance)
+    isolated: bool | None = None
+    """What the sandbox found of the network around it, as far as this gateway knows."""
+    namespace: str | None = None
+    """Namespace of its execution, once it was looked up."""
+    guarded: bool = False
+    """Whether its workflow requires that isolation is proven."""
     logged: dict[tuple[str, int], int] = field(default_factory=dict)
     """Bytes of log that came for each attempt."""
     stored: int = 0

@@ -66,6 +66,7 @@ SERVICES = Resource("", "v1", "services")
 NAMESPACES = Resource("", "v1", "namespaces", namespaced=False)
 NODES = Resource("", "v1", "nodes", namespaced=False)
 
+ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices")
 RUNTIMECLASSES = Resource("node.k8s.io", "v1", "runtimeclasses", namespaced=False)
 
 DEPLOYMENTS = Resource("apps", "v1", "deployments")

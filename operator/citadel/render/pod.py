@@ -48,6 +48,8 @@ class Site:
     """PEM of the CA that signed the gateway's certificate."""
     user_namespaces: bool
     """Whether every node can give a pod a user namespace of its own."""
+    forbidden: tuple[str, ...] = ()
+    """What no sandbox may reach, as `name=ip:port`: its runner tries."""
     service_account: str = "sandbox"
 
 
@@ -113,6 +115,8 @@ def _runner(name: str, site: Site, foreign: bool) -> dict[str, Any]:
             {"name": "CITADEL_GATEWAY", "value": site.gateway_url},
             {"name": "CITADEL_CA", "value": site.ca},
             {"name": "CITADEL_SANDBOX", "value": name},
+            {"name": "CITADEL_FORBIDDEN", "value": ",".join(site.forbidden)},
+            {"name": "CITADEL_NODE_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
         ],
         "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}},
         "securityContext": _security(RUNNER_UID),

@@ -30,6 +30,20 @@ _NOTEWORTHY = (
 
 
 @dataclass(frozen=True)
+class Isolation:
+    """What the sandboxes of an execution, those that registered, found of the network around them."""
+
+    proven: int = 0
+    """How many reached the gateway and nothing that is forbidden."""
+    unknown: int = 0
+    """How many have not reported, or did not even reach what is permitted."""
+    broken: int = 0
+    """How many got an answer from what is forbidden."""
+    answered: tuple[str, ...] = ()
+    """What answered them."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """Everything a status is made of."""
 
@@ -40,6 +54,8 @@ class Observed:
     outputs: Mapping[str, Json] | None = None
     waiting: str | None = None
     """Why a sandbox that is wanted does not run yet, as `Reason: message`."""
+    isolation: Isolation = Isolation()
+    """What its sandboxes found of the network around them."""
 
 
 def timestamp(at: float) -> str:
@@ -63,7 +79,10 @@ def execution_status(observed: Observed) -> dict[str, Any]:
         steps=tuple(_steps(state)),
         failure=_failure(state),
         definition=state.created.definition if state.created else None,
-        conditions=merge(observed.conditions, _conditions(state, summary, observed.generation)),
+        conditions=merge(
+            observed.conditions,
+            (*_conditions(state, summary, observed.generation), _isolation(observed)),
+        ),
         **_outputs(observed.outputs),
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -100,6 +119,31 @@ def _with_waiting(summary: Summary, observed: Observed) -> Summary:
 def _conditions(state: State, summary: Summary, generation: int) -> tuple[Condition, ...]:
     at = state.finished_at or state.created_at
     return _condition_pair(summary, state.finished is not None, generation, at)
+
+
+def _isolation(observed: Observed) -> Condition:
+    """Whether the network kept the sandboxes apart from everything, as they themselves found."""
+    found, state = observed.isolation, observed.state
+    total = found.proven + found.unknown + found.broken
+    if found.broken:
+        status, reason = "False", Reason.FORBIDDEN_ANSWERED
+        message = f"{found.broken} of {total} sandboxes got an answer from {', '.join(found.answered)}"
+    elif found.proven and not found.unknown:
+        status, reason = "True", Reason.PROVEN
+        message = f"{total} of {total} sandboxes reached the gateway, and nothing that is forbidden"
+    else:
+        status, reason = "Unknown", Reason.NOT_PROVEN
+        message = f"{found.unknown} of {total} sandboxes have not proven it" if total else "no sandbox yet"
+    return Condition.model_validate(
+        {
+            "type": ConditionType.NETWORK_ISOLATED,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "last_transition_time": timestamp(state.finished_at or state.created_at),
+            "observed_generation": observed.generation,
+        }
+    )
 
 
 def _condition_pair(summary: Summary, finished: bool, generation: int, at: float) -> tuple[Condition, ...]:

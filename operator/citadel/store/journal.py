@@ -238,7 +238,11 @@ class Sandboxes(Protocol):
         ...
 
     async def observe(self, name: str, **changes: Any) -> None:
-        """Sets `status`, `pod_uid`, `key_hash` of a row; a row that is gone stays gone."""
+        """Sets `status`, `pod_uid`, `key_hash`, `isolated`, `answered` of a row; what is gone stays gone."""
+        ...
+
+    async def of(self, uid: str) -> list[SandboxRow]:
+        """All rows of an execution, those that are gone too."""
         ...
 
     async def register(self, name: str, pod_uid: str, session_hash: str, public_key: str) -> bool:

@@ -52,6 +52,7 @@ class MemorySandboxes:
             and row.pool == wish.pool
             and row.namespace in ("", wish.namespace)
             and row.status == "live"
+            and row.answered is not None
             and (row.heartbeat_at or 0.0) > self._clock() - FRESH_SECONDS
         ]
         return min(found, key=lambda row: (row.wanted_at, row.name)).name if found else None
@@ -81,6 +82,10 @@ class MemorySandboxes:
         """Rows that are not gone, oldest first."""
         rows = (row for row in self._rows.values() if row.status != "gone")
         return sorted(rows, key=lambda row: (row.wanted_at, row.name))
+
+    async def of(self, uid: str) -> list[SandboxRow]:
+        """All rows of an execution, those that are gone too."""
+        return [row for row in self._rows.values() if row.uid == uid]
 
     async def get(self, name: str) -> SandboxRow | None:
         """The row of this name."""

@@ -93,7 +93,7 @@ class Changes:
     """Programs that were built or used."""
 
 
-_OBSERVED = frozenset(("status", "pod_uid", "key_hash"))
+_OBSERVED = frozenset(("status", "pod_uid", "key_hash", "isolated", "answered"))
 _STATUSES = frozenset(("wanted", "live", "draining", "gone"))
 
 

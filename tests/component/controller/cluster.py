@@ -55,7 +55,7 @@ class Controller:
         self.blobs = database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
         self.executions = Executions(
-            kube, cache, journal, definitions, self.poster, self.waiting, now=cluster.now
+            kube, cache, journal, sandboxes, definitions, self.poster, self.waiting, now=cluster.now
         )
         self.pods = SandboxPods(
             kube,

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from build import python_step
 from citadel.controller.leading import Leader
 from citadel.controller.metrics import ControllerMetrics
-from citadel.controller.watching import Key, Watcher, settings
+from citadel.controller.watching import WATCHED, Key, Watcher, settings
 from citadel.kube.cache import Cache
 from citadel.kube.metrics import Metrics
 from citadel.kube.resources import EXECUTIONS, PODS
@@ -52,9 +52,10 @@ def kubeconfig(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 async def prepare(cluster: Cluster) -> None:
     """What the chart and the cluster bring."""
+    ports = [{"name": "https", "port": 8443}, {"name": "tripwire", "port": 8444}]
     service = {
         "metadata": {"name": "citadel-gateway", "namespace": "citadel-system"},
-        "spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 8443}]},
+        "spec": {"clusterIP": "10.96.0.7", "ports": ports},
     }
     await cluster.api.change("ADDED", f"{SYSTEM}/services/citadel-gateway", service)
     node = {"status": {"runtimeHandlers": [{"name": "", "features": {"userNamespaces": True}}]}}
@@ -104,7 +105,7 @@ async def test_the_watcher_tells_of_every_change_and_forgets_what_is_deleted(clu
     stop = asyncio.Event()
     watching = asyncio.create_task(Watcher(cache, keys.append, SANDBOXES).run(stop))
     try:
-        await cluster.until(lambda: cluster.api.watchers >= 4)
+        await cluster.until(lambda: cluster.api.watchers > len(WATCHED))
         assert cache.get(EXECUTIONS, "team", "before") is not None
         await cluster.submit("after")
         pod = {"metadata": {"name": "cx-1", "namespace": SANDBOXES}, "status": {"phase": "Running"}}

@@ -1,11 +1,12 @@
 """What a pod's status means, and what follows from a row and its pod: as tables."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from citadel.controller.pods import PATIENCE, Diagnosis, diagnose, is_live
-from citadel.controller.sandboxes import decide_sandbox
+from citadel.controller.sandboxes import PROOF_SECONDS, decide_sandbox, decide_unproven
 from citadel.store.journal import SandboxRow
 
 LIMIT = 600.0
@@ -241,3 +242,24 @@ def test_time_alone_makes_a_waiting_sandbox_worth_another_look() -> None:
 def test_a_lost_pod_says_which() -> None:
     action = decide_sandbox(row("live"), None, CREATED, LIMIT)
     assert (action.diagnosis.ended, action.diagnosis.message) == ("SandboxLost", "pod cx-1 is gone")
+
+
+@pytest.mark.parametrize(
+    ("required", "isolated", "age", "verb", "says"),
+    [
+        (False, None, 1000.0, "run", ""),
+        (False, False, 1000.0, "run", ""),
+        (True, None, 1.0, "wait", "has not proven it"),
+        (True, None, PROOF_SECONDS + 1, "end", "within 60 s"),
+        (True, False, 1.0, "end", "apiserver, kubelet answered its probe"),
+    ],
+)
+def test_a_sandbox_that_has_not_proven_its_isolation(
+    required: bool, isolated: bool | None, age: float, verb: str, says: str
+) -> None:
+    found = replace(row("live"), isolated=isolated, answered="apiserver,kubelet")
+    action = decide_unproven(found, required, age)
+    assert action.verb == verb
+    assert says in action.diagnosis.message
+    assert action.diagnosis.ended == ("NotIsolated" if verb == "end" else None)
+    assert action.again == (5.0 if verb == "wait" else None)

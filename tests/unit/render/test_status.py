@@ -14,7 +14,14 @@ from citadel.api.execution import ExecutionStatus
 from citadel.api.reasons import Phase, StepStatus
 from citadel.core import events as ev
 from citadel.core.state import State, apply
-from citadel.render.status import OUTPUTS_LIMIT, Observed, execution_status, rejected_status, timestamp
+from citadel.render.status import (
+    OUTPUTS_LIMIT,
+    Isolation,
+    Observed,
+    execution_status,
+    rejected_status,
+    timestamp,
+)
 
 LIMIT = 20_000
 
@@ -99,7 +106,11 @@ def test_phase_reason_conditions_and_progress(name: str) -> None:
     run, phase, reason, (succeeded, finished), progress = RUNS[name]
     status = status_of(run())
     assert (status["phase"], status["reason"]) == (phase, reason)
-    assert conditions(status) == {"Succeeded": (succeeded, reason), "Finished": (finished, reason)}
+    assert conditions(status) == {
+        "Succeeded": (succeeded, reason),
+        "Finished": (finished, reason),
+        "NetworkIsolated": ("Unknown", "NotProven"),
+    }
     assert (status["progress"]["text"], status["observedGeneration"]) == (progress, 3)
     assert ("finishedAt" in status, "duration" in status) == (finished == "True",) * 2
     assert status["startedAt"] == timestamp(1000.0)
@@ -213,15 +224,41 @@ def condition(kind: str, status: str, at: str) -> Condition:
 
 def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
     old = "2020-01-01T00:00:00Z"
-    before = (condition("Succeeded", "Unknown", old), condition("Finished", "False", old))
+    before = (
+        condition("Succeeded", "Unknown", old),
+        condition("Finished", "False", old),
+        condition("NetworkIsolated", "True", old),
+    )
+    isolated = Isolation(proven=1)
     times = {
         item["type"]: item["lastTransitionTime"]
-        for item in status_of(running(), conditions=before)["conditions"]
+        for item in status_of(running(), conditions=before, isolation=isolated)["conditions"]
     }
-    assert times == {"Succeeded": old, "Finished": old}
+    assert times == {"Succeeded": old, "Finished": old, "NetworkIsolated": old}
     after = status_of(succeeded(), conditions=before)["conditions"]
     assert {item["lastTransitionTime"] for item in after} == {timestamp(1000.0)}
-    assert {item["reason"] for item in after} == {"Completed"}
+    assert {item["reason"] for item in after} == {"Completed", "NotProven"}
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "reason", "says"),
+    [
+        (Isolation(), "Unknown", "NotProven", "no sandbox yet"),
+        (Isolation(proven=2), "True", "Proven", "2 of 2 sandboxes reached the gateway, and nothing"),
+        (Isolation(proven=2, unknown=1), "Unknown", "NotProven", "1 of 3 sandboxes have not proven it"),
+        (
+            Isolation(proven=2, unknown=1, broken=1, answered=("apiserver", "kubelet")),
+            "False",
+            "ForbiddenAnswered",
+            "1 of 4 sandboxes got an answer from apiserver, kubelet",
+        ),
+    ],
+)
+def test_isolation_is_what_all_sandboxes_found(found: Isolation, status: str, reason: str, says: str) -> None:
+    written = status_of(succeeded(), isolation=found)
+    (item,) = (item for item in written["conditions"] if item["type"] == "NetworkIsolated")
+    assert (item["status"], item["reason"]) == (status, reason)
+    assert item["message"].startswith(says)
 
 
 def test_the_same_state_gives_the_same_status() -> None:

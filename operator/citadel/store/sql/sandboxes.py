@@ -25,6 +25,10 @@ class SqlSandboxes:
         query = select(t.sandboxes).where(t.sandboxes.c.status != "gone")
         return await self._rows(query.order_by(t.sandboxes.c.wanted_at, t.sandboxes.c.name))
 
+    async def of(self, uid: str) -> list[SandboxRow]:
+        """All rows of an execution, those that are gone too."""
+        return await self._rows(select(t.sandboxes).where(t.sandboxes.c.uid == uid))
+
     async def get(self, name: str) -> SandboxRow | None:
         """The row of this name."""
         rows = await self._rows(select(t.sandboxes).where(t.sandboxes.c.name == name))

@@ -144,6 +144,7 @@ class Statements:
                 row.pool == bindparam("of_pool"),
                 row.namespace.in_(("", bindparam("of_namespace"))),
                 row.status == "live",
+                row.answered.is_not(None),  # it has told what it found of the network
                 row.heartbeat_at > now() - FRESH_SECONDS,
                 used < bindparam("of_limit"),
             )
