@@ -19,6 +19,8 @@ EXECUTION_ANNOTATION = f"{GROUP}/execution"
 SPEC_HASH_ANNOTATION = f"{GROUP}/spec-hash"
 #: On Workflow and Execution that install packages: the uid of the Runtime for which.
 PACKAGES_LABEL = f"{GROUP}/packages-of"
+#: On a RuntimeClass: "true" if sandboxes of this class can have a user namespace of their own.
+USER_NAMESPACES_ANNOTATION = f"{GROUP}/user-namespaces"
 
 STEP_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
 #: A Kubernetes duration of Go's grammar, restricted to what people write: `500ms`, `30s`, `1h30m`.

@@ -21,6 +21,8 @@ _SLOW = {
     "CreateContainerError": Reason.SANDBOX_START_FAILED,
 }
 PATIENCE = 20.0
+#: A pod whose RuntimeClass or network its node cannot make; only the pod's events say more.
+_NO_POD_SANDBOX = "the node has not made what the pod's containers run in; the pod's events say why"
 _START_ERRORS = ("StartError", "ContainerCannotRun", "CreateContainerError")
 
 
@@ -58,6 +60,11 @@ def diagnose(pod: Mapping[str, Any], age: float, unschedulable_limit: float) -> 
             if age > unschedulable_limit:
                 return Diagnosis(ended=Reason.UNSCHEDULABLE, message=message)
             return Diagnosis(waiting=Reason.UNSCHEDULABLE, message=message)
+        if condition.get("type") == "PodReadyToStartContainers" and condition.get("status") == "False":
+            if age > unschedulable_limit:
+                return Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=_NO_POD_SANDBOX)
+            if age > PATIENCE:
+                return Diagnosis(waiting=Reason.SANDBOX_START_FAILED, message=_NO_POD_SANDBOX)
     return Diagnosis()
 
 

@@ -1,6 +1,7 @@
 """The ExecutionPolicies that hold for a namespace now: for the controller's own decisions, and for the
 gateway, which knows no Kubernetes and reads them from the database."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ class Policies:
     def __init__(self, kube: KubeClient, cache: Cache, table: PolicyTable) -> None:
         self._kube, self._cache, self._table = kube, cache, table
         self._published: dict[str, list[Object]] | None = None
+        self._telling = asyncio.Lock()
 
     async def of(self, namespace: str) -> tuple[Policy, ...]:
         """The policies of a namespace; the gateway is told of them before anything starts by them."""
@@ -35,7 +37,9 @@ class Policies:
         known = {item["metadata"]["name"]: item for item in self._cache.objects(NAMESPACES)}
         for name, item in known.items():
             await self._publish(name, item["metadata"].get("labels") or {})
-        for name in (await self._told()).keys() - known.keys():
+        async with self._telling:
+            told = await self._told()
+        for name in told.keys() - known.keys():
             await self._tell(name, [])
 
     async def _labels(self, namespace: str) -> Mapping[str, str]:
@@ -52,15 +56,19 @@ class Policies:
     async def _publish(self, namespace: str, labels: Mapping[str, str]) -> None:
         objects = {obj["metadata"]["name"]: obj for obj in self._cache.objects(POLICIES)}
         wanted = [_stated(objects[policy.name]) for policy in applying(objects.values(), labels)]
-        if (await self._told()).get(namespace, []) != wanted:
-            await self._tell(namespace, wanted)
+        await self._tell(namespace, wanted)
 
     async def _tell(self, namespace: str, wanted: list[Object]) -> None:
-        told = await self._told()
-        await self._table.put(namespace, wanted)
-        told.pop(namespace, None)
-        if wanted:
-            told[namespace] = wanted
+        if self._published is not None and self._published.get(namespace, []) == wanted:
+            return
+        async with self._telling:
+            told = await self._told()
+            if told.get(namespace, []) == wanted:
+                return
+            await self._table.put(namespace, wanted)
+            told.pop(namespace, None)
+            if wanted:
+                told[namespace] = wanted
 
     async def _told(self) -> dict[str, list[Object]]:
         if self._published is None:

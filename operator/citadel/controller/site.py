@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import replace
 
+from citadel.api.meta import USER_NAMESPACES_ANNOTATION
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import ENDPOINTSLICES, NODES, RUNTIMECLASSES, SERVICES, Object
@@ -73,10 +74,13 @@ class RuntimeClasses:
         if time.monotonic() - at < FRESH_SECONDS:
             return known
         try:
-            handler = (await self._kube.get(RUNTIMECLASSES, runtime_class))["handler"]
+            found = await self._kube.get(RUNTIMECLASSES, runtime_class)
         except NotFound:
             return self._site  # the API server refuses the pod, and says why
-        able = can_have_user_namespaces((await self._kube.list(NODES)).items, handler)
+        # gVisor's handler announces them, and then cannot join one that containerd 2 made: whoever installs a
+        # class has to know.
+        able = (found["metadata"].get("annotations") or {}).get(USER_NAMESPACES_ANNOTATION) == "true"
+        able = able and can_have_user_namespaces((await self._kube.list(NODES)).items, found["handler"])
         site = replace(self._site, user_namespaces=able)
         self._known[runtime_class] = time.monotonic(), site
         return site

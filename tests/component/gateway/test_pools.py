@@ -18,7 +18,8 @@ async def member(site: Site, name: str = "cp-1", *, url: str | None = None) -> R
     assert place.pool is not None
     row = SandboxRow(name, None, "", "python", place.pool, place.template, "wanted", 0.0, pool=place.pool)
     await site.database.pools.add(row)
-    await site.database.sandboxes.observe(name, pod_uid=f"pod-{name}", key_hash=hashed(f"key of {name}"))
+    known = {"pod_uid": f"pod-{name}", "key_hash": hashed(f"key of {name}"), "isolated": True, "answered": ""}
+    await site.database.sandboxes.observe(name, **known)
     runner = await site.runner(name, **({} if url is None else {"url": url}))
     answer = await runner.register()
     assert (answer.status, answer.step) == (200, None)

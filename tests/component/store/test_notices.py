@@ -86,7 +86,7 @@ async def test_a_member_of_a_pool_hears_that_it_was_claimed(store) -> None:
     async with ear(store, process.journal) as listener:
         row = SandboxRow("cp-1", None, "", "python", "", place.template, "wanted", 0.0, pool=place.pool)
         await process.pools.add(row)
-        await process.sandboxes.observe("cp-1", pod_uid="pod-1")
+        await process.sandboxes.observe("cp-1", pod_uid="pod-1", answered="")
         assert await process.sandboxes.register("cp-1", "pod-1", "hash", "key")
         await process.journal.append_logs("probe", [LogChunk("s0", 1, 1000, "stdout", "", "mark")])
         assert await listener.hears(Notice("sandbox", "cp-1"), Notice("log", "probe"))

@@ -27,7 +27,7 @@ async def add(process, *names: str, namespace: str = "") -> None:
     """Members that have registered, the oldest first."""
     for name in names:
         await process.pools.add(member(name, namespace))
-        await process.sandboxes.observe(name, pod_uid=f"pod-{name}")
+        await process.sandboxes.observe(name, pod_uid=f"pod-{name}", isolated=True, answered="")
         assert await process.sandboxes.register(name, f"pod-{name}", f"hash-{name}", "key")
 
 
@@ -60,6 +60,13 @@ async def test_what_is_not_there_yet_or_not_any_more_is_not_claimed(store) -> No
     await add(process, "cp-draining", "cp-gone")
     assert await process.pools.retire("cp-draining")
     await process.sandboxes.observe("cp-gone", status="gone")
+    assert (await start(process)).startswith("cx-")
+
+
+async def test_a_member_that_has_not_told_what_it_found_of_the_network_is_not_claimed(store) -> None:
+    process = store.open()
+    await add(process, "cp-unproven")
+    await process.sandboxes.observe("cp-unproven", isolated=None, answered=None)
     assert (await start(process)).startswith("cx-")
 
 

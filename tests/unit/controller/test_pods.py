@@ -37,6 +37,9 @@ def main(runner: dict[str, Any] = RUNS, **state: Any) -> dict[str, Any]:
     return pod(container("runner", **runner), container("main", **state))
 
 
+NO_POD_SANDBOX = {"status": {"conditions": [{"type": "PodReadyToStartContainers", "status": "False"}]}}
+
+
 def unscheduled(message: str = "0/3 nodes are available") -> dict[str, Any]:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     return {"status": {"phase": "Pending", "conditions": [condition]}}
@@ -132,6 +135,7 @@ ENDED = [
         )
     ),
     pytest.param(unscheduled(), LIMIT + 1, "Unschedulable", "0/3 nodes", id="unschedulable for long"),
+    pytest.param(NO_POD_SANDBOX, LIMIT + 1, "SandboxStartFailed", "events", id="its node never makes it"),
 ]
 
 
@@ -149,6 +153,7 @@ def test_a_sandbox_has_ended(found: dict[str, Any], age: float, reason: str, say
         pytest.param(main(**waits("ImagePullBackOff")), PATIENCE, "ImagePullFailed", id="pull backs off"),
         pytest.param(main(**waits("CreateContainerError")), 1, "SandboxStartFailed", id="create failed once"),
         pytest.param(unscheduled(), LIMIT, "Unschedulable", id="no room"),
+        pytest.param(NO_POD_SANDBOX, PATIENCE + 1, "SandboxStartFailed", id="its node cannot make it"),
     ],
 )
 def test_a_sandbox_waits(found: dict[str, Any], age: float, reason: str) -> None:
