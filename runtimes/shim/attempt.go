@@ -25,7 +25,7 @@ type interpreter interface {
 	// streams are the pipes of the next attempt.
 	streams() (*capture, error)
 	// run starts the next attempt, with these pipes. An interpreter that goes away ends the channel without a value.
-	run(request []byte, streams *capture) (<-chan exit, error)
+	run(a *wire.Assignment, request []byte, streams *capture) (<-chan exit, error)
 	// prepare makes ready for another attempt. Call it when nothing of the last one is left.
 	prepare() error
 	// spare is the pid of a process that outlives attempts, 0 if there is none.
@@ -145,7 +145,9 @@ func (s *shim) unfit(a *wire.Assignment) *wire.Failure {
 		return wire.Failf(wire.ReasonError, "this sandbox has no language runtime, so it cannot run code")
 	case a.Action == wire.ActionContainer && s.harness != nil:
 		return wire.Failf(wire.ReasonError, "this sandbox is a language runtime's, so it cannot run a command")
-	case a.Action != wire.ActionRun && a.Action != wire.ActionContainer:
+	case a.Action == wire.ActionBuild && !s.builds():
+		return wire.Failf(wire.ReasonError, "this sandbox has no compiled language, so it cannot build")
+	case a.Action != wire.ActionRun && a.Action != wire.ActionContainer && a.Action != wire.ActionBuild:
 		return wire.Failf(wire.ReasonError, "this sandbox does not know the action %q", a.Action)
 	case a.Action == wire.ActionContainer && len(a.Command) == 0:
 		return wire.Failf(wire.ReasonError, "step %s has no command: a container step needs one", a.Step)
@@ -189,7 +191,7 @@ func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *
 	if s.harness == nil {
 		ended, failure, err = s.startContainer(a, captured.stdout, captured.stderr)
 	} else {
-		ended, err = s.harness.run(request, captured)
+		ended, err = s.harness.run(a, request, captured)
 	}
 	captured.started()
 	if err != nil {
@@ -214,7 +216,7 @@ func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *
 	if s.harness == nil {
 		output, failure = containerVerdict(filepath.Join(s.places.tmp, outputName), end, a.OutputBytes)
 	} else {
-		output, failure = harnessVerdict(captured.said, end, a.OutputBytes)
+		output, failure = s.verdictOf(a, captured.said, end)
 	}
 	if failure != nil && oomKills() > oomBefore {
 		failure.Reason = wire.ReasonOOMKilled
@@ -223,7 +225,10 @@ func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *
 		failure.Reason = wire.ReasonCancelled
 		failure.Message = fmt.Sprintf("cancelled while it ran (%s)", failure.Message)
 	}
-	return output, failure, usable, nil
+	if failure == nil && a.Action == wire.ActionBuild {
+		output, failure, err = s.deliver(a)
+	}
+	return output, failure, usable, err
 }
 
 // await waits for the program's end, and brings it about on timeout and cancellation, whichever comes first: by.

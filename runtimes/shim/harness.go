@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"citadel.dev/runtimes/internal/wire"
 )
 
 // harness is a warm interpreter that forks once for each attempt. It is not dumpable, so user code can end it but
@@ -24,10 +26,17 @@ type harness struct {
 // spawnWord and -- before the harness's command say that each attempt gets a process of its own.
 const spawnWord = "spawn"
 
-// startInterpreter starts what the shim's arguments name: a harness that forks, or behind `spawn --` one that cannot.
-func startInterpreter(processes *reaper, command []string, directory string) (interpreter, error) {
-	if len(command) > 1 && command[0] == spawnWord && command[1] == "--" {
-		return startSpawning(processes, command[2:], directory)
+// startInterpreter starts what the shim's arguments name: a harness that forks, or behind a word and `--` another kind.
+func startInterpreter(processes *reaper, known *programs, command []string, directory string) (interpreter, error) {
+	if len(command) > 1 && command[1] == "--" {
+		switch command[0] {
+		case spawnWord:
+			return startSpawning(processes, command[2:], directory)
+		case programWord:
+			return newCompiled(processes, known, command[2:], directory)
+		case keepWord:
+			return newKeeping(processes, known, command[2:], directory)
+		}
 	}
 	return startHarness(processes, command, directory)
 }
@@ -86,7 +95,7 @@ func (h *harness) spare() int { return h.pid }
 
 // run gives an attempt to the fork that waits for it: a request, and where to write. The files stay the caller's. A
 // harness that goes away ends the channel without a value.
-func (h *harness) run(request []byte, streams *capture) (<-chan exit, error) {
+func (h *harness) run(_ *wire.Assignment, request []byte, streams *capture) (<-chan exit, error) {
 	memory, err := requestFile(request)
 	if err != nil {
 		return nil, err

@@ -155,11 +155,16 @@ func serve(p places, command []string) error {
 		return err
 	}
 	s := &shim{places: p, processes: processes, tree: tree{self: os.Getpid()}}
+	s.incoming = &incoming{places: p, packages: packages{path: p.packages}}
 	if len(command) > 0 {
-		if s.harness, err = startInterpreter(processes, command, p.work); err != nil {
+		if s.harness, err = startInterpreter(processes, &s.incoming.programs, command, p.work); err != nil {
 			return err
 		}
-		s.tree.harness = s.harness.spare()
+		if keeping, keeps := s.harness.(*keeping); keeps {
+			s.tree.kept = keeping.spare
+		} else {
+			s.tree.harness = s.harness.spare()
+		}
 	}
 	conn, err := connect(p.runner)
 	if err != nil {
@@ -175,7 +180,6 @@ func serve(p places, command []string) error {
 	}
 	assigned, cancels, lost := make(chan []byte), make(chan wire.Cancel, 8), make(chan error, 1)
 	verdicts := make(chan wire.Verdict, 1)
-	s.incoming = &incoming{places: p, packages: packages{path: p.packages}}
 	s.cancels, s.verdicts, s.lost = cancels, verdicts, lost
 	go func() { lost <- receive(conn, s.incoming, assigned, cancels, verdicts) }()
 	return s.loop(assigned)

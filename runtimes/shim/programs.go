@@ -79,8 +79,7 @@ func (p *programs) seal() error {
 		return fmt.Errorf("a program without bytes")
 	}
 	p.coming = nil
-	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
-	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+	if err := seal(file); err != nil {
 		file.Close()
 		return fmt.Errorf("sealing the program: %w", err)
 	}

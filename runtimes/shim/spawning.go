@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"citadel.dev/runtimes/internal/wire"
 )
 
 // spawning is for interpreters that cannot fork: each attempt has a process of its own, which is started ahead, when
@@ -90,7 +92,7 @@ func (s *spawning) streams() (*capture, error) {
 }
 
 // run gives an attempt to the process that waits.
-func (s *spawning) run(request []byte, _ *capture) (<-chan exit, error) {
+func (s *spawning) run(_ *wire.Assignment, request []byte, _ *capture) (<-chan exit, error) {
 	waiting := s.next
 	go func() { // a process that ends without reading closes the pipe
 		waiting.request.Write(request)

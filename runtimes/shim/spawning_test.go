@@ -43,7 +43,7 @@ func attempt(t *testing.T, s *spawning, request string) (printed, said string, e
 	}
 	defer streams.close()
 	streams.follow(wire.NewWriter(&frames), 1<<20)
-	ended, err := s.run([]byte(request), streams)
+	ended, err := s.run(nil, []byte(request), streams)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +109,8 @@ func TestACommandThatIsNotThereIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range [][]string{{"spawn"}, {"spawn", "--"}, {"spawn", "--", "no-such-program"}} {
-		_, err := startInterpreter(processes, command, os.TempDir())
+	for _, command := range [][]string{{"spawn"}, {"spawn", "--"}, {"spawn", "--", "no-such-program"}, {"program", "--"}, {"keep", "--"}, {"keep", "--", "no-such-program"}} {
+		_, err := startInterpreter(processes, &programs{}, command, os.TempDir())
 		if err == nil || !strings.Contains(err.Error(), "the harness cannot start") {
 			t.Errorf("%q: %v", command, err)
 		}

@@ -24,6 +24,21 @@ func containerVerdict(path string, end exit, limit int) ([]byte, *wire.Failure) 
 	return data, nil
 }
 
+// verdictOf is what became of a code step: what its process said, or what is known of how its language ends a process.
+func (s *shim) verdictOf(a *wire.Assignment, said []byte, end exit) ([]byte, *wire.Failure) {
+	switch s.harness.(type) {
+	case *compiled:
+		if isCrash(said) {
+			return nil, crashed(string(said), a.Step)
+		}
+	case *keeping:
+		if len(said) == 0 && end.code == outOfMemoryCode {
+			return nil, wire.Failf(wire.ReasonOOMKilled, "out of memory: the heap, a part of the sandbox's memory, is full")
+		}
+	}
+	return harnessVerdict(said, end, a.OutputBytes)
+}
+
 // harnessVerdict is a code step's output or failure, from what its fork said. User code may have said it.
 func harnessVerdict(said []byte, end exit, limit int) ([]byte, *wire.Failure) {
 	if len(said) > 0 && said[0] == 'F' {
