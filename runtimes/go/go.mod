@@ -1,0 +1,3 @@
+module citadel.dev/go
+
+go 1.24.0
