@@ -60,4 +60,4 @@ $(VENV)/.installed: pyproject.toml
 	hack/venv $(VENV)
 
 postgres: # the component tests start servers of their own
-	@bash -c 'source hack/lib.sh; ensure_postgres'
+	@bash -c 'source hack/lib.sh; ensure_postgres; ensure_java'

@@ -60,6 +60,9 @@ ensure_postgres() {
   ensure_apt postgresql
 }
 
+# ensure_java: a Java compiler for the tests of the runtime java.
+ensure_java() { command -v javac >/dev/null || ensure_apt default-jdk-headless; }
+
 docker_runs() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
 # own_context: the current context of the user's own kubeconfig, when it is one of a local cluster.

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from component.runtimes.conftest import Site, binaries, site, tls
+from component.runtimes.conftest import Site, binaries, builds, site, tls
 from component.runtimes.gateway import Gateway, Json, Result
 from conformance.languages import Language, languages
 
-__all__ = ["binaries", "site", "tls"]
+__all__ = ["binaries", "builds", "site", "tls"]
 
 
 class Sandbox:

@@ -64,6 +64,8 @@ PODS = {
     "exclusive": pod(python_step("a", isolation="step")),
     "runtime": pod(python_step("a"), RUNTIME),
     "javascript": pod(python_step("a"), {"language": "javascript", "image": "javascript"}),
+    "go": pod(python_step("a"), {"language": "go", "image": "go"}),
+    "java": pod(python_step("a"), {"language": "java", "image": "java"}),
     "container": pod(container(resources={"limits": {"memory": "8Mi"}})),
     "without-user-namespaces": pod(container(), site=OLD_SITE),
 }

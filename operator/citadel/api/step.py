@@ -82,7 +82,7 @@ class Run(Model):
     """A Runtime of this namespace, else a shared one of the operator's namespace."""
     code: Annotated[str, StringConstraints(min_length=1, max_length=262144)] | None = None
     """Source text with the entry point of the language: in Python a function main, in JavaScript the default
-    export."""
+    export, in Go a function Main of package main, in Java a static method main of a class."""
     code_from: CodeSource | None = None
     """Where the source text stands instead."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra={"map": "name"})] = ()

@@ -16,9 +16,7 @@ from citadel.core.values import BuildKey
 
 SUFFIX = ".build"
 #: How the sources of each compiled language are built; a change of it makes every program anew.
-FLAGS = MappingProxyType(
-    {"go": ("1", "CGO_ENABLED=0", "-trimpath", "-mod=vendor"), "java": ("1", "-proc:none")}
-)
+FLAGS = MappingProxyType({"go": ("1", "CGO_ENABLED=0", "-trimpath"), "java": ("1", "-proc:none")})
 #: What a build may use: a compiler takes more than what it compiles.
 RESOURCES = Resources(
     requests=ResourceList(cpu="250m", memory="256Mi"), limits=ResourceList(cpu="2", memory="1Gi")

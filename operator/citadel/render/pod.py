@@ -20,13 +20,16 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108
 SHIM_DIR = "/citadel"
 #: What starts the warm harness of each language, behind the shim. Python is started
 #: without `site`, which the harness loads when nobody waits for it. Node.js has one thread,
-#: because a fork has but one.
+#: because a fork has but one. A program in Go is its own process, and what stands here
+#: compiles it. A JVM serves as long as what it ran can have left nothing in it.
 HARNESS = {
     "python": ("python3", "-I", "-S", "-B", "-X", "utf8", f"{SHIM_DIR}/harness.py"),
     "javascript": (
         *("node", "--single-threaded", "--experimental-vm-modules", "--disable-warning=ExperimentalWarning"),
         f"{SHIM_DIR}/harness.mjs",
     ),
+    "go": ("program", "--", f"{SHIM_DIR}/build", f"{SHIM_DIR}/kit"),
+    "java": ("keep", "--", "java", f"@{SHIM_DIR}/java.options", "-jar", f"{SHIM_DIR}/harness.jar"),
 }
 #: A file on the node's disk that the kubelet makes writable for everybody and that no limit counts: it
 #: lies where images let only root in.

@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 
 from citadel.render.pod import HARNESS, SHIM_DIR
+from component.runtimes.compiled import Builds, prepare
 from component.runtimes.gateway import Gateway, self_signed
 
 RUNTIMES = Path(__file__).parents[3] / "runtimes"
@@ -76,8 +77,8 @@ class Sandbox:
 class Site:
     """A gateway's double that can go away and come back at its address, and sandboxes that know it."""
 
-    def __init__(self, binaries: Path, tls: tuple[ssl.SSLContext, str], directory: Path) -> None:
-        self.binaries, self.tls, self.directory = binaries, tls, directory
+    def __init__(self, binaries: Path, tls: tuple[ssl.SSLContext, str]) -> None:
+        self.binaries, self.tls = binaries, tls
         self.gateway = Gateway()
         self.sandboxes: list[Sandbox] = []
         self.started: web.AppRunner | None = None
@@ -140,6 +141,7 @@ class Site:
 
     async def language(self, name: str, scratch: str = "") -> Sandbox:
         """A sandbox of a language's runtime, as a pod of it starts; `container` has none."""
+        await asyncio.to_thread(prepare, name, self.binaries)
         return await self.start(*self.command(name), scratch=scratch)
 
     def command(self, name: str) -> list[str]:
@@ -168,12 +170,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-async def site(binaries: Path, tls: tuple[ssl.SSLContext, str], tmp_path: Path) -> AsyncIterator[Site]:
-    made = Site(binaries, tls, tmp_path)
+@contextlib.asynccontextmanager
+async def opened(binaries: Path, tls: tuple[ssl.SSLContext, str]) -> AsyncIterator[Site]:
+    """A site while it is needed."""
+    made = Site(binaries, tls)
     await made.open()
-    yield made
-    await made.end()
+    try:
+        yield made
+    finally:
+        await made.end()
+
+
+@pytest.fixture(scope="session")
+def builds(binaries: Path, tls: tuple[ssl.SSLContext, str]) -> Builds:
+    """Programs of compiled languages, each built once."""
+    return Builds(lambda: opened(binaries, tls))
+
+
+@pytest.fixture
+async def site(binaries: Path, tls: tuple[ssl.SSLContext, str], builds: Builds) -> AsyncIterator[Site]:
+    async with opened(binaries, tls) as made:
+        made.gateway.build = builds.build
+        yield made
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from component.runtimes.compiled import COMPILED, Build
+
 Json = Any
 Key = tuple[str, int]
 LIMITS = {
@@ -104,15 +106,26 @@ class Gateway:
     blob_bytes: int = 2**30
     blob_requests: int = 0
     artifacts: dict[tuple[str, str], Json] = field(default_factory=dict)
+    build: Build | None = None
+    """Compiles what is to be compiled, as the engine has it done ahead of an attempt."""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def assign(self, step: str, attempt: int = 1, **fields: Json) -> None:
-        """Queue an attempt; `code` makes it a run, `command` a container."""
+        """Queue an attempt; `code` makes it a run, `command` a container. What is compiled is built first."""
         action = "container" if "command" in fields else "run"
         base = {"step": step, "attempt": attempt, "action": action, "language": "python", "code": None}
         base |= {"command": None, "args": None, "env": [], "timeoutSeconds": None, "input": {}, "sealed": {}}
+        base |= {"exclusive": False} | fields
+        if base["action"] == "run" and base["language"] in COMPILED and self.build is not None:
+            built = await self.build(base["language"], step, base["code"])
+            if not isinstance(built, bytes):
+                async with self.changed:
+                    self.results[step, attempt] = Result("Failed", built, 0, True)
+                    self.changed.notify_all()
+                return
+            base["program"] = self.content(built)
         async with self.changed:
-            self.waiting.append(base | {"exclusive": False} | fields)
+            self.waiting.append(base)
             self.changed.notify_all()
 
     async def run(self, step: str, attempt: int = 1, **fields: Json) -> Result:

@@ -186,7 +186,7 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
         (
             "Runtime",
             runtime(language="cobol"),
-            ['spec.language: found "cobol" (string), expected one of python, javascript'],
+            ['spec.language: found "cobol" (string), expected one of python, javascript, go, java'],
         ),
         (
             "Runtime",
