@@ -18,7 +18,7 @@ const REQUEST = 3;
 const OUTPUT_BYTES = 1 << 20;
 const FRAMES = 50, CAUSES = 8;
 const WORK = `file://${process.cwd().replace(/\/?$/, "/")}`;
-const HARNESS = `file://${import.meta.dirname}/`;
+const HARNESS = ["harness", "output"].map((name) => `file://${import.meta.dirname}/${name}.mjs:`);
 const forking = createRequire(import.meta.url)("./fork.node");
 const { exit } = process, { from } = Buffer, { parse, stringify } = JSON, turn = setImmediate;
 
@@ -41,7 +41,7 @@ async function serve() {
   result = forking.serve();
   renew();
   const request = parse(readFileSync(REQUEST, "utf8"));
-  const file = `${request.step}.mjs`;
+  const file = request.entrypoint ? "" : `${request.step}.mjs`;
   prepare(request, file);
   let idle = false;
   process.on("beforeExit", () => { idle = true; });
@@ -76,7 +76,7 @@ function prepare(request, file) {
   for (const { name, value } of request.env ?? []) process.env[name] = value;
   process.env.CITADEL_STEP = request.step;
   process.env.CITADEL_ATTEMPT = String(request.attempt);
-  process.argv.splice(1, Infinity, file);
+  process.argv.splice(1, Infinity, file || request.step);
   Error.stackTraceLimit = FRAMES;
 }
 
@@ -115,7 +115,8 @@ function failed(error, file) {
 }
 
 /** What the step's function returns. */
-async function run({ step, code, input }, file) {
+async function run({ step, code, entrypoint, input }, file) {
+  if (entrypoint) return (await named(step, entrypoint))(input ?? {});
   let module;
   try {
     module = await load(code, file);
@@ -131,6 +132,21 @@ async function run({ step, code, input }, file) {
     throw new Failure("InvalidCode", `the default export of step ${step} is of type ${typeof main}, expected a function`);
   }
   return main(input ?? {});
+}
+
+/** The function that an entry point names, of a module that the image brings along. */
+async function named(step, entrypoint) {
+  const at = entrypoint.lastIndexOf(":"), name = entrypoint.slice(0, at), key = entrypoint.slice(at + 1);
+  const invalid = (said) => new Failure("InvalidCode", `step ${step}, entrypoint ${entrypoint}: ${said}`);
+  let module;
+  try {
+    module = await imported(name, "the image");
+  } catch (error) {
+    if (error?.code?.startsWith?.("ERR_MODULE_NOT_FOUND")) throw invalid(error.message);
+    throw error;
+  }
+  if (typeof module[key] !== "function") throw invalid(`the module exports no function ${key}`);
+  return module[key];
 }
 
 /** The module of this source, with everything it imports, not yet evaluated. */
@@ -205,8 +221,10 @@ function traceback(error, file) {
   return lines;
 }
 
+/** Whether a frame is the step's own; behind an entry point that is all but Node.js. */
 function isOwn(line, file) {
-  if (!/^\s+at /.test(line) || line.includes(HARNESS)) return false;
+  if (!/^\s+at /.test(line) || HARNESS.some((file) => line.includes(file))) return false;
+  if (!file) return !/[ (]node:/.test(line);
   return line.includes(` ${file}:`) || line.includes(`(${file}:`) || line.includes(WORK);
 }
 

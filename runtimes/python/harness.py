@@ -209,7 +209,6 @@ def attempt(request):
 
 def run(request):
     """Run the user's code and return what main returned."""
-    import signal
     import types
 
     step = request["step"]
@@ -218,20 +217,63 @@ def run(request):
     add_packages(os.environ.get("CITADEL_PACKAGES"))
     os.environ["CITADEL_STEP"] = sys.argv[0] = step
     os.environ["CITADEL_ATTEMPT"] = str(request["attempt"])
+    if request.get("entrypoint"):
+        return run_entrypoint(request)
     filename = f"{step}.py"
     code = compile_step(request["code"], filename, step)
     module = sys.modules[MODULE] = types.ModuleType(MODULE)
     module.__file__ = filename
     # What tracebacks ask for the lines of the step, when there are any to show.
     module.__loader__ = types.SimpleNamespace(get_source=lambda name: request["code"])
-    # A cancellation comes as SIGTERM: as SystemExit it runs the user's finally blocks.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
+
+    def find():
         exec(code, module.__dict__)  # noqa: S102
         main = module.__dict__.get("main")
         if not callable(main):
             raise Failure("InvalidCode", f"step {step} defines no function main")
-        return call(main, request.get("input") or {}, step)
+        return main
+
+    return guarded(request, find, lambda name: name == filename)
+
+
+def run_entrypoint(request):
+    """Run the function that entrypoint names, of a module that the image brings along."""
+    import importlib
+
+    step, entrypoint = request["step"], request["entrypoint"]
+    name, _, function = entrypoint.rpartition(":")
+    package = name.partition(".")[0]
+
+    def find():
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            if error.name and name != error.name and not name.startswith(f"{error.name}."):
+                raise  # of something that the module imports
+            raise Failure("InvalidCode", f"step {step}, entrypoint {entrypoint}: {error}") from None
+        main = getattr(module, function, None)
+        if not callable(main):
+            said = f"step {step}, entrypoint {entrypoint}: the module has no function {function}"
+            raise Failure("InvalidCode", said)
+        return main
+
+    def is_own(path):
+        found = getattr(sys.modules.get(package), "__path__", None)
+        places = list(found) if found else [getattr(sys.modules.get(package), "__file__", None) or package]
+        return any(path == place or path.startswith(f"{place}/") for place in places)
+
+    return guarded(request, find, is_own)
+
+
+def guarded(request, find, is_own):
+    """What the function that find() finds returns; is_own tells by their names which files are the user's own."""
+    import signal
+
+    step = request["step"]
+    # A cancellation comes as SIGTERM: as SystemExit it runs the user's finally blocks.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        return call(find(), request.get("input") or {}, step)
     except Failure:
         raise
     except SystemExit as stop:
@@ -241,7 +283,7 @@ def run(request):
             raise Failure("Error", f"exit code {stop.code}", exit_code=stop.code & 0xFF) from None
         raise Failure("Error", text_of(stop.code), exit_code=1) from None
     except BaseException as error:
-        raise Failure("Error", describe(error), user_traceback(error, filename)) from None
+        raise Failure("Error", describe(error), user_traceback(error, is_own)) from None
 
 
 def add_packages(place):
@@ -283,8 +325,8 @@ def call(main, given, step):
             takes = str(inspect.signature(main))
         except (TypeError, ValueError):
             raise error from None
-        names = ", ".join(given)
-        raise Failure("InvalidCode", f"main() of step {step} takes {takes}, got ({names})") from None
+        names, name = ", ".join(given), getattr(main, "__name__", "main")
+        raise Failure("InvalidCode", f"{name}() of step {step} takes {takes}, got ({names})") from None
     if isinstance(value, types.CoroutineType):
         import asyncio
 
@@ -311,17 +353,17 @@ def text_of(value):
         return f"<str() failed with {type(error).__name__}>"
 
 
-def user_traceback(error, filename):
+def user_traceback(error, is_own):
     """The frames of the user's own code, with causes, as Python shows them, without what the message says."""
     import traceback
 
     inside = os.getcwd().rstrip("/") + "/"
 
-    def is_own(name):
-        return name == filename or (name.startswith(inside) and name != __file__)
+    def is_shown(name):
+        return is_own(name) or (name.startswith(inside) and name != __file__)
 
     def own(found):
-        found.stack = traceback.StackSummary.from_list([f for f in found.stack if is_own(f.filename)])
+        found.stack = traceback.StackSummary.from_list([f for f in found.stack if is_shown(f.filename)])
         for other in [found.__cause__, found.__context__, *(getattr(found, "exceptions", None) or ())]:
             if other is not None:
                 own(other)

@@ -15,7 +15,7 @@ EACH = pytest.mark.parametrize("language", languages(), ids=lambda language: lan
 
 def step(language: Language, case: Case, image: str) -> dict[str, Any]:
     """A step that runs this case."""
-    made: dict[str, Any] = {"name": case.name, "needs": [], "with": case.given}
+    made: dict[str, Any] = {"name": case.name, "needs": [], "with": literal(case.given)}
     if case.name == LARGE:  # more than a definition may hold
         made |= {"needs": ["grow"], "with": {"v": "${steps.grow.output}"}}
     env = [{"name": name, "value": value} for name, value in ({"TMPDIR": "/tmp"} | case.env).items()]
@@ -23,6 +23,15 @@ def step(language: Language, case: Case, image: str) -> dict[str, Any]:
         command = ["sh", "-c", language.code(case.snippet)]
         return made | {"container": {"image": image, "command": command, "env": env}}
     return made | {"run": {"runtime": language.name, "code": language.code(case.snippet), "env": env}}
+
+
+def literal(value: Any) -> Any:
+    """The value as a definition writes it: what looks like an expression is none."""
+    if isinstance(value, dict):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [literal(item) for item in value]
+    return value.replace("${", "$${") if isinstance(value, str) else value
 
 
 def chosen(language: Language) -> list[Case]:

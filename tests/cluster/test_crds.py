@@ -90,7 +90,7 @@ def test_short_names_and_the_category_are_served() -> None:
         ),
         (
             [{"name": "a", "run": {"runtime": "python"}}],
-            'spec.steps[0].run: Invalid value: "object": expected exactly one of code and codeFrom',
+            'spec.steps[0].run: Invalid value: "object": expected exactly one of code, codeFrom and entry',
         ),
         (
             [{**STEP, "name": "load-data"}],

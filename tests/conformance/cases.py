@@ -26,6 +26,8 @@ class Case:
     message: str = ""
     traceback: str = ""
     """A part of one line of the traceback, or of the last lines that a command printed."""
+    entrypoint: str = ""
+    """A function of the image that is run instead of code."""
     code: str = ""
     """The name of the case whose code this one runs; its own if empty."""
     env: dict[str, str] = field(default_factory=dict)
@@ -143,6 +145,24 @@ FAILURES = [
     ),
 ]
 
+ENTRYPOINTS = [
+    Case("entrypoint", "a function of the image runs by its name", output=OPEN, entrypoint=OPEN),
+    Case(
+        "nomodule",
+        "a module that the image has not",
+        reason="InvalidCode",
+        message=OPEN,
+        entrypoint="no/such:main",
+    ),
+    Case(
+        "nofunction",
+        "a function that the module has not",
+        reason="InvalidCode",
+        message=OPEN,
+        entrypoint=OPEN,
+    ),
+]
+
 SURROUNDINGS = [
     Case(
         "environment",
@@ -168,7 +188,7 @@ SURROUNDINGS = [
     ),
 ]
 
-CASES = [*VALUES, *REFUSED, *FAILURES, *SURROUNDINGS]
+CASES = [*VALUES, *REFUSED, *FAILURES, *ENTRYPOINTS, *SURROUNDINGS]
 
 #: Code that has a test of its own in `test_scenes.py`, by name: what it does.
 SCENES = {

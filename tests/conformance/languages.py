@@ -52,6 +52,10 @@ class Language:
         assert section.code is not None, f"{self.name}/cases.md, {name}: no code"
         return section.code
 
+    def entrypoint(self, name: str) -> str:
+        """The function of the image that the case of this name runs instead of code."""
+        return next((self.case(case).entrypoint for case in CASES if case.name == name), "")
+
     def told(self, name: str) -> dict[str, Json]:
         """What the language tells of a case."""
         return self.sections[name].told if name in self.sections else {}
@@ -73,6 +77,8 @@ class Language:
         """An assignment's, that runs this code."""
         if self.name == "container":
             return {"command": ["sh", "-c", self.code(name)]}
+        if entrypoint := self.entrypoint(name):
+            return {"language": self.name, "entrypoint": entrypoint}
         return {"language": self.name, "code": self.code(name)}
 
 

@@ -63,7 +63,10 @@ _STEP_NAME = Rule(
     "expected a step name: a letter, then at most 62 letters, digits or _",
     ".name",
 )
-_ONE_SOURCE = Rule("has(self.code) != has(self.codeFrom)", "expected exactly one of code and codeFrom")
+_ONE_SOURCE = Rule(
+    " + ".join(f"(has(self.{source}) ? 1 : 0)" for source in ("code", "codeFrom", "entrypoint")) + " == 1",
+    "expected exactly one of code, codeFrom and entrypoint",
+)
 _NOT_RESERVED = Rule(
     "!self.name.startsWith('CITADEL_')", "expected a name without the reserved prefix CITADEL_", ".name"
 )

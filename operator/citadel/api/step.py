@@ -18,6 +18,8 @@ from citadel.api.meta import (
 )
 
 ACTIONS = ("run", "container")
+#: A module that Python or Node.js can import, and the name of a function in it.
+ENTRYPOINT_PATTERN = r"^[A-Za-z0-9_@.~/][A-Za-z0-9_@.~/-]*:[A-Za-z_$][A-Za-z0-9_$]*$"
 #: Reasons of failed attempts after which another attempt may end differently.
 Retriable = Literal[
     "Error",
@@ -85,6 +87,11 @@ class Run(Model):
     export, in Go a function Main of package main, in Java a static method main of a class."""
     code_from: CodeSource | None = None
     """Where the source text stands instead."""
+    entrypoint: (
+        Annotated[str, StringConstraints(min_length=3, max_length=512, pattern=ENTRYPOINT_PATTERN)] | None
+    ) = None
+    """A function that the image of the Runtime brings along instead, as module:function: in Python
+    jobs.load:main, in JavaScript /app/load.mjs:default or a package."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra={"map": "name"})] = ()
     """Environment variables of the code."""
     resources: Resources = Resources()
@@ -92,9 +99,11 @@ class Run(Model):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.code is None) == (self.code_from is None):
-            found = "neither" if self.code is None else "both"
-            raise ValueError(f"found {found} of code and codeFrom, expected exactly one")
+        sources = {"code": self.code, "codeFrom": self.code_from, "entrypoint": self.entrypoint}
+        given = [name for name, source in sources.items() if source is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"found {found} of code, codeFrom and entrypoint, expected exactly one")
         return self
 
 

@@ -89,9 +89,11 @@ class Plan:
     index: str | None = None
     """Where this definition installs packages from, as `host:port`, if it is the operator's own for that."""
 
-    def code_of(self, step: CompiledStep) -> str:
-        """The source text of a step that runs code, or builds it."""
+    def code_of(self, step: CompiledStep) -> str | None:
+        """The source text of a step that runs code, or builds it; None where the image has it."""
         assert step.spec.run is not None
+        if step.spec.run.entrypoint is not None:
+            return None
         return step.spec.run.code or self.code[step.builds or step.name]
 
     @property
@@ -176,6 +178,9 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
             path = ("spec", "steps", step.index, "run", "runtime")
             raise InvalidDefinition([Problem(path, f"found {name!r}, expected the name of a Runtime")])
         runtime = runtimes[name]
+        if step.spec.run.entrypoint is not None and runtime.language in builds.FLAGS:
+            found = f"found one, but {runtime.language} is compiled from code; expected code or codeFrom"
+            raise InvalidDefinition([Problem(("spec", "steps", step.index, "run", "entrypoint"), found)])
         egress.update(runtime.network.egress if runtime.network else ())
         template = runtime_template(runtime, step.spec.run.resources, given.packages.get(name))
         if step.builds is not None:

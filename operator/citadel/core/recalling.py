@@ -24,7 +24,9 @@ def key_of(plan: Plan, namespace: str, compiled: CompiledStep) -> BuildKey:
     """What the program of a build is known by."""
     assert compiled.spec.run is not None
     packages = plan.placements[compiled.name].template.get("packages", {}).get("digest")
-    return build_key(namespace, plan.runtimes[compiled.spec.run.runtime], plan.code_of(compiled), packages)
+    code = plan.code_of(compiled)
+    assert code is not None
+    return build_key(namespace, plan.runtimes[compiled.spec.run.runtime], code, packages)
 
 
 def built(program: Content) -> Inline:

@@ -59,6 +59,7 @@ def prepare(contents: Contents, given: Mapping[str, Json]) -> Start:
         *_runtimes(workflow, contents),
         *_references(workflow, contents),
         *_places(workflow),
+        *_entrypoints(workflow),
     ]:
         raise CannotRun(*reasons)
     try:
@@ -99,6 +100,15 @@ def _containers(workflow: WorkflowDocument) -> list[str]:
         return []
     which = f"step {names[0]} is one" if len(names) == 1 else f"steps {', '.join(names[:8])} are some"
     return [f"container steps need a cluster: {which}; apply the file and run it without --local"]
+
+
+def _entrypoints(workflow: WorkflowDocument) -> list[str]:
+    return [
+        f"step {step.name}: run.entrypoint {step.run.entrypoint} is a module of the Runtime's image, "
+        "which is not here; apply the file and run it without --local"
+        for step in workflow.spec.steps
+        if step.run is not None and step.run.entrypoint is not None
+    ]
 
 
 def _runtimes(workflow: WorkflowDocument, contents: Contents) -> list[str]:

@@ -15,6 +15,7 @@ type Assignment struct {
 	Action         string          `json:"action"`
 	Language       string          `json:"language,omitempty"`
 	Code           string          `json:"code,omitempty"`
+	Entrypoint     string          `json:"entrypoint,omitempty"` // module:function of the image, instead of Code
 	Command        []string        `json:"command,omitempty"`
 	Args           []string        `json:"args,omitempty"`
 	Env            []EnvVar        `json:"env,omitempty"`

@@ -56,6 +56,13 @@ async def test_the_runtimes_environment_is_overruled_by_the_steps(site: Site) ->
     assert (told["timeoutSeconds"], told["exclusive"]) == (30.0, True)
 
 
+async def test_a_step_may_name_a_function_of_its_image(site: Site) -> None:
+    step = {"name": "a", "run": {"runtime": "python", "entrypoint": "jobs.load:main"}}
+    runner = await site.registered(definition(step))
+    told = (await runner.poll()).assignment
+    assert (told["action"], told["entrypoint"], told["code"]) == ("run", "jobs.load:main", None)
+
+
 async def test_a_container_gets_its_command_as_it_was_written(site: Site) -> None:
     container = {"image": "alpine", "command": ["sh", "-c"], "args": ["echo ${no.expression}"]}
     runner = await site.registered(definition({"name": "a", "container": container}))

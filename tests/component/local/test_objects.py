@@ -129,6 +129,12 @@ def test_a_secret_is_not_in_the_journal(citadel: Citadel, workflow: Write, tmp_p
             id="a runtime of the file in a language that is not here",
         ),
         pytest.param(
+            "- {name: a, run: {runtime: python, entrypoint: 'jobs.load:main'}}",
+            "",
+            ["step a: run.entrypoint jobs.load:main is a module of the Runtime's image, which is not here"],
+            id="a function of an image",
+        ),
+        pytest.param(
             SOME,
             OBJECTS.replace("name: flow}", "name: ghost}"),
             ["Execution flow-1: Workflow ghost is not in this file"],

@@ -161,6 +161,19 @@ async def test_a_fork_is_a_whole_nodejs(javascript: Gateway, name: str, code: st
     assert (await javascript.run(name, code=code)).output == output
 
 
+async def test_a_function_of_the_image_is_told_with_its_own_lines(site: Any) -> None:
+    (site.binaries / "load.mjs").write_text(
+        "export async function load({ text }) {\n  return JSON.parse(text)\n}\n"
+    )
+    await site.language("javascript")
+    run = {"code": None, "entrypoint": f"{site.binaries}/load.mjs:load"}
+    assert (await site.gateway.run("good", **run, input={"text": "[1]"})).output == [1]
+    failure = (await site.gateway.run("bad", **run, input={"text": "x"})).failure
+    assert failure["message"].startswith("SyntaxError: Unexpected token")
+    assert any("/load.mjs:2:15)" in line for line in failure["traceback"]), failure
+    assert not any("harness" in line or "node:" in line for line in failure["traceback"])
+
+
 async def test_no_two_forks_draw_the_same_random_numbers(javascript: Gateway) -> None:
     code = "import crypto from 'node:crypto'\n" + THREADS
     code += "const draw = 'require(\"worker_threads\").parentPort.postMessage(Math.random())'\n"

@@ -85,6 +85,25 @@ async def test_failures_say_what_is_wrong_and_where(
     assert (await python.run("after", code="def main(): return 1")).output == 1
 
 
+async def test_a_function_of_the_image_is_told_with_its_own_lines(site: Any) -> None:
+    package = site.binaries / "jobs"
+    package.mkdir(exist_ok=True)
+    (package / "__init__.py").write_text(
+        "import json\n\nasync def load(text):\n    return json.loads(text)\n"
+    )
+    await site.start(
+        "env", f"PYTHONPATH={site.binaries}", *[word for word in site.command("python") if word != "-I"]
+    )
+    run = {"code": None, "entrypoint": "jobs:load"}
+    assert (await site.gateway.run("good", **run, input={"text": "[1]"})).output == [1]
+    failure = (await site.gateway.run("bad", **run, input={"text": "x"})).failure
+    assert failure["message"].startswith("json.decoder.JSONDecodeError: Expecting value")
+    assert f'  File "{package}/__init__.py", line 4, in load' in failure["traceback"]
+    assert not any("decoder.py" in line or "harness" in line for line in failure["traceback"])
+    failure = (await site.gateway.run("wrong", **run, input={"path": "x"})).failure
+    assert failure["message"] == "load() of step wrong takes (text), got (path)"
+
+
 async def test_prints_arrive_in_order_and_apart_from_the_output(python: Gateway) -> None:
     code = "import sys\ndef main():\n for i in range(1000): print(i, 'ü')\n print('warning', file=sys.stderr)"
     await python.run("talk", code=code)

@@ -72,7 +72,17 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
         (
             "Workflow",
             workflow(STEP, {"name": "b", "run": {"runtime": "python"}}),
-            ["spec.steps[1].run: found neither of code and codeFrom, expected exactly one"],
+            ["spec.steps[1].run: found none of code, codeFrom and entrypoint, expected exactly one"],
+        ),
+        (
+            "Workflow",
+            workflow({"name": "b", "run": {"runtime": "python", "code": "x", "entrypoint": "a:b"}}),
+            ["spec.steps[0].run: found code and entrypoint of code, codeFrom and entrypoint, expected"],
+        ),
+        (
+            "Workflow",
+            workflow({"name": "b", "run": {"runtime": "python", "entrypoint": "jobs.load"}}),
+            ['spec.steps[0].run.entrypoint: found "jobs.load"'],
         ),
         ("Workflow", workflow({"name": "a"}), ["spec.steps[0]: found no action, expected exactly one of"]),
         (

@@ -7,7 +7,7 @@ import pytest
 from citadel.core import builds
 from citadel.core import events as ev
 from citadel.core.dispatch import dispatch
-from citadel.core.plan import Plan, compile_definition
+from citadel.core.plan import InvalidDefinition, Plan, compile_definition
 from citadel.core.recalling import key_of
 from citadel.core.values import BuildKey, Values
 from engine import Run, content, failure, step
@@ -36,6 +36,12 @@ def test_each_step_in_a_compiled_language_has_a_build_before_it_and_no_other_has
     assert list(found.steps) == ["a", "b.build", "b", "c.build", "c"]
     assert found.steps["b"].after == ("a", "b.build")
     assert found.steps["b.build"].after == ()
+
+
+def test_an_entry_point_is_nothing_to_compile() -> None:
+    run = {"runtime": "go", "entrypoint": "jobs:main"}
+    with pytest.raises(InvalidDefinition, match="but go is compiled from code; expected code or codeFrom"):
+        plan({"name": "b", "run": run})
 
 
 def test_a_program_built_with_other_packages_is_another() -> None:
