@@ -15,6 +15,9 @@ EVERYTHING: Object = {
     "postgres": {"persistence": {"enabled": True, "storageClass": "fast"}},
     "imagePullSecrets": [{"name": "pull"}],
     "priorityClassName": "high",
+    "artifacts": {
+        "s3": {"endpoint": "https://s3.example.com", "bucket": "artifacts", "credentialsSecret": "s3"}
+    },
 }
 EXTERNAL: Object = {"postgres": {"enabled": False}, "database": {"urlSecret": {"name": "db"}}}
 VARIANTS = [
@@ -301,6 +304,13 @@ def test_a_database_by_secret_brings_no_postgres_and_each_process_its_own_url() 
     assert urls == {"migrate": shared, "controller": shared, "api": shared, "gateway": own["gateway"]}
 
 
+def test_only_the_gateway_has_the_credentials_of_object_storage() -> None:
+    for component, spec in pod_specs(render(EVERYTHING)):
+        secrets = {volume.get("secret", {}).get("secretName") for volume in spec["volumes"]}
+        names = {item["name"] for container in spec["containers"] for item in container.get("env", [])}
+        assert ("s3" in secrets) == ("CITADEL_S3_ENDPOINT" in names) == (component == "gateway")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -316,6 +326,8 @@ def test_a_database_by_secret_brings_no_postgres_and_each_process_its_own_url() 
         ),
         ({"images": {**IMAGES, "runner": ""}}, "images.runner is not set"),
         ({"images": {**IMAGES, "postgres": ""}}, "images.postgres is not set"),
+        ({"artifacts": {"s3": {"endpoint": "s3.example.com"}}}, "/artifacts/s3/endpoint"),
+        ({"artifacts": {"s3": {"endpoint": "https://s3.example.com"}}}, "artifacts.s3.bucket is empty"),
         ({"postgres": {"enabled": False}}, "neither database.urlSecret.name nor database.urlSecrets."),
     ],
 )

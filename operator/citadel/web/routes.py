@@ -145,6 +145,7 @@ def described(state: State) -> dict[str, Any]:
                 "startedAt": step.started_at,
                 "finishedAt": step.finished_at,
                 "sandbox": step.sandbox,
+                "artifacts": {left: asdict(content) for left, content in step.artifacts.items()},
             }
             for name, step in state.steps.items()
         ],
