@@ -4,7 +4,7 @@ IN_CLUSTER := eval "$$(hack/env)" &&
 PYTEST := $(VENV)/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench hostile netpol install uninstall venv postgres
+.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench hostile netpol install uninstall venv postgres s3
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
