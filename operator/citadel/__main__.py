@@ -49,6 +49,14 @@ def gateway() -> None:
 
 
 @main.command()
+def egress() -> None:
+    """The way from sandboxes to the network beyond."""
+    from citadel.egress.process import run
+
+    run()
+
+
+@main.command()
 def api() -> None:
     """What people and other systems talk to."""
     from citadel.web.process import run

@@ -89,6 +89,28 @@ def _s3(env: Mapping[str, str]) -> S3Settings | None:
 
 
 @dataclass(frozen=True)
+class EgressSettings:
+    """What the egress proxy needs to know: it has neither a database nor the cluster."""
+
+    tls_dir: Path
+    """Folder with tls.crt, tls.key and ca.crt, for its server and towards the gateway."""
+    port: int
+    health_port: int
+    gateway: str
+    """Base URL of what the gateway answers the proxy alone."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "EgressSettings":
+        """Reads the environment; raises InvalidSettings."""
+        return cls(
+            tls_dir=Path(_get(env, "CITADEL_TLS_DIR", "/var/run/citadel/tls")),
+            port=_integer(env, "CITADEL_PORT", 8443),
+            health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
+            gateway=_get(env, "CITADEL_GATEWAY_INTERNAL").removesuffix("/"),
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a process needs to know. Durations are seconds."""
 
@@ -109,6 +131,10 @@ class Settings:
     """Plain HTTP: /healthz, /readyz, /metrics."""
     gateway_service: str
     """Name of the gateway's Service."""
+    internal_port: int
+    """Port at which the gateway answers the egress proxy, and nobody else."""
+    egress_service: str
+    """Name of the egress proxy's Service."""
     runner_image: str
     max_sandboxes: int
     """Live sandbox pods in the whole cluster at most."""
@@ -146,6 +172,8 @@ class Settings:
             port=_integer(env, "CITADEL_PORT", 8443),
             health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
             gateway_service=_get(env, "CITADEL_GATEWAY_SERVICE", "citadel-gateway"),
+            internal_port=_integer(env, "CITADEL_INTERNAL_PORT", 8445),
+            egress_service=_get(env, "CITADEL_EGRESS_SERVICE", "citadel-egress"),
             runner_image=_get(env, "CITADEL_RUNNER_IMAGE", ""),
             max_sandboxes=_integer(env, "CITADEL_MAX_SANDBOXES", 40),
             max_sandboxes_per_namespace=_integer(env, "CITADEL_MAX_SANDBOXES_PER_NAMESPACE", 30),

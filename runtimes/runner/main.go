@@ -70,6 +70,8 @@ type config struct {
 	sandbox string // this sandbox's name
 	key     string // good for one registration
 	address string // where the shim connects
+	egress  string // ip:port of the egress proxy; empty where there is none
+	dns     string // where names are answered
 
 	forbidden []target // what must not answer here
 }
@@ -81,11 +83,16 @@ func configFromEnvironment() (config, error) {
 		sandbox: os.Getenv("CITADEL_SANDBOX"),
 		key:     os.Getenv("CITADEL_KEY"),
 		address: os.Getenv("CITADEL_SHIM_ADDRESS"),
+		egress:  os.Getenv("CITADEL_EGRESS"),
+		dns:     os.Getenv("CITADEL_DNS_ADDRESS"),
 
 		forbidden: targetsOf(os.Getenv("CITADEL_FORBIDDEN")),
 	}
 	if node := os.Getenv("CITADEL_NODE_IP"); node != "" {
 		c.forbidden = append(c.forbidden, target{"kubelet", net.JoinHostPort(node, "10250")})
+	}
+	if c.dns == "" {
+		c.dns = dnsAddress
 	}
 	if c.address == "" {
 		c.address = "127.0.0.1:7070"
@@ -120,6 +127,7 @@ func run(c config) error {
 
 	// Beside registering, and while main starts: nobody waits for it.
 	probing := startProbe(ctx, strings.TrimPrefix(c.gateway, "https://"), c.forbidden)
+	door, proxy := newDoor(c)
 	gateway, err := newGateway(c.gateway, c.ca)
 	if err != nil {
 		return err
@@ -132,6 +140,9 @@ func run(c config) error {
 	if err != nil {
 		return causeOf(ctx, err)
 	}
+	if proxy != nil {
+		proxy.Identify(registered.Session)
+	}
 	bounds := registered.Limits
 	shipper := logs.NewShipper(logs.Limits{Chunk: bounds.LogChunkBytes, Attempt: bounds.AttemptLogBytes}, gateway.sendLogs)
 	shipping, stopShipping := context.WithCancel(context.Background())
@@ -140,6 +151,7 @@ func run(c config) error {
 
 	s := newSession(gateway, keys, sandbox, shipper, bounds)
 	s.parcels.packages = registered.Packages
+	s.door = door
 	go s.heartbeats(ctx, stop)
 	go s.reportIsolation(ctx, probing)
 	err = causeOf(ctx, s.serve(ctx, registered.Assignment))

@@ -30,6 +30,7 @@ type limits struct {
 type assignment struct {
 	wire.Assignment
 	Exclusive bool              `json:"exclusive"`
+	Egress    []string          `json:"egress"` // what it reaches, as host:port
 	Sealed    map[string]sealed `json:"sealed"`
 }
 

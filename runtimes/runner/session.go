@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"citadel.dev/runtimes/internal/egress"
 	"citadel.dev/runtimes/internal/jsontext"
 	"citadel.dev/runtimes/internal/logs"
 	"citadel.dev/runtimes/internal/mask"
@@ -32,6 +33,7 @@ type session struct {
 	shipper *logs.Shipper
 	parcels *parcels
 	limits  limits
+	door    *egress.Door  // nil where there is no egress proxy
 	drained chan struct{} // closed when no further assignment is wanted
 
 	reported chan struct{} // closed when the gateway knows what the probe found
@@ -134,8 +136,14 @@ func (s *session) attempt(ctx context.Context, next *assignment) (*report, error
 	defer s.end()
 	next.OutputBytes = s.limits.OutputBytes
 	log := s.shipper.Open(next.Step, next.Attempt, secrets)
+	if err := s.open(next, log, secrets); err != nil {
+		chunks, _ := log.Close()
+		body, marshalErr := wire.Marshal(wire.Failf(wire.ReasonError, "%v", err))
+		return &report{key: next.key(), body: body, chunks: chunks, next: s.wantsMore(next)}, marshalErr
+	}
 	var kept atomic.Bool
 	ended, err := s.sandbox.run(s.work(ctx, next, log, cancels, &kept))
+	s.close()
 	chunks, tail := log.Close()
 	if err != nil {
 		return nil, err

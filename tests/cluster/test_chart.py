@@ -50,7 +50,7 @@ def test_there_are_no_hooks_and_every_object_says_where_it_belongs(values: Objec
 @pytest.mark.parametrize("values", VARIANTS)
 def test_every_container_is_restricted_and_bounded(values: Object) -> None:
     specs = list(pod_specs(render(values)))
-    assert {component for component, _ in specs} >= {"controller", "gateway", "api"}
+    assert {component for component, _ in specs} >= {"controller", "gateway", "egress", "api"}
     for _, spec in specs:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] > 0
@@ -71,10 +71,10 @@ def test_every_container_is_restricted_and_bounded(values: Object) -> None:
             assert container["image"] in IMAGES.values()
 
 
-def test_gateway_and_database_have_no_token_and_no_rights() -> None:
+def test_gateway_egress_proxy_and_database_have_no_token_and_no_rights() -> None:
     objects = render({})
     without = {c for c, spec in pod_specs(objects) if spec.get("automountServiceAccountToken") is False}
-    assert without == {"gateway", "postgres"}
+    assert without == {"gateway", "egress", "postgres"}
     subjects = {
         s["name"] for b in of_kind(objects, "ClusterRoleBinding", "RoleBinding") for s in b["subjects"]
     }
@@ -128,10 +128,12 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "core/secrets[citadel-ca]: get patch",
             "core/secrets[citadel-gateway-tls]: get patch",
             "core/secrets[citadel-api-tls]: get patch",
+            "core/secrets[citadel-egress-tls]: get patch",
             "core/secrets[citadel-database]: get patch",
             "core/configmaps[citadel-ca]: get patch",
             "core/services[citadel-gateway]: get",
             "core/services[citadel-api]: get",
+            "core/services[citadel-egress]: get",
             "citadel.dev/runtimes: create patch",
         },
     ),
@@ -213,10 +215,13 @@ def test_without_rbac_create_there_is_no_role_at_all() -> None:
     )
 
 
-def test_sandboxes_reach_the_gateway_and_nothing_else() -> None:
+def test_sandboxes_reach_the_gateway_and_the_egress_proxy_and_nothing_else() -> None:
     objects = render({"networkPolicies": {"enabled": False}})
     (policy,) = of_kind(objects, "NetworkPolicy")
-    (gateway,) = [o for o in of_kind(objects, "Deployment") if o["metadata"]["name"] == "citadel-gateway"]
+    found = {o["metadata"]["name"]: o for o in of_kind(objects, "Deployment")}
+    permitted = [
+        found[f"citadel-{name}"]["spec"]["selector"]["matchLabels"] for name in ("gateway", "egress")
+    ]
     assert policy["metadata"]["namespace"] == "citadel-sandboxes"
     assert policy["spec"] == {
         "podSelector": {},
@@ -227,11 +232,12 @@ def test_sandboxes_reach_the_gateway_and_nothing_else() -> None:
                 "to": [
                     {
                         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "x"}},
-                        "podSelector": {"matchLabels": gateway["spec"]["selector"]["matchLabels"]},
+                        "podSelector": {"matchLabels": labels},
                     }
                 ],
                 "ports": [{"protocol": "TCP", "port": 8443}],
             }
+            for labels in permitted
         ],
     }
     (namespace,) = of_kind(objects, "Namespace")
@@ -364,11 +370,13 @@ def test_names_follow_the_overrides() -> None:
     assert names == {
         "forge-controller",
         "forge-gateway",
+        "forge-egress",
         "forge-api",
         "forge-postgres",
         "forge-ca",
         "forge-gateway-tls",
         "forge-api-tls",
+        "forge-egress-tls",
         "forge-database",
     }
 

@@ -24,6 +24,11 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "run": Entry("citadel.cli.run", "run", "Run a workflow, in the cluster or on this machine."),
         "get": Entry("citadel.cli.get", "get", "List executions, or show one with all its steps."),
         "logs": Entry("citadel.cli.logs", "logs", "Print what the steps of an execution printed."),
+        "connections": Entry(
+            "citadel.cli.connections",
+            "connections",
+            "Show what an execution reached, and what it was refused.",
+        ),
         "cancel": Entry("citadel.cli.control", "cancel", "End an execution."),
         "suspend": Entry("citadel.cli.control", "suspend", "Let nothing new of an execution start."),
         "resume": Entry("citadel.cli.control", "resume", "Let a suspended execution go on."),

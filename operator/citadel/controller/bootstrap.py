@@ -12,7 +12,7 @@ import os
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Installation:
     namespace: str
     gateway_service: str
     api_service: str
+    egress_service: str
     cluster_domain: str
     bundled_database: bool
     folder: Path
@@ -64,6 +65,7 @@ class Installation:
             namespace=env.get("CITADEL_NAMESPACE", "citadel-system"),
             gateway_service=env.get("CITADEL_GATEWAY_SERVICE", f"{name}-gateway"),
             api_service=env.get("CITADEL_API_SERVICE", f"{name}-api"),
+            egress_service=env.get("CITADEL_EGRESS_SERVICE", f"{name}-egress"),
             cluster_domain=env.get("CITADEL_CLUSTER_DOMAIN", "cluster.local"),
             bundled_database=env.get("CITADEL_DATABASE_BUNDLED", "false") == "true",
             folder=Path(env.get("CITADEL_BOOTSTRAP_DIR", "/var/run/citadel/bootstrap")),
@@ -96,8 +98,15 @@ async def prepare(kube: KubeClient, installation: Installation, now: datetime) -
 
     authority = _pair(await _fill_secret(kube, installation, f"{name}-ca", authority_data))
     await _publish(kube, installation, authority.certificate)
-    for component, service in (("gateway", installation.gateway_service), ("api", installation.api_service)):
+    services = {
+        "gateway": installation.gateway_service,
+        "api": installation.api_service,
+        "egress": installation.egress_service,
+    }
+    for component, service in services.items():
         identity = await _identity(kube, installation, service)
+        # The gateway answers the egress proxy, and knows it by its certificate.
+        identity = replace(identity, is_client=component == "egress")
         await _fill_secret(
             kube, installation, f"{name}-{component}-tls", _server_fill(authority, identity, now)
         )

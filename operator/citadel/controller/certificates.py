@@ -34,6 +34,8 @@ class Identity:
 
     names: Sequence[str]
     addresses: Sequence[str] = ()
+    is_client: bool = False
+    """Whether another server of ours knows it by this certificate."""
 
     @property
     def subject(self) -> str:
@@ -64,12 +66,15 @@ def issue(authority: KeyPair, identity: Identity, now: datetime) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
     until = min(now + LEAF_LIFETIME, issuer.not_valid_after_utc)
     builder = _builder(_name(identity.subject), issuer.subject, key.public_key(), now, until)
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH]
+    if identity.is_client:
+        usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
     # Python 3.13 and others verify strictly: without the key identifiers they refuse the chain.
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     certificate = (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(issuer_id, critical=False)
         .add_extension(x509.SubjectAlternativeName(_alternatives(identity)), critical=False)
         .sign(issuer_key, hashes.SHA256())

@@ -23,10 +23,13 @@ async def find_site(kube: KubeClient, settings: Settings) -> Site:
     """What all sandboxes share."""
     service = await kube.get(SERVICES, settings.gateway_service, settings.namespace)
     address, ports = service["spec"]["clusterIP"], {p["name"]: p["port"] for p in service["spec"]["ports"]}
+    egress = await kube.get(SERVICES, settings.egress_service, settings.namespace)
+    egress_port = egress["spec"]["ports"][0]["port"]
     return Site(
         namespace=settings.sandbox_namespace,
         runner_image=settings.runner_image,
         gateway_url=f"https://{joined(address, ports['https'])}",
+        egress=joined(egress["spec"]["clusterIP"], egress_port),
         ca=settings.ca,
         user_namespaces=can_have_user_namespaces((await kube.list(NODES)).items),
         forbidden=(

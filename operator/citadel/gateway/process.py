@@ -1,12 +1,18 @@
 """The gateway process."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 
+from citadel.core.egress import EgressRules
+from citadel.core.policy import egress_rules
+from citadel.gateway.egress import EgressDesk
+from citadel.gateway.internal import internal_app, internal_tls
 from citadel.gateway.limits import LimitedServer
 from citadel.gateway.metrics import GatewayMetrics
+from citadel.gateway.policies import LivePolicies
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.serving import (
@@ -71,12 +77,21 @@ async def main(stop: asyncio.Event) -> None:
         stack.callback(listening.close)
         tripwire = await asyncio.start_server(_hang_up, None, settings.tripwire_port, backlog=512)
         stack.callback(tripwire.close)
+        policies = LivePolicies(database.policies)
+
+        async def rules(namespace: str) -> Sequence[EgressRules]:
+            return egress_rules(await policies.of(namespace))
+
+        desk = EgressDesk(gateway, database.journal, database.connections, rules)
+        internal = internal_tls(str(settings.tls_dir))
+        await serve(stack, internal_app(desk, settings.egress_service), settings.internal_port, internal)
 
         work = {
             "following notices": lambda: waker.follow(database.journal.listen),
             "taking what is due": lambda: take_due(database.journal, DUE_BATCH),
             "pruning blobs": lambda: prune(blobs),
             "renewing the certificate": lambda: keep_certificate(tls, str(settings.tls_dir)),
+            "renewing the internal one": lambda: keep_certificate(internal, str(settings.tls_dir)),
         }
         async with background(work):
             await stop.wait()

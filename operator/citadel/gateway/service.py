@@ -100,7 +100,13 @@ class Gateway:
     async def session(self, authorization: str) -> Session:
         """The session that an Authorization header names; raises Refused."""
         secret = authorization.removeprefix("Bearer ")
-        name = sandbox_of(secret)
+        found = await self.known(sandbox_of(secret))
+        if found is None or not found.holds(secret):
+            raise Refused(401, "InvalidSession", "the session is not valid")
+        return found
+
+    async def known(self, name: str) -> Session | None:
+        """The session of a sandbox that has registered."""
         found = self._sessions.get(name)
         # What else a header may hold must not reach the database, which cannot even be asked for it.
         if found is None and _NAME.fullmatch(name):
@@ -108,8 +114,6 @@ class Gateway:
             if row is not None and row.session_hash:
                 found = self._sessions.keep(name, row.uid, row.session_hash)
                 found.packages = row.template.get("packages")
-        if found is None or not found.holds(secret):
-            raise Refused(401, "InvalidSession", "the session is not valid")
         return found
 
     async def poll(self, session: Session) -> dict[str, Any]:
@@ -184,7 +188,7 @@ class Gateway:
             chunks = reports.log_chunks(step, attempt, body)
         except reports.BadReport as error:
             raise Refused(400, "BadRequest", str(error)) from None
-        uid = await self._require_claimed(session)
+        uid = await self.execution_of(session)
         if (step, attempt) not in session.logged:
             state = await self._read(session)
             if f"{step}/{attempt}" not in state.sandboxes[session.sandbox].given:
@@ -269,7 +273,7 @@ class Gateway:
             session.uid = row.uid
         return session.uid is not None
 
-    async def _require_claimed(self, session: Session) -> str:
+    async def execution_of(self, session: Session) -> str:
         """The execution that the sandbox serves; raises Refused when there is none."""
         await self._claimed(session)
         if session.uid is None:
@@ -314,7 +318,7 @@ class Gateway:
         claim: bool,
         outputs: Mapping[str, bytes] | None = None,
     ) -> Advance:
-        uid = await self._require_claimed(session)
+        uid = await self.execution_of(session)
         try:
             advance = await self._journal.advance(
                 uid, facts, claim=session.sandbox if claim else None, outputs=outputs
@@ -336,7 +340,7 @@ class Gateway:
 
     async def _read(self, session: Session) -> State:
         try:
-            return await self._journal.read(await self._require_claimed(session))
+            return await self._journal.read(await self.execution_of(session))
         except ExecutionUnknown:
             raise _unknown() from None
 

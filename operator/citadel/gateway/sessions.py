@@ -76,6 +76,12 @@ def session_secret(sandbox: str, key: str, public_key: str) -> str:
     return f"{sandbox}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
+def egress_token(sandbox: str, session_hash: str) -> str:
+    """What the runner of a session shows the egress proxy, which so never holds a session itself."""
+    digest = hmac.digest(session_hash.encode(), b"citadel egress", "sha256")
+    return f"{sandbox}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
 def sandbox_of(secret: str) -> str:
     """The sandbox that a secret names, which proves nothing yet."""
     return secret.partition(".")[0]

@@ -54,6 +54,8 @@ class Site:
     forbidden: tuple[str, ...] = ()
     """What no sandbox may reach, as `name=ip:port`: its runner tries."""
     service_account: str = "sandbox"
+    egress: str = ""
+    """Address and port of the egress proxy."""
 
 
 def sandbox_pod(
@@ -72,7 +74,12 @@ def sandbox_pod(
         "dnsPolicy": "None",
         "dnsConfig": {"nameservers": ["127.0.0.1"]},
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            # The runner answers DNS, and stands for every host at the host's own port.
+            "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
+        },
         "containers": [_runner(name, site, foreign), _main(template, foreign)],
     }
     if volumes := _volumes(template, foreign):
@@ -116,6 +123,7 @@ def _runner(name: str, site: Site, foreign: bool) -> dict[str, Any]:
         "command": ["/runner"],
         "env": [
             {"name": "CITADEL_GATEWAY", "value": site.gateway_url},
+            {"name": "CITADEL_EGRESS", "value": site.egress},
             {"name": "CITADEL_CA", "value": site.ca},
             {"name": "CITADEL_SANDBOX", "value": name},
             {"name": "CITADEL_FORBIDDEN", "value": ",".join(site.forbidden)},

@@ -12,6 +12,7 @@ from citadel.core.summary import summarise
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import ApiError, NotFound
 from citadel.kube.resources import EXECUTIONS
+from citadel.store.connections import MOST_OF_ONE, ConnectionLog
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, json_of
 from citadel.store.waking import Waker
 from citadel.web.access import Access, Denied, Unauthenticated
@@ -25,8 +26,16 @@ _EXECUTION = "/api/v1/namespaces/{namespace}/executions/{name}"
 class Routes:
     """Handlers of the API."""
 
-    def __init__(self, kube: KubeClient, journal: Journal, access: Access, waker: Waker) -> None:
+    def __init__(
+        self,
+        kube: KubeClient,
+        journal: Journal,
+        access: Access,
+        waker: Waker,
+        connections: ConnectionLog,
+    ) -> None:
         self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
+        self._connections = connections
 
     def app(self) -> web.Application:
         """The application."""
@@ -34,6 +43,7 @@ class Routes:
         app.router.add_get(_EXECUTION, self.execution)
         app.router.add_get(f"{_EXECUTION}/outputs", self.outputs)
         app.router.add_get(f"{_EXECUTION}/logs", self.logs)
+        app.router.add_get(f"{_EXECUTION}/connections", self.connections)
         return app
 
     async def execution(self, request: web.Request) -> web.Response:
@@ -56,6 +66,15 @@ class Routes:
         if value is None:
             return web.json_response(None)
         return web.json_response(await json_of(self._journal, uid, value))
+
+    async def connections(self, request: web.Request) -> web.Response:
+        """What the sandboxes of an execution reached, and what they were refused."""
+        # Where steps go tells as much as what they print.
+        uid = await self._uid(request, "log")
+        rows = [asdict(row) for row in await self._connections.of(uid, MOST_OF_ONE)]
+        for row in rows:
+            del row["id"], row["uid"]
+        return web.json_response(rows)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """Log chunks as server-sent events: `log` for each, `end` when there are no more.

@@ -23,6 +23,7 @@ INSTALLATION = Installation(
     namespace="citadel-system",
     gateway_service="citadel-gateway",
     api_service="citadel-api",
+    egress_service="citadel-egress",
     cluster_domain="cluster.local",
     bundled_database=True,
     folder=Path("/nowhere"),
@@ -33,11 +34,12 @@ INSTALLATION = Installation(
 async def api() -> AsyncIterator[FakeApi]:
     """An API server that holds what the chart brings."""
     async with serve_fake_api() as server:
-        for name in ("citadel-ca", "citadel-gateway-tls", "citadel-api-tls", "citadel-database"):
+        for part in ("ca", "gateway-tls", "api-tls", "egress-tls", "database"):
+            name = f"citadel-{part}"
             await server.change("ADDED", f"{CORE}/secrets/{name}", {"metadata": {"name": name}})
         await server.change("ADDED", f"{CORE}/configmaps/citadel-ca", {"metadata": {"name": "citadel-ca"}})
-        for name, address in (("citadel-gateway", "10.96.0.7"), ("citadel-api", "10.96.0.8")):
-            await set_address(server, name, address)
+        for number, name in enumerate(("citadel-gateway", "citadel-api", "citadel-egress"), 7):
+            await set_address(server, name, f"10.96.0.{number}")
         yield server
 
 
@@ -59,6 +61,7 @@ async def test_all_that_the_chart_left_empty_is_filled(api: FakeApi) -> None:
     assert (
         sorted(found["citadel-gateway-tls"])
         == sorted(found["citadel-api-tls"])
+        == sorted(found["citadel-egress-tls"])
         == ["ca.crt", "tls.crt", "tls.key"]
     )
     assert sorted(found["citadel-database"]) == ["api", "controller", "gateway", "postgres"]
@@ -114,6 +117,7 @@ async def test_certificates_are_renewed_before_they_expire_and_passwords_never(a
     assert {name for name in before if renewed[name] != before[name]} == {
         "citadel-gateway-tls",
         "citadel-api-tls",
+        "citadel-egress-tls",
     }
     assert {name for name in before if after[name] == before[name]} == {"citadel-database"}
     assert b64decode(after["citadel-api-tls"]["ca.crt"]).decode() == after["public"]["ca.crt"]

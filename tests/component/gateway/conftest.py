@@ -33,6 +33,7 @@ class Process:
 
     database: Database
     url: str
+    gateway: Gateway
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Site:
         self.stack.callback(following.cancel)
         await self._hears(waker)
         port = listening.sockets[0].getsockname()[1]
-        self.gateways.append(Process(database, f"http://127.0.0.1:{port}"))
+        self.gateways.append(Process(database, f"http://127.0.0.1:{port}", gateway))
         return self.gateways[-1]
 
     async def _hears(self, waker: Waker) -> None:

@@ -30,6 +30,7 @@ def tls(tmp_path: Path) -> ssl.SSLContext:
     server = issue(authority, Identity(["localhost"], ["127.0.0.1"]), now)
     (tmp_path / "tls.crt").write_bytes(server.certificate)
     (tmp_path / "tls.key").write_bytes(server.key)
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
     return ssl.create_default_context(cadata=authority.certificate.decode())
 
 
@@ -40,12 +41,13 @@ async def test_it_serves_tls_says_whether_it_is_ready_and_ends_when_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    port, health = free_port(), free_port()
+    port, health, internal = free_port(), free_port(), free_port()
     for name, value in {
         "CITADEL_DATABASE_URL": postgres_url,
         "CITADEL_TLS_DIR": str(tmp_path),
         "CITADEL_PORT": str(port),
         "CITADEL_HEALTH_PORT": str(health),
+        "CITADEL_INTERNAL_PORT": str(internal),
     }.items():
         monkeypatch.setenv(name, value)
     stop = asyncio.Event()

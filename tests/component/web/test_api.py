@@ -89,7 +89,9 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
         following = asyncio.create_task(waker.follow(database.journal.listen))
         stack.push_async_callback(asyncio.gather, following, return_exceptions=True)
         stack.callback(following.cancel)
-        url = await listen(stack, Routes(kube, database.journal, Access(kube), waker).app())
+        url = await listen(
+            stack, Routes(kube, database.journal, Access(kube), waker, database.connections).app()
+        )
         client = await stack.enter_async_context(aiohttp.ClientSession())
         yield Api(cluster, database, client, url)
 

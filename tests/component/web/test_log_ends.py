@@ -66,7 +66,9 @@ async def journal() -> OneLog:
 @pytest.fixture
 async def client(journal: OneLog) -> AsyncIterator[TestClient[Any, Any]]:
     cluster = Everything()
-    routes = Routes(cast("KubeClient", cluster), cast("Journal", journal), cast("Access", cluster), Waker())
+    routes = Routes(
+        cast("KubeClient", cluster), cast("Journal", journal), cast("Access", cluster), Waker(), None
+    )
     async with TestClient(TestServer(routes.app())) as client:
         yield client
 

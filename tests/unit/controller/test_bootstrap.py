@@ -160,7 +160,8 @@ def test_what_is_secret_is_not_in_representations() -> None:
 
 def test_names_follow_from_the_environment_of_the_chart() -> None:
     found = Installation.from_env({"CITADEL_NAME": "runner", "CITADEL_DATABASE_BUNDLED": "true"})
-    assert (found.gateway_service, found.api_service) == ("runner-gateway", "runner-api")
+    services = (found.gateway_service, found.api_service, found.egress_service)
+    assert services == ("runner-gateway", "runner-api", "runner-egress")
     assert found.bundled_database
     assert not Installation.from_env({}).bundled_database
 

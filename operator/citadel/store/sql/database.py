@@ -7,6 +7,7 @@ from citadel.store.blobs import BlobLimits, Objects
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import LocalNotices, Notices
 from citadel.store.sql.blobs import SqlBlobs
+from citadel.store.sql.connections import SqlConnectionLog
 from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.policies import SqlPolicies
@@ -26,6 +27,7 @@ class Database:
         self.sandboxes = SqlSandboxes(connections, notices)
         self.pools = SqlPools(connections, notices)
         self.policies = SqlPolicies(connections)
+        self.connections = SqlConnectionLog(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
         """What is kept by digest."""

@@ -26,6 +26,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "blob_pieces": "SELECT, INSERT, DELETE",
         "artifacts": "SELECT, INSERT, UPDATE",
         "builds": "SELECT, INSERT, UPDATE, DELETE",
+        "connections": "SELECT, INSERT, UPDATE",
     },
     "api": {
         "definitions": "SELECT",
@@ -37,6 +38,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "sandboxes": "SELECT (name, uid, namespace, execution, placement, template, status, wanted_at,"
         " pod_uid, heartbeat_at, immediate, pool, claimed_at)",
         "logs": "SELECT",
+        "connections": "SELECT",
     },
 }
 

@@ -1,7 +1,7 @@
 """The tables. Times are seconds since the epoch on the database's clock, as double precision.
 
-`events` is the truth; everything else but `values`, `logs` and `definitions` can be made again from it. JSON
-columns are `json`, not `jsonb`: they are read whole, and keep every escape.
+`events` is the truth; everything else but `values`, `logs`, `connections` and `definitions` can be made again
+from it. JSON columns are `json`, not `jsonb`: they are read whole, and keep every escape.
 """
 
 from sqlalchemy import (
@@ -227,3 +227,24 @@ logs = Table(
     Column("text", Text, nullable=False),
     UniqueConstraint("uid", "step", "attempt", "n"),
 )
+
+connections = Table(
+    "connections",
+    metadata,
+    # Of the proxy's making: what it tells again takes the place of what it told.
+    Column("id", Text, primary_key=True),
+    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("sandbox", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("sent", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("seconds", Double),
+)
+Index("connections_uid_at_idx", connections.c.uid, connections.c.at)

@@ -1,0 +1,75 @@
+"""The gateway's port for the egress proxy: HTTPS, with the proxy's own certificate for a password.
+
+Sandboxes do not reach this port, and would not get past the handshake.
+"""
+
+import json
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from citadel.gateway.egress import EgressDesk
+from citadel.gateway.refusals import Refused
+from citadel.serving import server_tls
+from citadel.store.journal import JournalUnavailable
+
+log = logging.getLogger(__name__)
+
+_BODY_LIMIT = 2 * 2**20
+_Answer = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+def internal_tls(folder: str) -> ssl.SSLContext:
+    """A context that lets in whoever has a client's certificate of this installation's CA."""
+    context = server_tls(folder)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(f"{folder}/ca.crt")
+    return context
+
+
+def internal_app(desk: EgressDesk, egress_service: str) -> web.Application:
+    """What the proxy asks; `egress_service` is the name its certificate has."""
+
+    def answering(answer: _Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            transport = request.transport
+            certificate = transport.get_extra_info("peercert") if transport is not None else None
+            if egress_service not in names_of(certificate):
+                return _error(403, "Forbidden", f"expected the certificate of {egress_service}")
+            try:
+                return web.json_response(await answer(_object(await request.read())))
+            except Refused as error:
+                return _error(error.status, error.reason, error.message)
+            except JournalUnavailable as error:
+                log.warning("the journal is unavailable: %s", error)
+                return _error(503, "JournalUnavailable", "the journal is away; try again")
+
+        return handle
+
+    app = web.Application(client_max_size=_BODY_LIMIT)
+    app.router.add_post("/v1/egress/verdict", answering(desk.verdict))
+    app.router.add_post("/v1/egress/connections", answering(desk.connections))
+    return app
+
+
+def names_of(certificate: Mapping[str, Any] | None) -> set[str]:
+    """The DNS names of a certificate that was verified."""
+    return {value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise Refused(400, "BadRequest", "the body: expected a JSON object")
+    return data
+
+
+def _error(status: int, reason: str, message: str) -> web.Response:
+    return web.json_response({"error": {"reason": reason, "message": message}}, status=status)
