@@ -84,6 +84,7 @@ class Reason(StrEnum):
     SANDBOX_START_FAILED = "SandboxStartFailed"
     INVALID_CODE = "InvalidCode"
     INVALID_OUTPUT = "InvalidOutput"
+    ARTIFACT_TOO_LARGE = "ArtifactTooLarge"
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import ssl
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -44,10 +45,13 @@ class Runner:
     public_key: str = PUBLIC_KEY
     address: str = "127.0.0.1"
     secret: str = ""
+    tls: ssl.SSLContext | None = None
+    """What it trusts, where the gateway speaks TLS."""
     _session: aiohttp.ClientSession = field(init=False)
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(local_addr=(self.address, 0), limit=0)
+        tls = True if self.tls is None else self.tls
+        connector = aiohttp.TCPConnector(local_addr=(self.address, 0), limit=0, ssl=tls)
         self._session = aiohttp.ClientSession(connector=connector)
         return self
 

@@ -90,6 +90,10 @@ async def test_more_than_may_be_kept_is_refused_and_nothing_of_it_stays(site: Si
         answer = await builder.put("load.build", "program", PROGRAM)
         assert answer.refused == (413, "ArtifactTooLarge")
         assert "artifacts.s3" in answer.body["error"]["message"]
+        assert (await builder.fail("load.build", "ArtifactTooLarge")).status == 200
+    finished = (await site.state()).finished
+    assert finished is not None
+    assert finished.reason == "ArtifactTooLarge"
     assert await pieces(site) == 0
 
 

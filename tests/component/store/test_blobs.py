@@ -15,8 +15,8 @@ from citadel.settings import S3Settings
 from citadel.store.blobs import PIECE, BlobLimits, BlobLost, Blobs, BlobTooLarge
 from citadel.store.journal import ExecutionUnknown, JournalUnavailable
 from citadel.store.objects import open_objects
+from component.s3 import BUCKET, s3_server
 from component.store.conftest import Store
-from component.store.s3 import BUCKET, s3_server
 
 LIMITS = BlobLimits(in_database=4 * PIECE)
 
