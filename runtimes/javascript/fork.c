@@ -1,4 +1,4 @@
-// What Node.js cannot do by itself: fork. An addon with serve(), which returns only in forks, and end(code).
+// What Node.js cannot do by itself: fork. An addon whose serve() returns only in forks.
 //
 // The process that calls serve never runs user code and never reads a request; each fork serves one attempt. A fork
 // has no thread but its own, so V8 must not count on others (--single-threaded), and it must end by _exit: at its own
@@ -154,6 +154,12 @@ static napi_value seed(napi_env env, napi_callback_info info) {
   return found;
 }
 
+static napi_value pid(napi_env env, napi_callback_info info) {
+  napi_value found;
+  napi_create_int32(env, getpid(), &found);
+  return found;
+}
+
 static napi_value end(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value argument;
@@ -167,7 +173,7 @@ static void finish(void *unused) { _exit(0); }
 
 napi_value napi_register_module_v1(napi_env env, napi_value exports) {
   static const struct { const char *name; napi_callback call; } functions[] = {
-      {"serve", serve}, {"streams", streams}, {"seed", seed}, {"end", end}};
+      {"serve", serve}, {"streams", streams}, {"pid", pid}, {"seed", seed}, {"end", end}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     napi_create_function(env, functions[i].name, strlen(functions[i].name), functions[i].call, NULL, &function);

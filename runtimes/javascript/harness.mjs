@@ -6,7 +6,7 @@
 // User code must never run before the fork, nor a request be read: what an attempt did to its process ends with it.
 // What is needed after user code has run is taken hold of here, at the top, because user code may replace any of it.
 import { spawnSync } from "node:child_process";
-import { readFileSync, readlinkSync, writeSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { inspect, types } from "node:util";
 import v8 from "node:v8";
@@ -58,7 +58,7 @@ async function serve() {
 /** What a fork has of its own, and what it must not have in common with others. */
 function renew() {
   process.reallyExit = forking.end;
-  Object.defineProperty(process, "pid", { value: Number(readlinkSync("/proc/self")), enumerable: true, configurable: true });
+  Object.defineProperty(process, "pid", { value: forking.pid(), enumerable: true, configurable: true });
   v8.setFlagsFromString(`--random-seed=${forking.seed()}`);
   Math.random(); // seeds this realm; others have seeds of their own
   v8.setFlagsFromString("--random-seed=0");
@@ -68,7 +68,9 @@ function renew() {
 async function rehearse() {
   const module = await load('import "node:fs"; export default async ({ a }) => [a]', "rehearsal.mjs");
   await module.evaluate();
-  encode(await module.namespace.default(parse('{"a": "b"}')), OUTPUT_BYTES);
+  encode(await module.namespace.default(parse(readFileSync("/dev/null", "utf8") || '{"a": "b"}')), OUTPUT_BYTES);
+  await new Promise((resolve) => turn(resolve));
+  v8.setFlagsFromString("--random-seed=0");
 }
 
 /** The process as the step sees it. */
