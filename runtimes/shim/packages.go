@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"citadel.dev/runtimes/internal/trees"
+	"golang.org/x/sys/unix"
+
+	"citadel.dev/runtimes/internal/bundle"
 )
 
 // packagesName is the directory of the Runtime's packages beside work and tmp, and packagesVariable tells where it is.
@@ -22,7 +24,7 @@ type packages struct {
 	path    string // "" where there is no place for them
 	pipe    *io.PipeWriter
 	unpacks chan error
-	stamp   *trees.Stamp // nil until they are there
+	stamp   *bundle.Stamp // nil until they are there
 }
 
 // take takes a piece of their tree; one without bytes ends it.
@@ -40,13 +42,13 @@ func (p *packages) take(piece []byte) error {
 	p.pipe.Close()
 	err := <-p.unpacks
 	if err == nil {
-		var stamp trees.Stamp
-		if stamp, err = trees.Seal(p.path); err == nil {
+		var stamp bundle.Stamp
+		if stamp, err = bundle.Seal(p.path); err == nil {
 			p.stamp = &stamp
 			return nil
 		}
 	}
-	if errors.Is(err, trees.ErrNoRoom) {
+	if errors.Is(err, unix.ENOSPC) {
 		return errors.New("the packages of the Runtime take more room than it has for files; its spec.scratch must be larger")
 	}
 	return fmt.Errorf("the packages of the Runtime: %w", err)
@@ -62,10 +64,7 @@ func (p *packages) begin() error {
 	reading, writing := io.Pipe()
 	p.pipe, p.unpacks = writing, make(chan error, 1)
 	go func() {
-		err := trees.Unpack(reading, p.path)
-		if err == nil {
-			_, err = io.Copy(io.Discard, reading) // the padding of the tar
-		}
+		err := bundle.Unpack(p.path, ".", reading)
 		reading.CloseWithError(err)
 		p.unpacks <- err
 	}()
@@ -85,7 +84,7 @@ func (p *packages) unchanged() error {
 	if p.stamp == nil {
 		return nil
 	}
-	now, err := trees.StampOf(p.path)
+	now, err := bundle.StampOf(p.path)
 	if err == nil && now != *p.stamp {
 		err = fmt.Errorf("%s was changed", filepath.Base(p.path))
 	}

@@ -10,6 +10,7 @@ from citadel.api.reasons import Reason
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import InvalidObject, parse
 from citadel.api.workflow import WorkflowSpec
+from citadel.controller.images import image_ids
 from citadel.controller.installs import NotInstalled, RuntimePackages, owner_of, packages_of
 from citadel.controller.policies import Policies
 from citadel.core.plan import (
@@ -83,7 +84,9 @@ class Definitions:
         )
         policies = await self._policies.of(namespace)
         longest, default_class = longest_timeout(policies), runtime_class(policies)
-        versions += (longest or "", default_class or "", packages.digest)
+        images = image_ids(runtimes)
+        versions += (longest or "", default_class or "", packages.digest, *images.values())
+        versions += tuple(str(packages.spec(item)["image"]) for item in runtimes.values())
         has_code_from = any(step.run is not None and step.run.code_from for step in spec.steps)
         if not has_code_from and versions in self._plans:
             self._plans.move_to_end(versions)
@@ -96,6 +99,7 @@ class Definitions:
             "code": await self._code(namespace, spec),
             "shared": self._shared_names(runtimes),
             **({"runtimeClassName": default_class} if default_class else {}),
+            **({"images": images} if images else {}),
             **({"packages": packages.found} if packages.found else {}),
             **({"index": packages.index} if packages.index else {}),
         }
@@ -121,11 +125,13 @@ class Definitions:
         message = f"Runtime {name} exists neither in namespace {namespace} nor in {self._shared}"
         raise Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True)
 
-    async def permitted(self, namespace: str, workflow: Object, runtimes: Mapping[str, Object]) -> None:
+    async def permitted(
+        self, namespace: str, workflow: Object, runtimes: Mapping[str, Object], index: str | None
+    ) -> None:
         """Raises Unusable for a workflow that the policies of its namespace would not let start."""
         policies = await self._policies.of(namespace)
         spec, specs = checked(workflow), {name: read_runtime(item) for name, item in runtimes.items()}
-        given = Given(frozenset(self._shared_names(runtimes)), runtime_class(policies))
+        given = Given(frozenset(self._shared_names(runtimes)), runtime_class(policies), index=index)
         steps = compile_workflow(spec).steps
         placements = {name: place(step, specs, given) for name, step in steps.items()}
         _check(policies, namespace, workflow["metadata"]["name"], spec, placements)
@@ -230,7 +236,7 @@ def _check(
     """Raises Unusable for the first step that a policy does not permit."""
     for step in spec.steps:
         placed = placements[step.name]
-        denial = step_denial(policies, namespace, placed.template, placed.egress, step.timeout)
+        denial = step_denial(policies, namespace, placed.template, placed.asked, step.timeout)
         if denial is not None:
             message = f"Workflow {workflow}, step {step.name}: {denial}"
             # The policy or the namespace's labels may change as well as the workflow.

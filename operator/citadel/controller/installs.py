@@ -8,6 +8,7 @@ from citadel.api.meta import PACKAGES_LABEL
 from citadel.api.reasons import ConditionType, Reason
 from citadel.api.runtime import InstalledPackages, RuntimeSpec
 from citadel.api.workflow import WorkflowSpec
+from citadel.controller.images import pinned
 from citadel.installers import source
 from citadel.kube.resources import Object
 from citadel.render.packages import SCRATCH, Indexes, Install
@@ -115,7 +116,7 @@ class RuntimePackages:
 
     def spec(self, runtime: Object) -> Mapping[str, Any]:
         """The spec of a Runtime, as such a definition pins it."""
-        return for_installing(runtime["spec"]) if self.index else runtime["spec"]
+        return for_installing(pinned(runtime)) if self.index else pinned(runtime)
 
 
 def packages_of(

@@ -48,8 +48,8 @@ class Readiness:
                 runtime: await self._definitions.runtime(namespace, runtime, fresh=True)
                 for runtime in runtime_names(spec)
             }
-            await self._definitions.permitted(namespace, obj, runtimes)
-            await self._definitions.packages(obj, spec, runtimes)
+            packages = await self._definitions.packages(obj, spec, runtimes)
+            await self._definitions.permitted(namespace, obj, runtimes, packages.index)
         except Unusable as problem:
             await self._write(WORKFLOWS, obj, problem)
             return RECHECK if problem.waits else None

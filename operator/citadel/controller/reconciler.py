@@ -67,8 +67,6 @@ class Reconciler:
             obj = self._cache.get(EXECUTIONS, key.namespace, key.name)
             if obj is not None:
                 self._names[obj["metadata"]["uid"]] = key
-                if (runtime := owner_of(obj)) is not None:
-                    self.queue.add(Key("runtime", key.namespace, runtime[0]))
         elif key.kind == "runtime":
             self._add_all(WORKFLOWS, "workflow")
         elif key.kind == "policy":
@@ -105,17 +103,30 @@ class Reconciler:
         if key is not None:
             self.queue.add(key)
 
+    def _tell_runtime(self, key: Key) -> None:
+        """An Execution that installs packages may have ended; of what we wrote ourselves no watch tells."""
+        obj = self._cache.get(EXECUTIONS, key.namespace, key.name)
+        runtime = owner_of(obj) if obj is not None and is_finished(obj) else None
+        if runtime is not None:
+            self.queue.add(Key("runtime", key.namespace, runtime[0]))
+
     async def _work(self, key: Key) -> float | None:
         match key.kind:
             case "execution":
-                return await self._executions.reconcile(key.namespace, key.name)
+                again = await self._executions.reconcile(key.namespace, key.name)
+                self._tell_runtime(key)
+                return again
             case "gone":
                 self._names.pop(key.uid, None)
                 await self._executions.gone(key.uid, key.name)
             case "workflow":
                 return await self._readiness.workflow(key.namespace, key.name)
             case "runtime":
-                return await self._readiness.runtime(key.namespace, key.name)
+                before = self._cache.get(RUNTIMES, key.namespace, key.name)
+                again = await self._readiness.runtime(key.namespace, key.name)
+                if self._cache.get(RUNTIMES, key.namespace, key.name) is not before:
+                    self._add_all(WORKFLOWS, "workflow")  # of what we wrote ourselves no watch tells
+                return again
             case "policy":
                 await self._policies.publish()
                 return await self._readiness.policy(key.name)

@@ -13,6 +13,7 @@ from typing import Any
 from citadel.api.meta import EXECUTION_ANNOTATION, SPEC_HASH_ANNOTATION
 from citadel.api.reasons import Reason
 from citadel.controller.executions import Waiting, parse_time
+from citadel.controller.images import Images
 from citadel.controller.pods import Diagnosis, diagnose, is_live
 from citadel.controller.policies import Policies
 from citadel.controller.site import RuntimeClasses
@@ -103,6 +104,7 @@ class SandboxPods:
         self._policies = policies
         self._classes, self._namespace = classes, namespace
         self._waiting, self._changed = waiting, changed
+        self._images = Images(kube, cache)
         self._limit, self._patience, self._now = limit, patience, now
         self._make_key = make_key
         self._queued: dict[str, float] = {}
@@ -134,7 +136,12 @@ class SandboxPods:
             case "run" if not row.isolated:
                 return await self._guard(row, pod)
             case "wait" | "run":
-                self._note(row, action.diagnosis)
+                assert pod is not None
+                wrong = await self._images.check(row, pod)
+                if wrong is not None:
+                    await self._end(row, wrong)
+                else:
+                    self._note(row, action.diagnosis)
         return action.again
 
     async def _pod(self, row: SandboxRow | None, name: str) -> Object | None:

@@ -67,10 +67,12 @@ def with_builds(
     return found
 
 
-def build_key(namespace: str, runtime: RuntimeSpec, code: str, packages: str | None = None) -> BuildKey:
-    """What a program is known by: the language, the image and flags that make it, its source, and the digest
-    of the packages that it may use."""
+def build_key(
+    namespace: str, runtime: RuntimeSpec, code: str, parts: tuple[str | None, str | None] = (None, None)
+) -> BuildKey:
+    """What a program is known by: the language, the image and flags that make it, its source, and `parts`:
+    the digest of the packages that it may use, and the id of an image that has no digest."""
     made_of = [runtime.language, runtime.image, *FLAGS[runtime.language], code]
-    if packages is not None:
-        made_of.append(packages)
+    if any(parts):
+        made_of += [part or "" for part in parts]
     return BuildKey(namespace, digest(canonical(list(made_of))))

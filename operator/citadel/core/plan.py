@@ -3,7 +3,7 @@
 A definition is the JSON document that an execution pins: `{"spec": WorkflowSpec,
 "runtimes": {name: RuntimeSpec}, "code": {step: text}}`, and what the admin's policies make of it: `"shared"`,
 the Runtimes that are the admin's own, and `"runtimeClassName"` of sandboxes that name none; and `"packages"`,
-where those of its Runtimes are.
+where those of its Runtimes are, and `"images"`, the ids of their images.
 Its digest names the plan, so a plan may be cached for ever.
 """
 
@@ -47,8 +47,15 @@ class Placement:
     egress: tuple[str, ...] = ()
     """What is reached from there, as `host:port`, sorted. No part of the template: the runner is told with
     each assignment."""
+    index: str | None = None
+    """The one of them that the installation itself grants: packages are installed from there."""
     pool: str | None = None
     """The warm pool that may have such a sandbox ready: only images of Runtimes have pools."""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The destinations that policies have to allow."""
+        return tuple(destination for destination in self.egress if destination != self.index)
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,12 @@ class Given:
     """Runtimes of the operator's namespace."""
     runtime_class: str | None = None
     """RuntimeClass of sandboxes whose Runtime names none."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Ids of images that have no digest to name them by, by Runtime."""
     packages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Installed packages by Runtime: `{"namespace", "digest", "size"}`."""
+    index: str | None = None
+    """Where this definition installs packages from, if it is the operator's own for that."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +161,9 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
     given = Given(
         frozenset(definition.get("shared", ())),
         definition.get("runtimeClassName"),
+        definition.get("images", {}),
         definition.get("packages", {}),
+        definition.get("index"),
     )
     steps = builds.with_builds(workflow.steps, runtimes)
     if len(steps) > len(workflow.steps):
@@ -205,7 +218,10 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
         key += "+" + digest(canonical(list(reached))).removeprefix("sha256:")[:8]
     if step.spec.run is not None and step.spec.run.runtime in given.shared:
         template["shared"] = True  # whose it is makes no other sandbox of it
-    return Placement(f"{key}/{step.name}" if exclusive else key, template, exclusive, reached, pool)
+    if step.spec.run is not None and step.spec.run.runtime in given.images:
+        template["imageId"] = given.images[step.spec.run.runtime]  # what it turns out to be, neither
+    placed = f"{key}/{step.name}" if exclusive else key
+    return Placement(placed, template, exclusive, reached, pool=pool, index=given.index)
 
 
 def runtime_template(

@@ -23,10 +23,11 @@ def recalled(state: State, compiled: CompiledStep, values: Values) -> StepRecall
 def key_of(plan: Plan, namespace: str, compiled: CompiledStep) -> BuildKey:
     """What the program of a build is known by."""
     assert compiled.spec.run is not None
-    packages = plan.placements[compiled.name].template.get("packages", {}).get("digest")
+    template = plan.placements[compiled.name].template
+    parts = (template.get("packages", {}).get("digest"), template.get("imageId"))
     code = plan.code_of(compiled)
     assert code is not None
-    return build_key(namespace, plan.runtimes[compiled.spec.run.runtime], code, packages)
+    return build_key(namespace, plan.runtimes[compiled.spec.run.runtime], code, parts)
 
 
 def built(program: Content) -> Inline:

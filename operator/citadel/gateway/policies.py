@@ -41,4 +41,4 @@ class LivePolicies:
         namespace, place = state.created.namespace, state.plan.placements[step]
         policies = await self.of(namespace)
         timeout = state.plan.steps[step].spec.timeout
-        return step_denial(policies, namespace, place.template, place.egress, timeout)
+        return step_denial(policies, namespace, place.template, place.asked, timeout)

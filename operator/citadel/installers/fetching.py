@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 ROOT = "packages"
 #: Bytes of one download, and of all files of one archive, at most.
 MOST_BYTES = 512 << 20
-MOST_FILES = 50_000
+MOST_FILES = 20_000
 _TRIES, _SECONDS = 3, 60.0
 
 

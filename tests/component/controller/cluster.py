@@ -243,6 +243,11 @@ class Cluster:
         path = path_of("pods", name)
         await self.api.change("MODIFIED", path, {**self.api.objects[path], "status": status})
 
+    async def forget_blobs(self) -> None:
+        """All blobs are gone."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            await connection.execute("DELETE FROM blobs")
+
     async def remove(self, kind: str, name: str) -> None:
         path = path_of(kind, name)
         await self.api.change("DELETED", path, self.api.objects[path])

@@ -1,4 +1,4 @@
-package trees
+package bundle
 
 import (
 	"crypto/sha256"
@@ -14,7 +14,10 @@ import (
 // Seal takes the right to write from everything in a directory, and returns its stamp. Who has the same uid can give
 // that right back, but not unseen.
 func Seal(directory string) (Stamp, error) {
-	err := walk(directory, func(parent int, name string, found *unix.Stat_t) error {
+	err := visitAll(directory, func(parent int, name string, found *unix.Stat_t) error {
+		if found.Mode&unix.S_IFMT == unix.S_IFLNK {
+			return nil
+		}
 		return unix.Fchmodat(parent, name, found.Mode&0o555, 0)
 	})
 	if err != nil {
@@ -44,7 +47,7 @@ type Stamp [sha256.Size]byte
 // StampOf is the stamp of a directory as it is.
 func StampOf(directory string) (Stamp, error) {
 	sum, buffer := sha256.New(), make([]byte, 0, 64)
-	err := walk(directory, func(_ int, name string, found *unix.Stat_t) error {
+	err := visitAll(directory, func(_ int, name string, found *unix.Stat_t) error {
 		buffer = buffer[:0]
 		for _, part := range []uint64{
 			found.Dev, found.Ino, uint64(found.Mode), uint64(found.Size), uint64(found.Nlink),
@@ -59,15 +62,15 @@ func StampOf(directory string) (Stamp, error) {
 	return Stamp(sum.Sum(nil)), err
 }
 
-// walk visits a directory and everything in it, the same way each time, and follows no link.
-func walk(directory string, visit func(parent int, name string, found *unix.Stat_t) error) error {
-	if err := walkEntry(unix.AT_FDCWD, directory, 0, visit); err != nil {
+// visitAll visits a directory and everything in it, the same way each time, and follows no link.
+func visitAll(directory string, visit func(parent int, name string, found *unix.Stat_t) error) error {
+	if err := visitEntry(unix.AT_FDCWD, directory, 0, visit); err != nil {
 		return fmt.Errorf("%s: %w", directory, err)
 	}
 	return nil
 }
 
-func walkEntry(parent int, name string, depth int, visit func(int, string, *unix.Stat_t) error) error {
+func visitEntry(parent int, name string, depth int, visit func(int, string, *unix.Stat_t) error) error {
 	var found unix.Stat_t
 	if err := unix.Fstatat(parent, name, &found, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
@@ -88,7 +91,7 @@ func walkEntry(parent int, name string, depth int, visit func(int, string, *unix
 		}
 		slices.Sort(names)
 		for _, inner := range names {
-			if err := walkEntry(fd, inner, depth+1, visit); err != nil {
+			if err := visitEntry(fd, inner, depth+1, visit); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,100 @@
+"""Which image a Runtime's reference stands for: told by the first pod that runs it, pinned from then on.
+
+A tag can be moved, and nodes may hold different images under it; one execution runs one.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from citadel.api.reasons import Reason
+from citadel.api.runtime import SeenImage
+from citadel.controller.pods import Diagnosis
+from citadel.kube.cache import Cache
+from citadel.kube.client import KubeClient
+from citadel.kube.errors import Conflict, NotFound
+from citadel.kube.resources import RUNTIMES, Object
+from citadel.store.caching import Lru
+from citadel.store.journal import SandboxRow
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def seen(runtime: Object) -> SeenImage | None:
+    """What the status says of the image that the spec names."""
+    status = runtime.get("status")
+    said = status.get("image") if isinstance(status, dict) else None
+    try:
+        found = SeenImage.model_validate(said) if said is not None else None
+    except ValueError:
+        return None
+    return found if found is not None and found.reference == runtime["spec"].get("image") else None
+
+
+def pinned(runtime: Object) -> dict[str, Any]:
+    """The spec of a Runtime, its image by digest where a registry has given it one; the tag stays."""
+    spec, found = dict(runtime["spec"]), seen(runtime)
+    repository, at, digest = found.id.rpartition("@") if found is not None else ("", "", "")
+    if at and repository and _DIGEST.fullmatch(digest) and "@" not in spec["image"]:
+        spec["image"] = f"{spec['image']}@{digest}"
+    return spec
+
+
+def image_ids(runtimes: Mapping[str, Object]) -> dict[str, str]:
+    """The ids of images that have no digest a node could be asked for: they were imported."""
+    found = {name: seen(item) for name, item in runtimes.items()}
+    return {name: item.id for name, item in found.items() if item is not None and "@" not in item.id}
+
+
+def image_of(pod: Mapping[str, Any]) -> str | None:
+    """The id of the image that a pod's user code runs in, once it runs."""
+    for item in (pod.get("status") or {}).get("containerStatuses") or ():
+        if item.get("name") == "main" and item.get("imageID"):
+            return str(item["imageID"])
+    return None
+
+
+class Images:
+    """Notes the images of Runtimes, and finds sandboxes that run another one than their execution did."""
+
+    def __init__(self, kube: KubeClient, cache: Cache) -> None:
+        self._kube, self._cache = kube, cache
+        self._first: Lru[tuple[str, str], str] = Lru(10_000)
+        """Of executions that began before an image was known: (uid, reference) -> id."""
+
+    async def check(self, row: SandboxRow, pod: Mapping[str, Any]) -> Diagnosis | None:
+        """Why a sandbox must not go on; None where its image is the right one, or not known yet."""
+        found = image_of(pod)
+        if found is None or "language" not in row.template:
+            return None
+        reference = str(row.template["image"])
+        await self._note(reference, found)
+        expected = row.template.get("imageId")
+        if expected is None and row.uid is not None:
+            expected = self._first.get((row.uid, reference))
+            self._first.put((row.uid, reference), expected or found)
+        if expected is None or expected == found:
+            return None
+        message = (
+            f"image {reference}: found {found} on this node, expected {expected} as in this execution before"
+        )
+        return Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=message)
+
+    async def _note(self, reference: str, found: str) -> None:
+        """Writes what a reference stands for into the Runtimes that name it, when that is news."""
+        said = SeenImage(reference=reference[:512], id=found[:512])
+        for runtime in self._cache.objects(RUNTIMES):
+            if runtime["spec"].get("image") != reference or seen(runtime) is not None:
+                continue
+            metadata = runtime["metadata"]
+            try:
+                written = await self._kube.patch_status(
+                    RUNTIMES,
+                    metadata["name"],
+                    {"image": said.model_dump(mode="json", by_alias=True)},
+                    metadata["namespace"],
+                    uid=metadata["uid"],
+                )
+            except (NotFound, Conflict):
+                continue
+            self._cache.put(RUNTIMES, written)
