@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -77,27 +78,38 @@ func (c *compiled) run(a *wire.Assignment, request []byte, streams *capture) (<-
 	return ended, nil
 }
 
-// crashed is the failure of a program that the runtime of Go has ended: what it reports of the crash begins with
-// `panic: ` or `fatal error: ` and the reason, then has the stack of each goroutine, the one that crashed first.
+// crashed is the failure of a program that the runtime of Go has ended, from its report of the crash: after a panic
+// that begins with `panic: ` and the value; after a fatal error what is fatal stands in the log alone. Then come
+// stacks, of which that of the goroutine that crashed is the first.
 func crashed(report, step string) *wire.Failure {
-	first, stacks, _ := strings.Cut(report, "\n\n")
-	message, _, _ := strings.Cut(first, "\n")
-	stack, _, _ := strings.Cut(stacks, "\n\n")
-	failure := wire.Failf(wire.ReasonError, "%s", message)
-	if strings.Contains(message, "out of memory") || strings.Contains(message, "cannot allocate memory") {
-		failure.Reason = wire.ReasonOOMKilled
+	message, _, _ := strings.Cut(report, "\n")
+	if message == "" {
+		message = "fatal error of the runtime of Go, which the log names"
+		if strings.Contains(report, "\nruntime.newstack()\n") {
+			message = "fatal error: stack overflow"
+		}
 	}
-	for _, frame := range frames.FindAllStringSubmatch(stack, -1) {
+	failure := wire.Failf(wire.ReasonError, "%s", message)
+	_, stacks, _ := strings.Cut(report, "\ngoroutine ")
+	stack, _, _ := strings.Cut(stacks, "\n\n")
+	for _, frame := range frames.FindAllStringSubmatch(stack, mostFrames) {
 		failure.Traceback = append(failure.Traceback, fmt.Sprintf("    at %s (%s.go:%s)", frame[1], step, frame[2]))
 	}
 	return failure
 }
 
+// mostFrames is how many of a stack are shown: those that crashed.
+const mostFrames = 50
+
 // isCrash tells a report of the runtime of Go from a result, which begins with S or F.
 func isCrash(said []byte) bool {
-	text := string(said[:min(len(said), 16)])
-	return strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") || strings.HasPrefix(text, "runtime: ") || strings.HasPrefix(text, "SIG")
+	for _, beginning := range []string{"panic: ", "\nruntime stack:\n", "\ngoroutine "} {
+		if bytes.HasPrefix(said, []byte(beginning)) {
+			return true
+		}
+	}
+	return false
 }
 
 // frames are those of a step's own code: a line with the function and its arguments, and one with the place.
-var frames = regexp.MustCompile(`(?m)^(?:created by )?(main\.[^\n(]+?)(?:\([^\n]*\)| in goroutine \d+)?\n\t(?:\S*/)?step\.go:(\d+)`)
+var frames = regexp.MustCompile(`(?m)^(?:created by )?(main\.[^\n]+?)(?:\([^()\n]*\)| in goroutine \d+)?\n\t(?:\S*/)?step\.go:(\d+)`)

@@ -36,18 +36,24 @@ type request struct {
 	} `json:"env"`
 }
 
-// Run runs the step's Main, writes how it ended, and ends the process. It is the whole main function of a program.
-func Run(main any) {
+// result is where the end of the attempt is told.
+var result = os.NewFile(resultDescriptor, "result")
+
+// init comes before that of the step's own package, which may crash.
+func init() {
 	syscall.CloseOnExec(requestDescriptor)
 	syscall.CloseOnExec(resultDescriptor)
-	result := os.NewFile(resultDescriptor, "result")
+	debug.SetMaxStack(maxStack)
+	debug.SetCrashOutput(result, debug.CrashOptions{}) // without it the shim says the exit code
+}
+
+// Run runs the step's Main, writes how it ended, and ends the process. It is the whole main function of a program.
+func Run(main any) {
 	r, err := receive()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "harness:", err)
 		os.Exit(brokenRequest)
 	}
-	debug.SetMaxStack(maxStack)
-	debug.SetCrashOutput(result, debug.CrashOptions{}) // without it the shim says the exit code
 	ctx, cancel := context.WithCancel(context.Background())
 	cancelled := make(chan os.Signal, 1)
 	signal.Notify(cancelled, syscall.SIGTERM)
