@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"citadel.dev/runtimes/internal/bundle"
 	"citadel.dev/runtimes/internal/wire"
@@ -82,9 +85,17 @@ func (i *incoming) unpack(path string, piece []byte) error {
 	err := <-i.tree.done
 	i.tree = nil
 	if err != nil {
-		return fmt.Errorf("the artifact for %s: %w", path, err)
+		return fmt.Errorf("the artifact for %s: %w", path, roomFor(err))
 	}
 	return nil
+}
+
+// roomFor says of a lack of room what it is a lack of.
+func roomFor(err error) error {
+	if errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("%w (files of a sandbox are in memory: a Runtime's scratch, or a container's memory limit, is their room)", err)
+	}
+	return err
 }
 
 func (i *incoming) broken() error {
@@ -110,7 +121,7 @@ func (s *shim) place(a *wire.Assignment) *wire.Failure {
 			err = bundle.Write(base, below, []byte(a.Files[path]))
 		}
 		if err != nil {
-			return wire.Failf(wire.ReasonError, "file %s cannot be written: %v", path, err)
+			return wire.Failf(wire.ReasonError, "file %s cannot be written: %v", path, roomFor(err))
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from build import definition, python_step
+from citadel.core import events as ev
 from citadel.store.blobs import BlobLimits
 from component.gateway.conftest import Site
 
@@ -131,6 +132,21 @@ async def test_an_artifact_is_handed_on_to_who_names_it_and_is_in_the_journal(si
     }
     assert (await runner.blob(digest(PROGRAM))).body == PROGRAM
     assert (await site.state()).steps["make"].artifacts["src"].digest == digest(PROGRAM)
+
+
+async def test_an_attempt_that_is_placed_again_leaves_what_its_last_sandbox_stored(site: Site) -> None:
+    secret = {"valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    step = python_step("make", artifacts={"out": {"src": "./"}}, arguments={"a": secret})
+    runner = await site.registered(definition(step))
+    assert (await runner.put("make", "src", b"lost")).status == 200
+    await site.post(ev.SandboxEnded(runner.sandbox, ev.Failure("SandboxLost", "gone")))
+    assert (await runner.put("make", "src", b"late")).refused == (409, "Superseded")
+    *_, name = await site.create_pods()
+    again = await site.runner(name)
+    await again.register()
+    assert (await again.put("make", "src", b"kept")).status == 200
+    assert (await again.succeed("make", more="&artifacts=true")).status == 200
+    assert (await site.state()).steps["make"].artifacts["src"].digest == digest(b"kept")
 
 
 async def test_a_result_without_what_the_step_leaves_has_failed(site: Site) -> None:

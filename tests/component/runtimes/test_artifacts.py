@@ -179,3 +179,17 @@ async def test_large_artifacts_take_no_memory_of_the_runner(site: Site) -> None:
     )
     assert result.output == 60_000_000
     assert sandbox.runner_peak() < 40 * 2**20
+
+
+async def test_a_tree_for_which_there_is_no_room_fails_its_attempt_and_says_what_gives_more(
+    site: Site,
+) -> None:
+    await site.start()
+    await made(site.gateway)
+    content = site.gateway.artifacts["make", "src"]
+    await site.end()
+    await site.open()
+    await site.language("python", scratch="size=1m")
+    result = await site.gateway.run("read", code="def main(): pass", artifacts=taken("/work/in", content))
+    assert result.next is False
+    assert "no space left on device (files of a sandbox are in memory" in result.failure["message"]
