@@ -1,11 +1,9 @@
 """Blobs in rows of the database, the large ones in object storage."""
 
-import hashlib
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import IntegrityError
@@ -13,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.values import Content
 from citadel.store.blobs import (
-    CAP,
     PIECE,
     UNNAMED_SECONDS,
     UNUSED_SECONDS,
@@ -21,10 +18,10 @@ from citadel.store.blobs import (
     BlobLost,
     BlobTooLarge,
     Objects,
-    Upload,
 )
-from citadel.store.journal import ExecutionUnknown, JournalUnavailable
+from citadel.store.journal import ExecutionUnknown
 from citadel.store.sql import tables as t
+from citadel.store.sql.bodies import Body, read_piece
 from citadel.store.sql.engine import Connections, now
 
 _PRUNED_AT_ONCE = 200
@@ -40,7 +37,7 @@ class SqlBlobs:
     async def put(self, namespace: str, pieces: AsyncIterator[bytes]) -> Content:
         """Stores what comes; see `Blobs.put`."""
         left = await self._left(namespace)
-        body = _Body(self._connections, self._limits, self._objects, left)
+        body = Body(self._connections, self._limits, self._objects, left)
         try:
             async for piece in pieces:
                 await body.write(piece)
@@ -71,7 +68,7 @@ class SqlBlobs:
             )
         return int(self._limits.of_namespace - size)
 
-    async def _name(self, namespace: str, content: Content, body: "_Body") -> str:
+    async def _name(self, namespace: str, content: Content, body: Body) -> str:
         """Makes the body that of its digest; returns the body that the digest has."""
         row = {"namespace": namespace, "digest": content.digest, "size": content.size}
         new = self._insert(t.blobs).values(**row, body=body.name, remote=body.remote, stored_at=now())
@@ -103,7 +100,7 @@ class SqlBlobs:
 
     async def _rows(self, body: str, content: Content, offset: int) -> AsyncIterator[bytes]:
         for number in range(offset // PIECE, -(-content.size // PIECE)):
-            piece = await _piece(self._connections, body, number)
+            piece = await read_piece(self._connections, body, number)
             if piece is None:
                 raise BlobLost(f"piece {number} of blob {content.digest} is not there")
             yield piece[max(0, offset - number * PIECE) :]
@@ -171,113 +168,3 @@ class SqlBlobs:
             if row.remote and self._objects is not None:
                 await self._objects.delete(row.body)
         return len(gone)
-
-
-class _Body:
-    """The bytes of one blob as they come: in rows, and from the limit on in an object."""
-
-    def __init__(
-        self, connections: Connections, limits: BlobLimits, objects: Objects | None, left: int
-    ) -> None:
-        self._connections, self._limits, self._objects, self._left = connections, limits, objects, left
-        self._sum = hashlib.sha256()
-        self._size = 0
-        self._buffer = bytearray()
-        self._rows = 0
-        self._upload: Upload | None = None
-        self.name = uuid.uuid4().hex
-        self.remote = False
-
-    async def write(self, data: bytes) -> None:
-        """The next bytes; raises BlobTooLarge."""
-        self._size += len(data)
-        self._check()
-        self._sum.update(data)
-        if self._size > self._limits.in_database and self._upload is None:
-            await self._move()
-        if self._upload is not None:
-            await self._upload.write(data)
-            return
-        self._buffer += data
-        while len(self._buffer) >= PIECE:
-            await self._store(bytes(self._buffer[:PIECE]))
-            del self._buffer[:PIECE]
-
-    def _check(self) -> None:
-        if self._size > CAP:
-            raise BlobTooLarge(f"found more than {CAP} bytes, which is the most that an artifact may have")
-        if self._size > self._left:
-            raise BlobTooLarge(
-                f"its namespace may keep {self._limits.of_namespace} bytes of artifacts,"
-                f" and {self._left} are left"
-            )
-        if self._size > self._limits.in_database and self._objects is None:
-            raise BlobTooLarge(
-                f"found more than {self._limits.in_database} bytes, which is the most that this installation"
-                " keeps in its database; for more, its admin sets artifacts.s3 of the chart"
-            )
-
-    async def _store(self, piece: bytes) -> None:
-        row = {"body": self.name, "n": self._rows, "bytes": piece}
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(t.blob_pieces.insert().values(**row, stored_at=now()))
-
-        try:
-            await self._connections.transact(work)
-        except IntegrityError as error:
-            # It was committed, and the answer lost: whoever sends this blob begins again.
-            raise JournalUnavailable("a piece of a blob was stored twice") from error
-        self._rows += 1
-
-    async def _move(self) -> None:
-        """From the database to object storage."""
-        assert self._objects is not None
-        self._upload = await self._objects.upload(self.name)
-        self.remote = True
-        for number in range(self._rows):
-            piece = await _piece(self._connections, self.name, number)
-            assert piece is not None
-            await self._upload.write(piece)
-        await self._upload.write(bytes(self._buffer))
-        self._buffer.clear()
-        await self._forget()
-
-    async def complete(self) -> Content:
-        """The end; from here on the body is whole."""
-        if self._upload is not None:
-            await self._upload.complete()
-            self._upload = None
-        elif self._buffer:
-            await self._store(bytes(self._buffer))
-        return Content(f"sha256:{self._sum.hexdigest()}", self._size)
-
-    async def drop(self) -> None:
-        """Removes what there is of it; what remains after a failure is pruned."""
-        try:
-            if self._upload is not None:
-                await self._upload.abort()
-            elif self.remote and self._objects is not None:
-                await self._objects.delete(self.name)
-            await self._forget()
-        except (JournalUnavailable, OSError):
-            return
-
-    async def _forget(self) -> None:
-        async def work(connection: AsyncConnection) -> CursorResult[Any]:
-            return await connection.execute(delete(t.blob_pieces).where(t.blob_pieces.c.body == self.name))
-
-        if self._rows:
-            await self._connections.transact(work)
-            self._rows = 0
-
-
-async def _piece(connections: Connections, body: str, number: int) -> bytes | None:
-    p = t.blob_pieces.c
-    query = select(p.bytes).where(p.body == body, p.n == number)
-
-    async def work(connection: AsyncConnection) -> bytes | None:
-        found = (await connection.execute(query)).scalar_one_or_none()
-        return None if found is None else bytes(found)
-
-    return await connections.read(work)
