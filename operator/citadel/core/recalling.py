@@ -1,11 +1,12 @@
 """What need not run because it ran before: programs built of the same code, in the same namespace."""
 
+from citadel.api.reasons import StepStatus
 from citadel.core.builds import build_key
 from citadel.core.events import StepRecalled
 from citadel.core.plan import Plan
 from citadel.core.state import State
 from citadel.core.steps import PROGRAM, CompiledStep
-from citadel.core.values import BuildKey, Content, Inline, Values
+from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values
 
 
 def recalled(state: State, compiled: CompiledStep, values: Values) -> StepRecalled | None:
@@ -14,7 +15,17 @@ def recalled(state: State, compiled: CompiledStep, values: Values) -> StepRecall
         return None
     assert state.plan is not None
     assert state.created is not None
-    program = values.built(key_of(state.plan, state.created.namespace, compiled))
+    plan, namespace = state.plan, state.created.namespace
+    key = key_of(plan, namespace, compiled)
+    if key not in values.builds:
+        # All at once: each round of looking up is a round trip.
+        waiting = (
+            step
+            for name, step in plan.steps.items()
+            if step.builds is not None and state.steps[name].status is StepStatus.PENDING
+        )
+        raise MissingValues(builds=frozenset(key_of(plan, namespace, step) for step in waiting))
+    program = values.builds[key]
     if program is None:
         return None
     return StepRecalled(compiled.name, built(program), {PROGRAM: program})

@@ -90,12 +90,6 @@ class Values:
         except KeyError:
             raise MissingValues(frozenset((value.digest,))) from None
 
-    def built(self, key: BuildKey) -> Content | None:
-        """The program of an earlier build; raises MissingValues when it was not looked up."""
-        if key not in self.builds:
-            raise MissingValues(builds=frozenset((key,)))
-        return self.builds[key]
-
     def missing(self, values: Iterable[Value]) -> frozenset[str]:
         """The digests among `values` that are not loaded."""
         return frozenset(v.digest for v in values if isinstance(v, Stored) and v.digest not in self.loaded)

@@ -6,10 +6,12 @@ import pytest
 
 from citadel.core import builds
 from citadel.core import events as ev
+from citadel.core.advance import advance
 from citadel.core.dispatch import dispatch
 from citadel.core.plan import InvalidDefinition, Plan, compile_definition
 from citadel.core.recalling import key_of
-from citadel.core.values import BuildKey, Values
+from citadel.core.state import State
+from citadel.core.values import BuildKey, MissingValues, Values
 from engine import Run, content, failure, step
 
 GO = {"language": "go", "image": "go:1", "env": [{"name": "A", "value": "b"}]}
@@ -146,3 +148,14 @@ def test_what_comes_after_a_failure_is_built_after_a_failure_too() -> None:
 
 def test_every_compiled_language_has_flags() -> None:
     assert set(builds.FLAGS) == {"go", "java"}
+
+
+def test_what_was_built_is_looked_up_for_all_steps_at_once() -> None:
+    found = plan(compiled("b"), compiled("c", code="package other"), compiled("d", "java"))
+    asked = []
+    try:
+        advance(State(), [Run(found).created()], 0.0, Values(), plan=found)
+    except MissingValues as missing:
+        asked = sorted(key.digest for key in missing.builds)
+    names = ("b.build", "c.build", "d.build")
+    assert asked == sorted(key_of(found, "default", found.steps[name]).digest for name in names)
