@@ -23,15 +23,10 @@ type harness struct {
 	ended  chan exit // of the forks, in order; closed when its socket closes
 }
 
-// spawnWord and -- before the harness's command say that each attempt gets a process of its own.
-const spawnWord = "spawn"
-
 // startInterpreter starts what the shim's arguments name: a harness that forks, or behind a word and `--` another kind.
 func startInterpreter(processes *reaper, known *programs, command []string, directory string) (interpreter, error) {
 	if len(command) > 1 && command[1] == "--" {
 		switch command[0] {
-		case spawnWord:
-			return startSpawning(processes, command[2:], directory)
 		case programWord:
 			return newCompiled(processes, known, command[2:], directory)
 		case keepWord:

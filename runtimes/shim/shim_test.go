@@ -212,3 +212,16 @@ func TestCounter(t *testing.T) {
 		t.Error("found what is not there")
 	}
 }
+
+func TestACommandThatIsNotThereIsNamed(t *testing.T) {
+	processes, err := newReaper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"no-such-program"}, {"keep", "--"}, {"keep", "--", "no-such-program"}} {
+		_, err := startInterpreter(processes, nil, command, os.TempDir())
+		if err == nil || !strings.Contains(err.Error(), "the harness cannot start") {
+			t.Errorf("%q: %v", command, err)
+		}
+	}
+}
