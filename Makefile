@@ -4,7 +4,7 @@ IN_CLUSTER := eval "$$(hack/env)" &&
 PYTEST := $(VENV)/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench hostile netpol install uninstall venv postgres s3
+.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench gvisor-test hostile netpol install uninstall venv postgres s3
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ crds: venv ## writes the CRDs from the models
 
 bench: venv install ## measures Citadel beside a bare pod
 	$(IN_CLUSTER) $(VENV)/bin/python tests/bench
+
+gvisor-test: venv install ## the main job on the real cluster, every sandbox under gVisor
+	CITADEL_TEST_RUNTIME_CLASS=gvisor; export CITADEL_TEST_RUNTIME_CLASS; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_spine.py \
+	  tests/cluster/test_runtimes.py tests/cluster/test_example.py --timeout 900
 
 hostile: venv install ## hostile code in sandboxes, also under gVisor, and what its neighbours notice
 	$(IN_CLUSTER) $(PYTEST) tests/hostile --timeout 900

@@ -1,12 +1,13 @@
 """What tests do on a real cluster with Citadel installed on it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import pytest
 
 from citadel.controller.executions import is_finished
 from citadel.kube.client import KubeClient
-from citadel.kube.errors import Gone, Unavailable
-from citadel.kube.resources import CONFIGMAPS, EXECUTIONS, WORKFLOWS, Object
+from citadel.kube.errors import Gone, NotFound, Unavailable
+from citadel.kube.resources import CONFIGMAPS, EXECUTIONS, POLICIES, WORKFLOWS, Object, Resource
 
 CLUSTER_DIR = Path(os.environ.get("CITADEL_CLUSTER_DIR", Path.home() / ".cache/citadel/cluster"))
 SYSTEM = "citadel-system"
@@ -189,3 +190,32 @@ def python(name: str, code: str, **modifiers: Any) -> dict[str, Any]:
     run = {"runtime": "python", "code": code, **modifiers.pop("run", {})}
     arguments = modifiers.pop("args", None)
     return {"name": name, "run": run, **({"with": arguments} if arguments else {}), **modifiers}
+
+
+@contextlib.asynccontextmanager
+async def policy(cluster: Cluster, **spec: Any) -> AsyncIterator[str]:
+    """An ExecutionPolicy for the test's namespace alone, understood by the controller."""
+    name = f"{cluster.namespace}-{uuid.uuid4().hex[:4]}"
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": cluster.namespace}}
+    body = {"apiVersion": POLICIES.api_version, "kind": "ExecutionPolicy", "metadata": {"name": name}}
+    await cluster.kube.create(POLICIES, {**body, "spec": {"namespaceSelector": selector, **spec}})
+    try:
+        await condition(cluster, POLICIES, name, None, lambda ready: ready["status"] == "True")
+        yield name
+    finally:
+        with contextlib.suppress(NotFound):
+            await cluster.kube.delete(POLICIES, name)
+
+
+async def condition(
+    cluster: Cluster, resource: Resource, name: str, namespace: str | None, holds: Any
+) -> Object:
+    """The condition Ready of an object, once it is as wanted."""
+    async for event in cluster.kube.watch(
+        resource, namespace, field_selector=f"metadata.name={name}", timeout=20
+    ):
+        for item in event.object.get("status", {}).get("conditions") or ():
+            if item["type"] == "Ready" and holds(item):
+                found: Object = item
+                return found
+    raise AssertionError(f"{resource.plural}/{name}: {await cluster.kube.get(resource, name, namespace)}")

@@ -1,6 +1,8 @@
 """The real cluster: every test has a namespace of its own, and leaves nothing behind."""
 
+import contextlib
 import json
+import os
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
 from citadel.kube.errors import NotFound
 from citadel.kube.resources import NAMESPACES
-from live import Cluster, User, foreign_image, kubeconfig, kubectl
+from live import Cluster, User, foreign_image, kubeconfig, kubectl, policy
 
 
 @pytest.fixture
@@ -23,14 +25,16 @@ async def kube() -> AsyncIterator[KubeClient]:
 
 @pytest.fixture
 async def cluster(kube: KubeClient) -> AsyncIterator[Cluster]:
-    """A fresh namespace."""
+    """A fresh namespace; under the RuntimeClass of CITADEL_TEST_RUNTIME_CLASS, if that is set."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     await kube.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    yield Cluster(kube, name)
-    try:
+    found = Cluster(kube, name)
+    async with contextlib.AsyncExitStack() as stack:
+        if runtime_class := os.environ.get("CITADEL_TEST_RUNTIME_CLASS"):
+            await stack.enter_async_context(policy(found, runtimeClass={"name": runtime_class}))
+        yield found
+    with contextlib.suppress(NotFound):
         await kube.delete(NAMESPACES, name)
-    except NotFound:
-        return
 
 
 @pytest.fixture

@@ -1,43 +1,9 @@
 """ExecutionPolicies on a real cluster: who may write them, what they stop, and that they heal."""
 
-import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
-
-from citadel.kube.errors import NotFound
-from citadel.kube.resources import NODES, POLICIES, RUNTIMES, WORKFLOWS, Object, Resource
-from live import Cluster, python
+from citadel.kube.resources import NODES, RUNTIMES, WORKFLOWS
+from live import Cluster, condition, policy, python
 
 GVISOR = "gvisor"
-
-
-@contextlib.asynccontextmanager
-async def policy(cluster: Cluster, **spec: Any) -> AsyncIterator[str]:
-    """An ExecutionPolicy for the test's namespace alone, understood by the controller."""
-    name = f"only-{cluster.namespace}"
-    selector = {"matchLabels": {"kubernetes.io/metadata.name": cluster.namespace}}
-    body = {"apiVersion": POLICIES.api_version, "kind": "ExecutionPolicy", "metadata": {"name": name}}
-    await cluster.kube.create(POLICIES, {**body, "spec": {"namespaceSelector": selector, **spec}})
-    try:
-        await condition(cluster, POLICIES, name, None, lambda ready: ready["status"] == "True")
-        yield name
-    finally:
-        with contextlib.suppress(NotFound):
-            await cluster.kube.delete(POLICIES, name)
-
-
-async def condition(
-    cluster: Cluster, resource: Resource, name: str, namespace: str | None, holds: Any
-) -> Object:
-    """The condition Ready of an object, once it is as wanted."""
-    async for event in cluster.kube.watch(
-        resource, namespace, field_selector=f"metadata.name={name}", timeout=20
-    ):
-        for item in event.object.get("status", {}).get("conditions") or ():
-            if item["type"] == "Ready" and holds(item):
-                found: Object = item
-                return found
-    raise AssertionError(f"{resource.plural}/{name}: {await cluster.kube.get(resource, name, namespace)}")
 
 
 async def test_what_a_policy_refuses_is_said_by_the_workflow_and_by_the_execution(cluster: Cluster) -> None:
@@ -90,3 +56,12 @@ async def test_a_policy_puts_every_sandbox_under_gvisor(cluster: Cluster, contai
         assert status["phase"] == "Succeeded", status
         assert kernel not in status["outputs"].values()
     assert (await cluster.run("flow"))["outputs"] == {"code": kernel, "foreign": kernel}
+
+
+async def test_a_workflow_may_require_that_its_sandboxes_are_proven_isolated(cluster: Cluster) -> None:
+    step = python("a", "def main(): return 1")
+    await cluster.workflow("flow", [step], isolation={"required": True}, outputs={"x": "${steps.a.output}"})
+    status = await cluster.run("flow")
+    assert (status["phase"], status["outputs"]) == ("Succeeded", {"x": 1})
+    (isolated,) = (item for item in status["conditions"] if item["type"] == "NetworkIsolated")
+    assert (isolated["status"], isolated["reason"]) == ("True", "Proven")

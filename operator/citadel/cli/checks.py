@@ -5,12 +5,11 @@ A check that may not look says so (`?`); only what was seen to be wrong is wrong
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from citadel import __version__
+from citadel.cli.findings import INSTALL, Finding, Mark
+from citadel.cli.isolation import network, processes, user_namespaces
 from citadel.cli.remote import Cluster, Refused
 from citadel.cli.tunnel import HEALTH_PORT, PORT, NotStarted, TunnelClosed, open_tunnel
 from citadel.kube.errors import ApiError, Forbidden, NotFound
@@ -19,8 +18,6 @@ from citadel.kube.resources import (
     CITADEL_VERSION,
     CRDS,
     DEPLOYMENTS,
-    NETWORKPOLICIES,
-    NODES,
     PODS,
     SELFSUBJECTACCESSREVIEWS,
     SELFSUBJECTREVIEWS,
@@ -29,39 +26,7 @@ from citadel.kube.resources import (
     Resource,
 )
 
-
-class Mark(StrEnum):
-    """How a matter stands."""
-
-    GOOD = "✔"
-    BAD = "✘"
-    UNKNOWN = "?"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report, and one hint where something can be done."""
-
-    mark: Mark
-    about: str
-    told: str
-    hint: str = ""
-
-
-#: API groups of networks that are known to enforce NetworkPolicies.
-_ENFORCING = MappingProxyType(
-    {
-        "cilium.io": "Cilium",
-        "crd.projectcalico.org": "Calico",
-        "projectcalico.org": "Calico",
-        "crd.antrea.io": "Antrea",
-        "k8s.ovn.org": "OVN-Kubernetes",
-        "kubeovn.io": "Kube-OVN",
-        "networking.k8s.aws": "Amazon VPC CNI",
-    }
-)
-_KINDS = ("workflows", "runtimes", "executions")
-_INSTALL = "`helm upgrade --install` with the chart charts/citadel installs or repairs it"
+_KINDS = ("workflows", "runtimes", "executions", "executionpolicies")
 
 
 def clients() -> list[Finding]:
@@ -86,6 +51,7 @@ async def checks(cluster: Cluster, sandbox_namespace: str) -> AsyncIterator[list
         ("api", lambda: api(cluster)),
         ("NetworkPolicies enforced", lambda: network(cluster, sandbox_namespace)),
         ("user namespaces", lambda: user_namespaces(cluster)),
+        ("processes", lambda: processes(cluster)),
     )
     for about, check in each:
         try:
@@ -101,12 +67,12 @@ async def resources(cluster: Cluster) -> list[Finding]:
     try:
         served = await cluster.kube.raw(f"/apis/{CITADEL_GROUP}/{CITADEL_VERSION}")
     except NotFound:
-        return [Finding(Mark.BAD, "resources", f"{CITADEL_GROUP}/{CITADEL_VERSION} is not served", _INSTALL)]
+        return [Finding(Mark.BAD, "resources", f"{CITADEL_GROUP}/{CITADEL_VERSION} is not served", INSTALL)]
     names = {item.get("name") for item in served.get("resources") or ()}
     missing = [kind for kind in _KINDS if kind not in names]
     if missing:
         told = f"{CITADEL_GROUP}/{CITADEL_VERSION} has no {', '.join(missing)}"
-        return [Finding(Mark.BAD, "resources", told, _INSTALL)]
+        return [Finding(Mark.BAD, "resources", told, INSTALL)]
     told = f"{', '.join(_KINDS)} in {CITADEL_GROUP}/{CITADEL_VERSION}"
     try:
         found = await cluster.kube.get(CRDS, f"executions.{CITADEL_GROUP}")
@@ -131,7 +97,7 @@ async def _component(cluster: Cluster, component: str, resource: Resource) -> Fi
         found = await cluster.kube.get(resource, name, namespace)
     except NotFound:
         told = f"{name} does not exist in namespace {namespace}"
-        return Finding(Mark.BAD, component, told, f"{_INSTALL}; --system-namespace and --release say where")
+        return Finding(Mark.BAD, component, told, f"{INSTALL}; --system-namespace and --release say where")
     except Forbidden:
         if component != "api":
             return Finding(Mark.UNKNOWN, component, f"you may not see {resource.plural} in {namespace}")
@@ -151,7 +117,7 @@ async def _api_pod(cluster: Cluster) -> Finding:
     try:
         pod = await cluster.kube.get(PODS, name, namespace)
     except NotFound:
-        return Finding(Mark.BAD, "api", f"pod {name} does not exist in namespace {namespace}", _INSTALL)
+        return Finding(Mark.BAD, "api", f"pod {name} does not exist in namespace {namespace}", INSTALL)
     except Forbidden as error:
         return Finding(Mark.UNKNOWN, "api", error.message)
     conditions = (pod.get("status") or {}).get("conditions") or ()
@@ -283,53 +249,3 @@ async def _database(tunnel: Any) -> Finding:
         return Finding(Mark.GOOD, "database", "the api reaches it")
     hint = "executions wait until it is back; nothing that was recorded is lost"
     return Finding(Mark.BAD, "database", f"the api is not ready: {text[:200]}", hint)
-
-
-async def network(cluster: Cluster, namespace: str) -> list[Finding]:
-    """Whether sandboxes are cut off from the network: a policy that says so, and a network that obeys."""
-    about = "NetworkPolicies enforced"
-    groups = await cluster.kube.raw("/apis")
-    served = {item.get("name") for item in groups.get("groups") or ()}
-    networks = sorted({name for group, name in _ENFORCING.items() if group in served})
-    if networks:
-        obeyed = f"{networks[0]}'s API is served, and {networks[0]} enforces policies; it was not probed"
-    else:
-        obeyed = "no network is recognised that is known to enforce policies"
-    try:
-        policies = (await cluster.kube.list(NETWORKPOLICIES, namespace)).items
-    except Forbidden:
-        told = f"Unknown: you may not see the policies of {namespace}; {obeyed}"
-        return [Finding(Mark.UNKNOWN, about, told)]
-    if not any(_denies(policy) for policy in policies):
-        told = f"False: namespace {namespace} has no policy that denies all traffic of all pods"
-        return [Finding(Mark.BAD, about, told, _INSTALL)]
-    if networks:
-        return [Finding(Mark.GOOD, about, f"True: {namespace} denies by default; {obeyed}")]
-    hint = "without such a network, sandboxes reach whatever pods reach"
-    return [Finding(Mark.UNKNOWN, about, f"Unknown: {namespace} denies by default, but {obeyed}", hint)]
-
-
-def _denies(policy: Object) -> bool:
-    spec = policy.get("spec") or {}
-    selects_all = not any((spec.get("podSelector") or {}).values())
-    return selects_all and {"Ingress", "Egress"} <= set(spec.get("policyTypes") or ())
-
-
-async def user_namespaces(cluster: Cluster) -> list[Finding]:
-    """On how many nodes sandboxes can have a user namespace of their own."""
-    about = "user namespaces"
-    try:
-        nodes = (await cluster.kube.list(NODES)).items
-    except Forbidden:
-        return [Finding(Mark.UNKNOWN, about, "you may not see nodes, which announce them")]
-    able = sum(_announces(node) for node in nodes)
-    told = f"{able} of {len(nodes)} nodes announce them"
-    if able == len(nodes):
-        return [Finding(Mark.GOOD, about, told)]
-    hint = "sandboxes run there without: a recent container runtime and kernel would add that layer"
-    return [Finding(Mark.UNKNOWN, about, told, hint)]
-
-
-def _announces(node: Object) -> bool:
-    handlers = (node.get("status") or {}).get("runtimeHandlers") or ()
-    return any((handler.get("features") or {}).get("userNamespaces") for handler in handlers)

@@ -32,7 +32,8 @@ def doctor(sandbox_namespace: str, target: Target) -> None:
 
 
 async def _doctor(target: Target, sandbox_namespace: str) -> int:
-    from citadel.cli.checks import Finding, Mark, checks, clients
+    from citadel.cli.checks import checks, clients
+    from citadel.cli.findings import Finding, Mark
 
     marks: list[Mark] = []
 

@@ -73,8 +73,6 @@ class SandboxRow:
     """Whether its runner found that only the gateway answers. None: not told, or not even that did."""
     answered: str | None = None
     """What answered though it must not, by commas; None: there is no report yet."""
-    pids: int | None = None
-    """How many processes it may have; 0: any number."""
     pool: str | None = None
     """The pool that it comes from, or could have come from: the key of its template."""
     claimed_at: float | None = None

@@ -76,6 +76,51 @@ async def test_isolation_is_true_only_with_a_policy_and_a_network_known_to_obey(
     assert (found.mark, found.told.partition(":")[0]) == (mark, word)
 
 
+def execution(name: str, created: str, isolated: str, message: str) -> Object:
+    condition = {"type": "NetworkIsolated", "status": isolated, "message": message}
+    return {
+        "metadata": {"name": name, "creationTimestamp": created},
+        "status": {"conditions": [condition]},
+    }
+
+
+@pytest.mark.parametrize(("isolated", "mark"), [("True", Mark.GOOD), ("False", Mark.BAD)])
+async def test_what_sandboxes_have_proven_counts_more_than_what_can_be_guessed(
+    isolated: str, mark: Mark
+) -> None:
+    other = "False" if isolated == "True" else "True"
+    executions = [
+        execution("old", "2026-01-01T00:00:00Z", other, "was otherwise"),
+        execution("new", "2026-01-02T00:00:00Z", isolated, "as they found"),
+        execution("newest", "2026-01-03T00:00:00Z", "Unknown", "no sandbox yet"),
+    ]
+    (found,) = await checks.network(cluster({"/apis": groups(), "executions": executions}), "sandboxes")
+    assert (found.mark, found.told) == (mark, f"{isolated}: as they found (Execution new)")
+
+
+@pytest.mark.parametrize(
+    ("limits", "mark", "told"),
+    [
+        ([512], Mark.GOOD, "at most 512, on 1 of 1"),
+        ([512, 1024], Mark.GOOD, "at most 1024, on 2 of 2"),
+        ([512, -1], Mark.BAD, "1 of 2 nodes let a sandbox have any number: n1"),
+        ([None], Mark.BAD, "1 of 1 nodes"),
+        (["?"], Mark.UNKNOWN, "may not see"),
+    ],
+)
+async def test_processes_are_what_every_kubelet_limits_them_to(
+    limits: list[Any], mark: Mark, told: str
+) -> None:
+    seen: dict[str, Any] = {"nodes": [{"metadata": {"name": f"n{n}"}} for n in range(len(limits))]}
+    for number, limit in enumerate(limits):
+        if limit != "?":
+            config = {} if limit is None else {"podPidsLimit": limit}
+            seen[f"/api/v1/nodes/n{number}/proxy/configz"] = {"kubeletconfig": config}
+    (found,) = await checks.processes(cluster(seen))
+    assert found.mark == mark
+    assert told in found.told
+
+
 @pytest.mark.parametrize(
     ("able", "mark", "told"),
     [
@@ -101,7 +146,7 @@ async def test_what_may_not_be_seen_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("served", "mark"),
     [
-        (["workflows", "runtimes", "executions", "executions/status"], Mark.GOOD),
+        (["workflows", "runtimes", "executions", "executions/status", "executionpolicies"], Mark.GOOD),
         (["workflows"], Mark.BAD),
         (None, Mark.BAD),
     ],

@@ -127,7 +127,6 @@ sandboxes = Table(
     Column("immediate", Boolean, nullable=False),
     Column("isolated", Boolean),
     Column("answered", Text),
-    Column("pids", BigInteger),
     Column("pool", Text),
     Column("claimed_at", Double),
 )

@@ -1,0 +1,56 @@
+"""Whatever is written into Workflow, Runtime and ExecutionPolicy, no pod is more than it may be."""
+
+import contextlib
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+
+import oracle
+from citadel.controller.definitions import Unusable
+from specs import SITE, Submission, pods, submissions
+
+each_submission = settings(
+    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+
+
+@each_submission
+@given(submissions())
+def test_no_spec_comes_to_a_pod_that_is_more_than_a_sandbox_or_beyond_a_policy(found: Submission) -> None:
+    made = []
+    with contextlib.suppress(Unusable):
+        made = pods(found)
+    shared = found.shared and "run" in found.workflow["steps"][0]
+    for pod in made:
+        assert oracle.problems(pod, found.policies, SITE.runner_image, shared=shared) == []
+
+
+def test_the_oracle_sees_what_it_is_there_for() -> None:
+    plain = Submission(
+        {"steps": [{"name": "a", "run": {"runtime": "own", "code": "x"}}]}, {"image": "alpine:3"}, False, ()
+    )
+    (pod,) = pods(plain)
+    policies: list[dict[str, Any]] = [
+        {"images": {"allow": ["registry.example/"]}},
+        {"images": {"deny": ["docker.io/library/alpine"]}},
+        {"runtimeClass": {"name": "gvisor"}},
+        {"limits": {"memory": "255Mi"}},
+        {"limits": {"cpu": "999m"}},
+    ]
+    assert oracle.problems(pod, [], SITE.runner_image, shared=False) == []
+    for policy in policies:
+        assert len(oracle.problems(pod, [policy], SITE.runner_image, shared=False)) == 1, policy
+    changes: list[dict[str, Any]] = [
+        {"hostNetwork": True},
+        {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]},
+        {"volumes": [{"name": "big", "emptyDir": {}}]},
+        {"serviceAccountName": "other"},
+        {"automountServiceAccountToken": True},
+        {"securityContext": {}},
+    ]
+    for change in changes:
+        assert oracle.problems(
+            {**pod, "spec": {**pod["spec"], **change}}, [], SITE.runner_image, shared=False
+        )
+    labels = {**pod["metadata"], "labels": {**pod["metadata"]["labels"], "x": "y"}}
+    assert oracle.problems({**pod, "metadata": labels}, [], SITE.runner_image, shared=False)
