@@ -61,6 +61,10 @@ class PostgresServer:
         login = f"{user}:{password}" if password else user
         return f"postgresql://{login}@127.0.0.1:{self.port}/{database}"
 
+    def socket_url(self, database: str) -> str:
+        """The URL of a database for processes in another network: by the server's socket."""
+        return f"postgresql://owner@/{database}?host={self._folder}&port={self.port}"
+
     def start(self) -> None:
         """Starts the server and waits until it answers."""
         options = ("-p", str(self.port), "-k", str(self._folder), "-c", "listen_addresses=127.0.0.1")
