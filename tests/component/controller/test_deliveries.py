@@ -63,6 +63,18 @@ async def test_secrets_and_config_maps_are_sealed_to_the_runner(cluster: Cluster
     }
 
 
+async def test_files_are_sealed_as_arguments_are_under_their_paths(cluster: Cluster) -> None:
+    await store(cluster, "secrets", "db", password=base64.b64encode(SESAME.encode()).decode())
+    await cluster.lead()
+    await cluster.define(python_step("a", files={"conf/token": reference(), "plain": "text"}))
+    uid = await cluster.submit()
+    await cluster.register(uid, PUBLIC)
+    found = (await sealed(cluster, uid)).sealed
+    assert found is not None
+    boxes = {name: (opened(box), box["secret"]) for name, box in found.items()}
+    assert boxes == {"/work/conf/token": (SESAME, True)}
+
+
 async def test_nothing_but_the_box_is_kept(cluster: Cluster, postgres_url: str) -> None:
     encoded = base64.b64encode(SESAME.encode()).decode()
     await store(cluster, "secrets", "db", password=encoded)
