@@ -68,9 +68,9 @@ final class Compiler {
     static void rehearse() throws IOException {
         String code = "import java.util.*; import java.util.stream.*; class A { record R(int a) {} static Object main(Map<String, Object> in) {"
                 + " return Stream.of(new R(1)).map(r -> \"\" + r.a()).collect(Collectors.toList()); } }";
-        if (new Compiler("rehearsal", code).compile().jar().length == 0) throw new IllegalStateException("nothing was compiled");
+        if (program("rehearsal", code).jar().length == 0) throw new IllegalStateException("nothing was compiled");
         try {
-            new Compiler("rehearsal", "class A { int a = \"\"; }").compile();
+            program("rehearsal", "class A { int a = \"\"; }");
         } catch (Refused expected) {
             Attempt.failure("InvalidCode", expected.getMessage(), expected.traceback, null);
         }
@@ -89,6 +89,11 @@ final class Compiler {
         } catch (IOException | RuntimeException | AssertionError unknown) {
             return Attempt.failure("InvalidCode", "step " + step + ": the compiler cannot cope with it: " + unknown, List.of(), null);
         }
+    }
+
+    /** The program of a source. */
+    static Program program(String step, String source) throws IOException {
+        return new Compiler(step, source).compile();
     }
 
     /** The compiled source; throws Refused. */
