@@ -266,7 +266,7 @@ def run_entrypoint(request):
 
 
 def guarded(request, find, is_own):
-    """What the function that find() finds returns; is_own tells by their names which files are the user's own."""
+    """What the function that find() finds returns; is_own tells by name which files are the user's own."""
     import signal
 
     step = request["step"]

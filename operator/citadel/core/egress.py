@@ -35,6 +35,15 @@ class Verdict:
     """Networks that the name may resolve to although they are private."""
 
 
+#: What the name of a package index may resolve to: its host is the admin's choice, our own code asks.
+_OF_INDEXES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+
+
+def to_index() -> Verdict:
+    """The verdict on an index of the installation, for what installs packages from there."""
+    return Verdict(True, private=_OF_INDEXES)
+
+
 def named(egress: Iterable[str], host: str, port: int) -> bool:
     """Whether a step's destinations hold this one."""
     return any(covers(destination, host, port) for destination in egress)

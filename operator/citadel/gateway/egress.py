@@ -9,7 +9,7 @@ from dataclasses import fields
 from secrets import compare_digest
 from typing import Any
 
-from citadel.core.egress import EgressRules, Verdict, judge, named
+from citadel.core.egress import EgressRules, Verdict, judge, named, to_index
 from citadel.core.sessions import current
 from citadel.core.state import State
 from citadel.gateway.refusals import Refused
@@ -60,7 +60,10 @@ class EgressDesk:
             return Verdict(False, f"step {step} attempt {attempt} is not under way in this sandbox")
         assert state.plan is not None
         assert state.created is not None
-        if not named(state.plan.placements[step].egress, host, port):
+        place = state.plan.placements[step]
+        if place.index == f"{host}:{port}":
+            return to_index()
+        if not named(place.egress, host, port):
             return Verdict(False, f"{host}:{port} is not in network.egress of step {step}")
         namespace = state.created.namespace
         return judge(await self._policies(namespace), namespace, host, port)

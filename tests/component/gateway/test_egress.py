@@ -89,6 +89,18 @@ async def test_anything_else_is_refused_and_said_why(
     assert (told["allowed"], told["reason"], told["privateAllowed"]) == (False, reason, [])
 
 
+async def test_an_index_is_reached_by_what_installs_packages_without_any_policy_and_by_nothing_else(
+    site: Site, desk: Desk
+) -> None:
+    desk.policies.clear()
+    await site.database.policies.put("team", [])
+    installs = {**definition(REACHING), "index": "api.example.com:443"}
+    runner = await site.registered(installs)
+    assert (await desk.ask(runner))["allowed"]
+    assert "10.0.0.0/8" in (await desk.ask(runner))["privateAllowed"]
+    assert not (await desk.ask(runner, host="db.mine", port=5432))["allowed"]
+
+
 async def test_the_session_itself_and_the_token_of_another_sandbox_open_nothing(
     site: Site, desk: Desk
 ) -> None:
