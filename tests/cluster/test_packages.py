@@ -49,8 +49,8 @@ def made(root: Path) -> dict[str, str]:
     trees = Trees(root)
     script = {"postinstall": "node -e 'process.exit(1)'"}
     return {
-        "alpha": trees.wheel("alpha", "1.0", {"alpha.py": "import beta\nVALUE = beta.VALUE + 1\n"}, "beta>=2"),
-        "beta": trees.wheel("beta", "2.1", {"beta.py": "VALUE = 41\n"}),
+        "alpha": trees.wheel("alpha", "1.0", {"alpha.py": "import beta\nVALUE = beta.VALUE + 1"}, "beta>=2"),
+        "beta": trees.wheel("beta", "2.1", {"beta.py": "VALUE = 41"}),
         "left": trees.tarball(
             "left", "1.0.0", {"index.js": "module.exports = require('@x/right') + 1"},
             scripts=script, dependencies={"@x/right": "^2.0.0"},

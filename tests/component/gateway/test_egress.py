@@ -94,11 +94,14 @@ async def test_an_index_is_reached_by_what_installs_packages_without_any_policy_
 ) -> None:
     desk.policies.clear()
     await site.database.policies.put("team", [])
-    installs = {**definition(REACHING), "index": "api.example.com:443"}
-    runner = await site.registered(installs)
+    step = python_step("a", network={"egress": ["api.example.com:443"]})
+    runner = await site.registered({**definition(step), "index": "api.example.com:443"})
     assert (await desk.ask(runner))["allowed"]
     assert "10.0.0.0/8" in (await desk.ask(runner))["privateAllowed"]
-    assert not (await desk.ask(runner, host="db.mine", port=5432))["allowed"]
+    assert not (await desk.ask(runner, port=80))["allowed"]
+    # Without being what installs packages, the same step does not even start.
+    other = await site.registered(definition(step), "uid-2")
+    assert not (await desk.ask(other))["allowed"]
 
 
 async def test_the_session_itself_and_the_token_of_another_sandbox_open_nothing(
