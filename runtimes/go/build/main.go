@@ -103,15 +103,35 @@ func (b *builder) build() (*step.Failure, error) {
 	if err != nil {
 		return nil, err
 	}
-	if problems := inspect(b.source, importable); len(problems) > 0 {
+	modules, err := newVendored(b, importable)
+	if err != nil {
+		return nil, err
+	}
+	var wanted []string
+	problems := inspect(b.source, func(name string) bool {
+		if !importable[name] && modules.has(name) {
+			wanted = append(wanted, name)
+			return true
+		}
+		return importable[name]
+	})
+	if len(problems) > 0 {
 		return b.invalid(problems), nil
+	}
+	for _, name := range wanted {
+		if err := modules.compile(name); err != nil {
+			return b.invalid([]problem{{message: err.Error()}}), nil
+		}
 	}
 	for name, text := range map[string]string{step.SourceFile: b.source, entryFile: entry} {
 		if err := os.WriteFile(filepath.Join(b.directory, name), []byte(text), 0o600); err != nil {
 			return nil, err
 		}
 	}
-	configuration := filepath.Join(b.kit, "importcfg")
+	configuration, err := modules.configuration()
+	if err != nil {
+		return nil, err
+	}
 	said, err := b.tool("compile", "-o", "main.a", "-p", "main", "-complete", "-pack", "-c=2", "-e",
 		"-importcfg", configuration, "-trimpath", b.directory, step.SourceFile, entryFile)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 var harmless = []string{"//go:build", "//go:generate", "//go:noinline", "//go:norace", "//go:nosplit", "//go:debug"}
 
 // inspect finds what is wrong with a source before the compiler sees it. What the compiler says better is left to it.
-func inspect(source string, importable map[string]bool) []problem {
+func inspect(source string, importable func(string) bool) []problem {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, step.SourceFile, source, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
@@ -36,7 +36,7 @@ func inspect(source string, importable map[string]bool) []problem {
 	}
 	for _, spec := range file.Imports {
 		name, err := strconv.Unquote(spec.Path.Value)
-		if err == nil && !importable[name] {
+		if err == nil && !importable(name) {
 			add(spec.Pos(), "%s", missing(name))
 		}
 	}
@@ -90,7 +90,7 @@ func missing(name string) string {
 	case strings.HasPrefix(name, ".") || strings.HasPrefix(name, "/"):
 		return fmt.Sprintf("import %q: a step is one file", name)
 	default:
-		return fmt.Sprintf("import %q: neither the standard library nor the image of this runtime has it", name)
+		return fmt.Sprintf("import %q: neither the standard library nor the Runtime has it", name)
 	}
 }
 

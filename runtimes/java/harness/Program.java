@@ -96,14 +96,22 @@ final class Program {
     /** The jars of the image. */
     static List<Path> libraries() {
         List<Path> found = new ArrayList<>();
-        if (!Files.isDirectory(LIBRARIES)) return found;
-        try (DirectoryStream<Path> jars = Files.newDirectoryStream(LIBRARIES, "*.jar")) {
-            jars.forEach(found::add);
+        String packages = System.getenv("CITADEL_PACKAGES");
+        if (packages != null) addJars(Path.of(packages, "jars"), found);
+        addJars(LIBRARIES, found);
+        return found;
+    }
+
+    private static void addJars(Path directory, List<Path> found) {
+        if (!Files.isDirectory(directory)) return;
+        List<Path> here = new ArrayList<>();
+        try (DirectoryStream<Path> jars = Files.newDirectoryStream(directory, "*.jar")) {
+            jars.forEach(here::add);
         } catch (IOException unreadable) {
             throw new IllegalStateException(unreadable);
         }
-        found.sort(null);
-        return found;
+        here.sort(null);
+        found.addAll(here);
     }
 
     /** Its own classes first, so that none of them can stand for another of that name; then the image's; then Java's. */
