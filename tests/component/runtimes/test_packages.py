@@ -1,10 +1,15 @@
 """Packages of a Runtime in a sandbox: there before the first step, the same for each, nobody's to change."""
 
 import io
+import subprocess
 import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from component.runtimes.compiled import Builds
 from component.runtimes.conftest import Site
 from component.runtimes.gateway import Gateway
 
@@ -12,14 +17,19 @@ USE = "import greeting\ndef main(): return greeting.TEXT"
 FILE = "os.environ['CITADEL_PACKAGES'] + '/python/greeting.py'"
 
 
-def packed(**files: str) -> bytes:
+def packed(**modules: str) -> bytes:
     """A tree of Python modules, as an install leaves it."""
+    return tree({f"python/{name}.py": text.encode() for name, text in modules.items()})
+
+
+def tree(files: Mapping[str, bytes]) -> bytes:
+    """A tree, as an install leaves it."""
     body = io.BytesIO()
     with tarfile.open(fileobj=body, mode="w") as archive:
-        for name, text in files.items():
-            item = tarfile.TarInfo(f"python/{name}.py")
-            item.size, item.mode = len(text.encode()), 0o644
-            archive.addfile(item, io.BytesIO(text.encode()))
+        for name, content in files.items():
+            item = tarfile.TarInfo(name)
+            item.size, item.mode = len(content), 0o644
+            archive.addfile(item, io.BytesIO(content))
     return body.getvalue()
 
 
@@ -77,3 +87,98 @@ async def test_a_directory_that_a_step_names_like_theirs_does_not_outlive_it(sit
     make = "import os\ndef main():\n p = os.environ['CITADEL_PACKAGES']; os.mkdir(p); return os.listdir(p)"
     assert (await site.gateway.run("first", code=make)).output == []
     assert (await site.gateway.run("second", code=make)).output == []
+
+
+async def build(site: Site, language: str, code: str) -> Any:
+    """The program that a sandbox with the packages makes of a step, or its failure."""
+    await site.language(language, scratch="size=256m")
+    await site.gateway.assign("load.build", action="build", language=language, code=code)
+    result = await site.gateway.result("load.build", seconds=60)
+    if result.outcome == "Failed":
+        return result.body
+    return site.gateway.blobs[site.gateway.artifacts["load.build", "program"]["digest"]]
+
+
+MODULES = """# example.com/greet v1.0.0
+## explicit; go 1.21
+example.com/greet
+example.com/greet/internal/words
+# example.com/needy v1.0.0
+## explicit; go 1.21
+example.com/needy
+"""
+GO = """package main
+
+import "example.com/%s"
+
+func Main() string { return %s.Text() }
+"""
+
+
+def vendored() -> bytes:
+    greet = """package greet
+
+import (
+	"strings"
+
+	"example.com/greet/internal/words"
+)
+
+func Text() string { return strings.ToUpper(words.Hello) }
+"""
+    return tree(
+        {
+            "vendor/modules.txt": MODULES.encode(),
+            "vendor/example.com/greet/greet.go": greet.encode(),
+            "vendor/example.com/greet/other_windows.go": b"package greet\n\nvar broken int = windows\n",
+            "vendor/example.com/greet/internal/words/words.go": b'package words\n\nconst Hello = "hello"\n',
+            "vendor/example.com/needy/needy.go": (
+                b'package needy\n\nimport "example.com/absent"\n\nfunc Text() string { return absent.X }\n'
+            ),
+        }
+    )
+
+
+async def test_a_step_in_go_is_built_with_the_modules_of_its_runtime(site: Site, builds: Builds) -> None:
+    site.gateway.packages = vendored()
+    code = GO % ("greet", "greet")
+    program = await build(site, "go", code)
+    assert isinstance(program, bytes), program
+    builds.known["go", code] = program
+    assert (await site.gateway.run("load", language="go", code=code)).output == "HELLO"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("needy", "package example.com/needy needs example.com/absent, which is not listed in packages.go"),
+        ("absent", 'import "example.com/absent": neither the standard library nor the Runtime has it'),
+        ("greet/internal/words", 'import "example.com/greet/internal/words": neither the standard library'),
+    ],
+)
+async def test_what_go_does_not_find_is_named(site: Site, name: str, says: str) -> None:
+    site.gateway.packages = vendored()
+    failure = await build(site, "go", GO % (name, name.rpartition("/")[2]))
+    assert failure["reason"] == "InvalidCode"
+    assert says in failure["message"]
+
+
+@pytest.fixture
+def jar(tmp_path: Path) -> bytes:
+    """A jar with the class greet.Greet."""
+    source = tmp_path / "Greet.java"
+    source.write_text('package greet; public class Greet { public static String text() { return "hello"; } }')
+    subprocess.run(["javac", "-d", tmp_path / "out", source], check=True)
+    subprocess.run(["jar", "-c", "-f", tmp_path / "greet.jar", "-C", tmp_path / "out", "."], check=True)
+    return (tmp_path / "greet.jar").read_bytes()
+
+
+async def test_a_step_in_java_is_built_and_run_with_the_jars_of_its_runtime(
+    site: Site, builds: Builds, jar: bytes
+) -> None:
+    site.gateway.packages = tree({"jars/example-greet-1.0.jar": jar})
+    code = "class One { static Object main() { return greet.Greet.text(); } }"
+    program = await build(site, "java", code)
+    assert isinstance(program, bytes), program
+    builds.known["java", code] = program
+    assert (await site.gateway.run("load", language="java", code=code)).output == "hello"
