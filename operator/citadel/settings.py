@@ -1,9 +1,11 @@
 """Configuration of Citadel's processes, all of it from the environment; the chart sets every variable."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from citadel.api.egress import is_host
@@ -27,6 +29,17 @@ def _integer(env: Mapping[str, str], name: str, default: int) -> int:
     if not found.isdigit():
         raise InvalidSettings(f"environment variable {name}: found {found!r}, expected a whole number")
     return int(found)
+
+
+def _object(env: Mapping[str, str], name: str) -> dict[str, Any]:
+    found = env.get(name) or "{}"
+    try:
+        value = json.loads(found)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidSettings(f"environment variable {name}: found {found!r}, expected a JSON object")
+    return value
 
 
 def _text(env: Mapping[str, str], name: str) -> str:
@@ -150,6 +163,8 @@ class Settings:
     """PEM of the CA that signed the gateway's certificate; empty where the process does not need it."""
     runtime_images: Mapping[str, str]
     """Images of the default Runtimes, by language."""
+    runtime_pools: Mapping[str, Any]
+    """Warm pools of the default Runtimes, by language."""
     artifact_bytes: int
     """Bytes of one artifact that the database keeps; larger ones go to object storage."""
     s3: S3Settings | None
@@ -184,6 +199,7 @@ class Settings:
             artifact_bytes=_integer(env, "CITADEL_ARTIFACT_BYTES", 16 * 2**20),
             s3=_s3(env),
             indexes=_indexes(env),
+            runtime_pools=_object(env, "CITADEL_RUNTIME_POOLS"),
             runtime_images={
                 name.removeprefix(prefix).lower(): image
                 for name, image in env.items()

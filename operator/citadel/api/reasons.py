@@ -70,6 +70,8 @@ class Reason(StrEnum):
     PROVEN = "Proven"
     FORBIDDEN_ANSWERED = "ForbiddenAnswered"
     NOT_PROVEN = "NotProven"
+    # warm pools
+    POOL_DEGRADED = "PoolDegraded"
     # skipped steps
     CONDITION_FALSE = "ConditionFalse"
     DEPENDENCY_SKIPPED = "DependencySkipped"

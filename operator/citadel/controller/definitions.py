@@ -158,6 +158,10 @@ class Definitions:
         """Whether a Runtime is the admin's own, for all namespaces."""
         return bool(runtime["metadata"]["namespace"] == self._shared)
 
+    def home(self, scope: str) -> str:
+        """The namespace of Runtimes whose pools serve this namespace, or, if it is empty, all."""
+        return scope or self._shared
+
     def _shared_names(self, runtimes: Mapping[str, Object]) -> list[str]:
         return sorted(name for name, item in runtimes.items() if self.is_shared(item))
 

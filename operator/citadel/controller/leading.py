@@ -12,20 +12,22 @@ from citadel.controller.bootstrap import Installation, keep_prepared
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
+from citadel.controller.keeping import Board, Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
+from citadel.controller.room import Limits
 from citadel.controller.runtimes import apply_default_runtimes
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.site import RuntimeClasses, find_site
-from citadel.controller.watching import Watcher
+from citadel.controller.watching import Key, Watcher
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
-from citadel.kube.resources import NAMESPACES, PODS, POLICIES
+from citadel.kube.resources import NAMESPACES, NODES, PODS, POLICIES, RUNTIMES
 from citadel.render.pod import Site
 from citadel.serving import background, take_due
 from citadel.settings import Settings
@@ -68,9 +70,10 @@ class Leader:
             listed = await self.kube.list(PODS, self.settings.sandbox_namespace)
             self.cache.replace(PODS, listed.items, listed.resource_version)
             # And what is permitted, before anything starts.
-            for resource in (POLICIES, NAMESPACES):
+            for resource in (POLICIES, NAMESPACES, RUNTIMES):
                 listed = await self.kube.list(resource)
                 self.cache.replace(resource, listed.items, listed.resource_version)
+            await reconciler.pods.start()
             reconciler.queue.start()
             stack.push_async_callback(reconciler.queue.stop, 3.0)
             async with background(self._work(reconciler)):
@@ -94,9 +97,22 @@ class Leader:
             RuntimeClasses(kube, site),
             site.namespace,
             waiting,
-            limit=settings.max_sandboxes,
+            self.database.pools,
+            limits=Limits(settings.max_sandboxes, settings.max_sandboxes_per_namespace),
             patience=settings.unschedulable_seconds,
             changed=lambda row: reconciler.sandbox_changed(row),
+            failed=lambda row, diagnosis: keeper.failed(row, diagnosis),
+        )
+        board = Board()
+        keeper = Keeper(
+            cache,
+            definitions,
+            sandboxes,
+            self.database.pools,
+            board,
+            self.counted.pools,
+            lambda namespace, name: reconciler.queue.add(Key("runtime", namespace, name)),
+            self._nodes,
         )
         account = f"{settings.namespace}:{settings.service_account}"
         reconciler = Reconciler(
@@ -104,16 +120,21 @@ class Leader:
             cache,
             self.database,
             Executions(kube, cache, journal, sandboxes, definitions, events, waiting, self.counted.ended),
-            Readiness(kube, cache, definitions, events, time.time, packages.reconcile),
+            Readiness(kube, cache, definitions, events, time.time, packages.reconcile, board),
             pods,
             Deliveries(kube, journal, sandboxes, account),
             policies,
             self.metrics,
             self.counted,
             settings.sandbox_namespace,
+            keeper,
             gateway_ready=self._gateway_ready,
         )
         return reconciler
+
+    async def _nodes(self) -> int:
+        """How many nodes there are: each starts one member of a pool at a time."""
+        return len((await self.kube.list(NODES)).items)
 
     async def _gateway_ready(self) -> bool:
         """Whether a gateway serves: it is ready only while the journal answers it."""
@@ -127,6 +148,7 @@ class Leader:
         """What is done beside watching, again and again."""
         return {
             "following notices": reconciler.follow,
+            "keeping pools": reconciler.keeper.keep,
             "sweeping": reconciler.sweep,
             "listing": reconciler.relist,
             "taking what is due": lambda: take_due(self.database.journal, DUE_BATCH),

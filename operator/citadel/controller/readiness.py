@@ -8,6 +8,7 @@ from citadel.api.reasons import ConditionType, Reason
 from citadel.api.runtime import RuntimeSpec
 from citadel.controller.definitions import Definitions, Unusable, checked, read_runtime, runtime_names
 from citadel.controller.installs import Outcome
+from citadel.controller.keeping import Board, Report
 from citadel.core.policy import read_policy, runtime_denial
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
@@ -31,9 +32,10 @@ class Readiness:
         events: EventPoster,
         now: Callable[[], float],
         packages: Callable[[Object, RuntimeSpec], Awaitable[Outcome]],
+        board: Board,
     ) -> None:
         self._kube, self._cache, self._definitions = kube, cache, definitions
-        self._packages = packages
+        self._packages, self._board = packages, board
         self._events, self._now = events, now
 
     async def workflow(self, namespace: str, name: str) -> float | None:
@@ -61,7 +63,8 @@ class Readiness:
         obj = self._cache.get(RUNTIMES, namespace, name)
         if obj is None:
             return None
-        problem, packages = None, Outcome()
+        report = self._board.reports.get((namespace, name), Report())
+        problem, packages = report.problem, Outcome()
         try:
             spec = read_runtime(obj)
             shared = self._definitions.is_shared(obj)
@@ -77,9 +80,12 @@ class Readiness:
             if problem is None and packages.problem is not None:
                 problem = Unusable(packages.problem.reason, packages.problem.message, waits=True)
         made = packages.installed
-        await self._write(
-            RUNTIMES, obj, problem, packages=made.model_dump(mode="json", by_alias=True) if made else None
-        )
+        fields: dict[str, Any] = {"packages": made.model_dump(mode="json", by_alias=True) if made else None}
+        if report.size is not None:
+            fields["pool"] = {"ready": report.size.ready, "wanted": report.size.wanted}
+        elif self._board.complete:
+            fields["pool"] = None
+        await self._write(RUNTIMES, obj, problem, **fields)
         return packages.again
 
     async def policy(self, name: str) -> float | None:
@@ -112,6 +118,8 @@ class Readiness:
         except (NotFound, Conflict):
             return
         self._cache.put(resource, written)
+        if changed["conditions"] == status.get("conditions"):
+            return
         if problem is not None and problem.reason == Reason.INSTALLING_PACKAGES:
             self._events.normal(ObjectRef.of(obj), problem.reason, problem.message)
         elif problem is not None:

@@ -5,10 +5,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, is_finished
 from citadel.controller.installs import owner_of
+from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
@@ -48,14 +50,18 @@ class Reconciler:
         metrics: Metrics,
         counted: ControllerMetrics,
         sandbox_namespace: str,
+        keeper: Keeper,
         *,
         gateway_ready: Callable[[], Awaitable[bool]],
     ) -> None:
         self._kube, self._cache, self._database = kube, cache, database
         self._executions, self._readiness = executions, readiness
-        self._pods, self._deliveries, self._policies = pods, deliveries, policies
+        self.pods, self._deliveries, self._policies = pods, deliveries, policies
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
+        self.keeper = keeper
         self._names: dict[str, Key] = {}
+        self._checked: dict[Key, Any] = {}
+        """What was true of each Runtime when workflows were last checked by it."""
         self._gateway_ready = gateway_ready
         self._serving_since: float | None = None
         self._look = asyncio.Event()
@@ -68,7 +74,9 @@ class Reconciler:
             if obj is not None:
                 self._names[obj["metadata"]["uid"]] = key
         elif key.kind == "runtime":
-            self._add_all(WORKFLOWS, "workflow")
+            self.keeper.poke()
+            if self._is_another(key):
+                self._add_all(WORKFLOWS, "workflow")
         elif key.kind == "policy":
             self._add_all(WORKFLOWS, "workflow")
             self._add_all(RUNTIMES, "runtime")
@@ -76,6 +84,16 @@ class Reconciler:
             self._add_all(WORKFLOWS, "workflow", key.name)
             self._add_all(RUNTIMES, "runtime", key.name)
         self.queue.add(key)
+
+    def _is_another(self, key: Key) -> bool:
+        """Whether anything but the size of its pool has changed of a Runtime since it was last seen."""
+        obj = self._cache.get(RUNTIMES, key.namespace, key.name)
+        if obj is None:
+            return self._checked.pop(key, None) is not None
+        said = {name: value for name, value in (obj.get("status") or {}).items() if name != "pool"}
+        now = obj["metadata"]["uid"], obj["metadata"].get("generation", 0), said
+        before, self._checked[key] = self._checked.get(key), now
+        return before != now
 
     def _add_all(self, resource: Resource, kind: str, namespace: str | None = None) -> None:
         """What is true of these may have changed, though they have not."""
@@ -96,6 +114,7 @@ class Reconciler:
         elif notice.topic == "execution":
             self._execution_changed(notice.id)
         elif notice.topic in ("sandbox", "delivery"):
+            self.keeper.poke()
             self.queue.add(Key(notice.topic, self._sandbox_namespace, notice.id))
 
     def _execution_changed(self, uid: str) -> None:
@@ -135,8 +154,8 @@ class Reconciler:
             case "delivery":
                 await self._deliveries.reconcile(key.name)
             case "sandbox":
-                again = await self._pods.reconcile(key.name)
-                waiting = self._pods.next_queued()
+                again = await self.pods.reconcile(key.name)
+                waiting = self.pods.next_queued()
                 if waiting is not None and waiting != key.name:
                     self.queue.add(Key("sandbox", key.namespace, waiting))
                 return again
@@ -196,7 +215,7 @@ class Reconciler:
             last = max(row.heartbeat_at or now, self._serving_since)
             if row.status == "live" and now - last > SILENCE_SECONDS:
                 try:
-                    await self._pods.lost(row, f"its runner has been silent for {now - last:.0f} s")
+                    await self.pods.lost(row, f"its runner has been silent for {now - last:.0f} s")
                 except CorruptJournal:
                     log.exception("sandbox %s cannot be given up", row.name)  # the others can
 

@@ -1,7 +1,7 @@
 """Sandboxes: rows that say what shall be, pods that say what is.
 
-Observe (row, pod), decide (`decide_sandbox`, pure), act. A pod is created under a deterministic name, at most
-`limit` live at a time in the whole cluster, the longest waiting first.
+Observe (row, pod), decide (`decide_sandbox`, pure), act. A pod is created under a deterministic name, when
+there is room for it. Members of pools give up theirs to executions.
 """
 
 import secrets
@@ -16,6 +16,7 @@ from citadel.controller.executions import Waiting, parse_time
 from citadel.controller.images import Images
 from citadel.controller.pods import Diagnosis, diagnose, is_live
 from citadel.controller.policies import Policies
+from citadel.controller.room import Limits, Room
 from citadel.controller.site import RuntimeClasses
 from citadel.core.policy import isolation_required, sandbox_denial
 from citadel.core.sessions import failure_of
@@ -24,11 +25,13 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from citadel.kube.resources import PODS, Object
 from citadel.render.pod import key_of, sandbox_pod
-from citadel.store.journal import ExecutionUnknown, Journal, Sandboxes, SandboxRow, hashed
+from citadel.store.journal import ExecutionUnknown, Journal, Pools, Sandboxes, SandboxRow, hashed
 
 #: Seconds that a sandbox has to prove its isolation, where that is required.
 PROOF_SECONDS = 60.0
 _HEALTHY = Diagnosis()
+#: Seconds after which one that waits for room is looked at, though nobody said that it is its turn.
+QUEUE_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
@@ -93,31 +96,35 @@ class SandboxPods:
         classes: RuntimeClasses,
         namespace: str,
         waiting: Waiting,
+        pools: Pools,
         *,
-        limit: int,
+        limits: Limits,
         patience: float,
         changed: Callable[[SandboxRow], None],
+        failed: Callable[[SandboxRow, Diagnosis], None] = lambda row, diagnosis: None,
         now: Callable[[], float] = time.time,
         make_key: Callable[[], str] = lambda: secrets.token_urlsafe(32),
     ) -> None:
         self._kube, self._cache, self._journal, self._sandboxes = kube, cache, journal, sandboxes
         self._policies = policies
         self._classes, self._namespace = classes, namespace
-        self._waiting, self._changed = waiting, changed
+        self._waiting, self._changed, self._failed = waiting, changed, failed
         self._images = Images(kube, cache)
-        self._limit, self._patience, self._now = limit, patience, now
+        self._pools, self._patience, self._now = pools, patience, now
         self._make_key = make_key
-        self._queued: dict[str, float] = {}
-        """Sandboxes that wait for room, and since when they are wanted."""
-        self._creating: set[str] = set()
+        self._room = Room(limits)
+
+    async def start(self) -> None:
+        """How many are live must be known before the first is made."""
+        for row in await self._sandboxes.open():
+            self._room.see(row.name, row)
 
     async def reconcile(self, name: str) -> float | None:
         """One sandbox; returns seconds after which to look again."""
         row = await self._sandboxes.get(name)
         pod = await self._pod(row, name)
         action = decide_sandbox(row, pod, self._now(), self._patience)
-        if action.verb != "create":
-            self._queued.pop(name, None)
+        self._room.see(name, row)
         if action.verb == "delete":
             await self._delete(name, pod, row)
         if row is None:
@@ -131,6 +138,7 @@ class SandboxPods:
                 await self._record(row, await self._adopted(row, found, await self._manifest(row)))
             case "forget":
                 await self._sandboxes.observe(name, status="gone")
+                self._room.see(name, None)
             case "end":
                 await self._end(row, action.diagnosis)
             case "run" if not row.isolated:
@@ -141,7 +149,7 @@ class SandboxPods:
                 if wrong is not None:
                     await self._end(row, wrong)
                 else:
-                    self._note(row, action.diagnosis)
+                    await self._wait(row, action.diagnosis)
         return action.again
 
     async def _pod(self, row: SandboxRow | None, name: str) -> Object | None:
@@ -178,38 +186,57 @@ class SandboxPods:
         await self._end(row, Diagnosis(ended=Reason.SANDBOX_LOST, message=why))
 
     def next_queued(self) -> str | None:
-        """The sandbox that has waited longest for room, if there is room now."""
-        if not self._queued or self._room() <= 0:
-            return None
-        return min(self._queued, key=lambda name: (self._queued[name], name))
+        """Whose turn it is to start, if there is room."""
+        return next(iter(self._room.admitted(self._pods())), None)
 
-    def _room(self) -> int:
-        pods = self._cache.objects(PODS)
-        known = {pod["metadata"]["name"] for pod in pods}
-        live = sum(1 for pod in pods if is_live(pod))
-        return self._limit - live - len(self._creating - known)
+    def _pods(self) -> dict[str, bool]:
+        """Pods that are known, and whether each takes room."""
+        return {pod["metadata"]["name"]: is_live(pod) for pod in self._cache.objects(PODS)}
 
     async def _create(self, row: SandboxRow) -> float | None:
-        denial = sandbox_denial(await self._policies.of(row.namespace), row.template)
+        # A shared Runtime's member serves any namespace; what each of them permits is asked when it does.
+        policies = await self._policies.of(row.namespace) if row.namespace else ()
+        denial = sandbox_denial(policies, row.template)
         if denial is not None:
             await self._end(row, Diagnosis(ended=Reason.POLICY_DENIED, message=denial.text))
             return None
-        room = self._room()
-        mine = (row.wanted_at, row.name)
-        if sum(1 for name, at in self._queued.items() if (at, name) < mine) >= room:
-            self._queued[row.name] = row.wanted_at
-            if room <= 0:
-                message = f"{self._limit} sandboxes are live, which is the limit of this installation"
-                self._note(row, Diagnosis(waiting=Reason.SANDBOX_LIMIT, message=message))
-            return 2.0
-        self._queued.pop(row.name, None)
-        self._creating.add(row.name)
+        self._room.wait(row)
+        pods = self._pods()
+        if row.name not in self._room.admitted(pods):
+            reason = self._room.reason(row, pods)
+            if reason is not None:
+                self._note(row, Diagnosis(waiting=Reason.SANDBOX_LIMIT, message=reason))
+            if self._room.lacking(pods):
+                await self._evict()
+            return QUEUE_PAUSE
+        self._room.take(row)
+        pod = None
         try:
             pod = await self._created(row)
         finally:
-            self._creating.discard(row.name)
+            if pod is None:
+                self._room.leave(row.name)
         await self._record(row, pod)
         return None
+
+    async def _evict(self) -> None:
+        """A member of a pool gives up its room: the youngest, and one at a time."""
+        rows = [row for row in await self._sandboxes.open() if row.uid is None and row.pod_uid is not None]
+        if any(row.status == "draining" for row in rows):
+            return
+        for row in reversed(rows):
+            if await self._pools.retire(row.name):
+                return
+
+    async def _wait(self, row: SandboxRow, diagnosis: Diagnosis) -> None:
+        """The pod is on its way, or runs; a member of a pool must not wait for room on a node."""
+        self._note(row, diagnosis)
+        if diagnosis.waiting is not Reason.UNSCHEDULABLE:
+            return
+        if row.uid is None:
+            await self._end(row, diagnosis)
+        else:
+            await self._evict()
 
     async def _record(self, row: SandboxRow, pod: Object | None) -> None:
         if pod is not None:
@@ -226,7 +253,7 @@ class SandboxPods:
         return None
 
     async def _manifest(self, row: SandboxRow) -> Object:
-        execution = f"{row.namespace}/{row.execution}"
+        execution = f"{row.namespace}/{row.execution}" if row.uid is not None else pool_name(row)
         site = await self._classes.site(row.template.get("runtimeClassName"))
         return sandbox_pod(row.name, execution, row.template, site, self._make_key())
 
@@ -256,9 +283,16 @@ class SandboxPods:
             self._cache.delete(PODS, dict(pod))
 
     async def _end(self, row: SandboxRow, diagnosis: Diagnosis) -> None:
-        self._queued.pop(row.name, None)
         if row.uid is None:
-            return
+            if await self._pools.retire(row.name):
+                if row.session_hash is None:
+                    self._failed(row, diagnosis)
+                return
+            claimed = await self._sandboxes.get(row.name)
+            if claimed is None or claimed.uid is None:
+                return
+            row = claimed
+        assert row.uid is not None
         self._waiting.reasons.pop(row.uid, None)
         try:
             await self._journal.advance(row.uid, [failure_of(row.name, diagnosis.ended, diagnosis.message)])
@@ -282,6 +316,11 @@ class SandboxPods:
 def born(pod: Mapping[str, Any]) -> float:
     """When a pod was created."""
     return parse_time(pod["metadata"]["creationTimestamp"])
+
+
+def pool_name(row: SandboxRow) -> str:
+    """What stands for the execution at the pod of a pool's member; no namespace has such a name."""
+    return f"pool:{row.namespace}/{row.execution}"
 
 
 def _deleting(pod: Mapping[str, Any]) -> bool:

@@ -12,14 +12,16 @@ from prometheus_client import CollectorRegistry
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
+from citadel.controller.keeping import Board, Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
+from citadel.controller.room import Limits
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.site import RuntimeClasses
-from citadel.controller.watching import WATCHED, Watcher
+from citadel.controller.watching import WATCHED, Key, Watcher
 from citadel.core import events as ev
 from citadel.core.state import State
 from citadel.core.values import Values
@@ -30,6 +32,7 @@ from citadel.kube.metrics import Metrics
 from citadel.kube.resources import PODS, Object
 from citadel.render.packages import Indexes
 from citadel.render.pod import Site
+from citadel.serving import forever
 from citadel.store.blobs import BlobLimits
 from citadel.store.journal import ExecutionUnknown, SandboxRow
 from citadel.store.sql.database import Database
@@ -42,7 +45,7 @@ SITE = Site(SANDBOXES, "runner:1", "https://10.96.0.7:8443", "ca", user_namespac
 class Controller:
     """One term of leading, without a Lease and without kopf: watches feed it directly."""
 
-    def __init__(self, cluster: "Cluster", limit: int = 10) -> None:
+    def __init__(self, cluster: "Cluster", limit: int = 10, per_namespace: int = 0) -> None:
         self.cache = Cache()
         kube, cache, database = cluster.kube, self.cache, cluster.database
         journal, sandboxes = database.journal, database.sandboxes
@@ -66,27 +69,46 @@ class Controller:
             RuntimeClasses(kube, SITE),
             SANDBOXES,
             self.waiting,
-            limit=limit,
+            database.pools,
+            limits=Limits(limit, per_namespace or limit),
             patience=600.0,
             changed=lambda row: self.reconciler.sandbox_changed(row),
+            failed=lambda row, diagnosis: self.keeper.failed(row, diagnosis),
             now=cluster.now,
+        )
+        counted = ControllerMetrics(registry)
+        self.board = Board()
+        self.keeper = Keeper(
+            cache,
+            definitions,
+            sandboxes,
+            database.pools,
+            self.board,
+            counted.pools,
+            lambda namespace, name: self.reconciler.queue.add(Key("runtime", namespace, name)),
+            self._nodes,
+            cluster.now,
         )
         self.reconciler = Reconciler(
             kube,
             cache,
             database,
             self.executions,
-            Readiness(kube, cache, definitions, self.poster, cluster.now, packages.reconcile),
+            Readiness(kube, cache, definitions, self.poster, cluster.now, packages.reconcile, self.board),
             self.pods,
             Deliveries(kube, journal, sandboxes, "citadel-system:citadel-controller"),
             policies,
             self.metrics,
-            ControllerMetrics(registry),
+            counted,
             SANDBOXES,
+            self.keeper,
             gateway_ready=self._gateway_ready,
         )
         self.gateway_is_ready = False
         self.watcher = Watcher(cache, self.reconciler.add, SANDBOXES)
+
+    async def _nodes(self) -> int:
+        return 1
 
     async def _gateway_ready(self) -> bool:
         return self.gateway_is_ready
@@ -110,6 +132,8 @@ class Controller:
         async with self.poster:
             tasks = [asyncio.create_task(watch(*kind)) for kind in kinds]
             tasks.append(asyncio.create_task(follow()))
+            tasks.append(asyncio.create_task(forever("keeping pools", self.keeper.keep)))
+            await self.pods.start()
             self.reconciler.queue.start()
             await cluster.api.watched(len(kinds))
             await cluster.ping(heard)
@@ -144,9 +168,9 @@ class Cluster:
                         await asyncio.wait_for(heard.wait(), 0.05)
                         return
 
-    async def lead(self, limit: int = 10) -> Controller:
+    async def lead(self, limit: int = 10, per_namespace: int = 0) -> Controller:
         """A controller that runs until the end of the test."""
-        controller = Controller(self, limit)
+        controller = Controller(self, limit, per_namespace)
         await self._stack.enter_async_context(controller.running(self))
         return controller
 
