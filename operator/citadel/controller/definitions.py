@@ -11,7 +11,8 @@ from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import InvalidObject, parse
 from citadel.api.workflow import WorkflowSpec
 from citadel.controller.images import image_ids
-from citadel.controller.installs import NotInstalled, RuntimePackages, owner_of, packages_of
+from citadel.controller.images import pinned as pinned_spec
+from citadel.controller.installs import NotInstalled, RuntimePackages, installed, owner_of, packages_of
 from citadel.controller.policies import Policies
 from citadel.core.plan import (
     Given,
@@ -21,8 +22,16 @@ from citadel.core.plan import (
     compile_definition,
     compile_workflow,
     place,
+    runtime_template,
 )
-from citadel.core.policy import Policy, longest_timeout, runtime_class, step_denial
+from citadel.core.policy import (
+    Policy,
+    longest_timeout,
+    runtime_class,
+    runtime_denial,
+    step_denial,
+    with_class,
+)
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Object
@@ -153,6 +162,25 @@ class Definitions:
     async def policies(self, namespace: str) -> tuple[Policy, ...]:
         """The policies of a namespace."""
         return await self._policies.of(namespace)
+
+    async def warm_template(self, runtime: Object) -> dict[str, Any]:
+        """What the pods of a Runtime's pool are made of, as those of steps that use it; raises Unusable."""
+        spec, shared, name = read_runtime(runtime), self.is_shared(runtime), runtime["metadata"]["name"]
+        policies = () if shared else await self._policies.of(runtime["metadata"]["namespace"])
+        denial = runtime_denial(policies, spec, shared=shared)
+        if denial is not None:
+            raise Unusable(Reason.POLICY_DENIED, f"Runtime {name}: {denial.text}"[:1024], waits=True)
+        try:
+            packages = installed(runtime, spec, self._indexes)
+        except NotInstalled as problem:
+            raise Unusable(problem.reason, problem.message[:1024], waits=True) from None
+        as_seen = RuntimeSpec.model_validate(pinned_spec(runtime))
+        return with_class(runtime_template(as_seen, packages=packages), policies)
+
+    def warm_extras(self, runtime: Object) -> dict[str, Any]:
+        """What a template says beside what makes its pods alike, or not."""
+        shared = {"shared": True} if self.is_shared(runtime) else {}
+        return {**shared, **({"imageId": found} if (found := image_ids({"": runtime}).get("")) else {})}
 
     def is_shared(self, runtime: Object) -> bool:
         """Whether a Runtime is the admin's own, for all namespaces."""

@@ -10,16 +10,16 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from citadel.api.durations import seconds
 from citadel.api.reasons import Reason
-from citadel.api.runtime import RuntimeSpec
+from citadel.api.runtime import Pool as PoolSpec
 from citadel.controller.definitions import Definitions, Unusable, read_runtime
 from citadel.controller.metrics import PoolMetrics
 from citadel.controller.pods import Diagnosis
 from citadel.controller.pools import WINDOW, Decision, Observed, Pool, Size, backoff, decide_pools
-from citadel.core.plan import runtime_template, template_key
-from citadel.core.policy import runtime_denial, with_class
+from citadel.core.plan import template_key
 from citadel.kube.cache import Cache
 from citadel.kube.resources import RUNTIMES, Object
 from citadel.store.journal import Demand, Pools, Sandboxes, SandboxRow
@@ -152,29 +152,22 @@ class Keeper:
             with suppress(Unusable):
                 spec = read_runtime(runtime)
                 if spec.pool is not None:
-                    found += await self._pool(runtime, spec)
+                    template = await self._definitions.warm_template(runtime)
+                    found.append(self._pool(runtime, spec.pool, template))
         return found
 
-    async def _pool(self, runtime: Object, spec: RuntimeSpec) -> list[Pool]:
-        assert spec.pool is not None
-        metadata, shared = runtime["metadata"], self._definitions.is_shared(runtime)
-        policies = () if shared else await self._definitions.policies(metadata["namespace"])
-        if runtime_denial(policies, spec, shared=shared) is not None:
-            return []
-        template = with_class(runtime_template(spec), policies)
-        key = template_key(template)
-        return [
-            Pool(
-                namespace=metadata["namespace"],
-                runtime=metadata["name"],
-                scope="" if shared else metadata["namespace"],
-                key=key,
-                template=template | {"shared": True} if shared else template,
-                min=spec.pool.min,
-                max=spec.pool.max,
-                idle_ttl=seconds(spec.pool.idle_ttl),
-            )
-        ]
+    def _pool(self, runtime: Object, pool: PoolSpec, template: dict[str, Any]) -> Pool:
+        metadata = runtime["metadata"]
+        return Pool(
+            namespace=metadata["namespace"],
+            runtime=metadata["name"],
+            scope="" if self._definitions.is_shared(runtime) else metadata["namespace"],
+            key=template_key(template),
+            template=template | self._definitions.warm_extras(runtime),
+            min=pool.min,
+            max=pool.max,
+            idle_ttl=seconds(pool.idle_ttl),
+        )
 
     def _publish(self, decision: Decision) -> None:
         """Sizes for Prometheus at once, for the status of Runtimes now and then, what is wrong at once."""

@@ -13,7 +13,7 @@ from citadel.controller.installs import owner_of
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.policies import Policies
-from citadel.controller.readiness import Readiness
+from citadel.controller.readiness import Readiness, status_of
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.watching import WATCHED, Key
 from citadel.kube.cache import Cache, key_of
@@ -90,7 +90,7 @@ class Reconciler:
         obj = self._cache.get(RUNTIMES, key.namespace, key.name)
         if obj is None:
             return self._checked.pop(key, None) is not None
-        said = {name: value for name, value in (obj.get("status") or {}).items() if name != "pool"}
+        said = {name: value for name, value in status_of(obj).items() if name != "pool"}
         now = obj["metadata"]["uid"], obj["metadata"].get("generation", 0), said
         before, self._checked[key] = self._checked.get(key), now
         return before != now

@@ -221,7 +221,10 @@ def _draining(state: State, events: tuple[ev.Event, ...]) -> dict[str, bool]:
 
 def _deliveries(state: State, events: tuple[ev.Event, ...]) -> Iterator[Delivery]:
     for event in events:
-        if isinstance(event, ev.Assigned) and not event.delivered and state.created is not None:
+        if not isinstance(event, ev.Assigned) or state.created is None or state.plan is None:
+            continue
+        # What comes from a pool is not delivered either, but waits for nothing.
+        if state.plan.steps[event.step].has_references:
             yield Delivery(event.sandbox, state.created.uid, event.step, event.attempt, event.placing)
 
 

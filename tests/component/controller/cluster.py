@@ -29,7 +29,7 @@ from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
-from citadel.kube.resources import PODS, Object
+from citadel.kube.resources import PODS, RUNTIMES, Object
 from citadel.render.packages import Indexes
 from citadel.render.pod import Site
 from citadel.serving import forever
@@ -132,8 +132,10 @@ class Controller:
         async with self.poster:
             tasks = [asyncio.create_task(watch(*kind)) for kind in kinds]
             tasks.append(asyncio.create_task(follow()))
-            tasks.append(asyncio.create_task(forever("keeping pools", self.keeper.keep)))
             await self.pods.start()
+            runtimes = await cluster.kube.list(RUNTIMES)
+            self.cache.replace(RUNTIMES, runtimes.items, runtimes.resource_version)
+            tasks.append(asyncio.create_task(forever("keeping pools", self.keeper.keep)))
             self.reconciler.queue.start()
             await cluster.api.watched(len(kinds))
             await cluster.ping(heard)

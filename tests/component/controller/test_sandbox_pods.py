@@ -116,14 +116,17 @@ async def test_a_pod_is_recorded_though_the_database_went_away_while_it_was_crea
     cluster: Cluster, postgres_server: PostgresServer
 ) -> None:
     controller = await cluster.lead()
+    # What is permitted here is known after the first.
+    await wanted(cluster, "uid-0")
+    await cluster.until(lambda: len(created_pods(cluster)) == 1)
     row = await wanted(cluster, "uid-1")
     cluster.api.gate = asyncio.Event()
     controller.reconciler.queue.add(Key("sandbox", SANDBOXES, row.name))
-    await cluster.until(lambda: ("POST", PODS) in cluster.api.writes())
+    await cluster.until(lambda: cluster.api.writes().count(("POST", PODS)) == 2)
     postgres_server.stop()
     try:
         cluster.api.gate.set()
-        await cluster.until(lambda: cluster.pods())
+        await cluster.until(lambda: len(cluster.pods()) == 2)
         await controller.reconciler.queue.drained()
     finally:
         postgres_server.start()

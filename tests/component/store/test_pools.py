@@ -164,6 +164,7 @@ async def test_the_member_serves_its_execution_to_the_end(store) -> None:
     process = store.open()
     await add(process, "cp-a")
     await start(process)
+    assert await process.sandboxes.deliveries() == []  # nothing of it has to be sealed
     polled = await store.open().journal.advance("uid-1", claim="cp-a")
     assert (polled.step, [type(event).__name__ for event in polled.events]) == ("s0", ["Delivered"])
     advance = await process.journal.advance("uid-1", [build.succeeded("s0", "cp-a")], claim="cp-a")
