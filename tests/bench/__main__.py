@@ -20,6 +20,7 @@ from rich.table import Table
 
 from bench.contenders import Bench, Contender, contenders
 from bench.footprint import controller_memory, kube_writes
+from bench.pools import OneStepWarm, measure
 from bench.warm import warm_steps
 from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
@@ -43,7 +44,7 @@ class Row:
 
 async def race(bench: Bench, console: Console) -> dict[str, Row]:
     """All contenders, interleaved, so that the machine's moods fall on all alike."""
-    racing: list[Contender] = contenders()
+    racing: list[Contender] = everyone()
     times: dict[str, list[float]] = {contender.name: [] for contender in racing}
     for contender in racing:
         await contender.prepare(bench)
@@ -56,6 +57,11 @@ async def race(bench: Bench, console: Console) -> dict[str, Row]:
     return {
         name: Row(name, statistics.median(found), min(found), max(found)) for name, found in times.items()
     }
+
+
+def everyone() -> list[Contender]:
+    """Everything that is measured; what needs a pool is last, for its pool takes part of the machine."""
+    return [*contenders(), OneStepWarm()]
 
 
 async def main() -> None:
@@ -72,12 +78,15 @@ async def main() -> None:
         try:
             rows = await race(bench, console)
             warm = {language: await warm_steps(bench.cluster, language) for language in sorted(HARNESS)}
+            pools = await measure(bench.cluster)
             writes = await kube_writes(bench.cluster)
             memory = await controller_memory(bench.cluster)
         finally:
             await kube.delete(NAMESPACES, namespace)
     console.print(table(rows))
     console.print(warm_table(warm))
+    for line in pools:
+        console.print(line, highlight=False)
     console.print(f"API writes by Citadel per one-step execution: {writes:.1f} (at most 5)")
     console.print(f"controller memory with 1,000 queued executions: {memory:.0f} MB (at most 200)")
     console.print(f"load after the run: {os.getloadavg()[0]:.1f}; finished {time.strftime('%Y-%m-%d %H:%M')}")
@@ -88,7 +97,7 @@ def table(rows: dict[str, Row]) -> Table:
     result = Table(title="seconds")
     for heading in ("what", "median", "least", "most", "beside", "ratio", "goal"):
         result.add_column(heading, justify="left" if heading in ("what", "beside") else "right")
-    for contender in contenders():
+    for contender in everyone():
         row = rows[contender.name]
         beside = rows.get(contender.beside)
         ratio = f"{row.median / beside.median:.2f}" if beside else ""

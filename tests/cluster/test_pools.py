@@ -1,4 +1,4 @@
-"""Warm pools on a real cluster: claimed, refilled, replaced; what dies in between costs nobody an execution."""
+"""Warm pools on a real cluster: claimed, refilled, replaced; what dies in between costs no execution."""
 
 import asyncio
 from collections.abc import Callable

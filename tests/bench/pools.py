@@ -1,0 +1,168 @@
+"""Warm pools and warm steps: what a claim takes until user code runs, and what a step of a session takes.
+
+Times of claims and steps are the database's, times of user code its own; on one node that is one clock.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from bench.contenders import Bench, WorkflowRun
+from bench.footprint import writes_so_far
+from citadel.kube.resources import RUNTIMES
+from live import SYSTEM, Cluster, kubectl
+
+NOW = "import time\ndef main(): return time.time()"
+NOTHING = {"python": "def main(): return 1", "javascript": "export default () => 1"}
+#: Claims one after another, every two seconds, and at once.
+CLAIMS, EVERY, AT_ONCE = 60, 2.0, 10
+STEPS = 200
+WRITES = 10
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Milliseconds."""
+
+    name: str
+    values: Sequence[float]
+    goal: str
+
+    def __str__(self) -> str:
+        ordered = sorted(self.values)
+        last = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+        median, most = statistics.median(ordered), ordered[-1]
+        return f"{self.name}: median {median:.0f} ms, p99 {last:.0f} ms, most {most:.0f} ms ({self.goal})"
+
+
+class OneStepWarm(WorkflowRun):
+    name, beside, goal, workflow = "one step, warm pool", "bare pod", "≤ 0.10", "one-warm"
+
+    async def steps(self, bench: Bench) -> list[dict[str, Any]]:
+        await pool(bench.cluster, 2, 4)
+        return [step("a", NOW)]
+
+    async def run(self, bench: Bench) -> float:
+        await ready(bench.cluster, 2)
+        return await super().run(bench)
+
+
+def step(name: str, code: str, runtime: str = "warm") -> dict[str, Any]:
+    return {"name": name, "run": {"runtime": runtime, "code": code}}
+
+
+async def pool(cluster: Cluster, least: int, most: int) -> None:
+    """The pool of the namespace's own Runtime `warm`."""
+    shared = await cluster.kube.get(RUNTIMES, "python", SYSTEM)
+    spec = {
+        "language": "python",
+        "image": shared["spec"]["image"],
+        "pool": {"min": least, "max": most, "idleTTL": "1s"},
+    }
+    metadata = {"name": "warm", "namespace": cluster.namespace}
+    body = {"apiVersion": RUNTIMES.api_version, "kind": "Runtime", "metadata": metadata, "spec": spec}
+    found = await cluster.kube.list(RUNTIMES, cluster.namespace, field_selector="metadata.name=warm")
+    if found.items:
+        await cluster.kube.patch(RUNTIMES, "warm", {"spec": spec}, cluster.namespace)
+    else:
+        await cluster.kube.create(RUNTIMES, body)
+
+
+async def ready(cluster: Cluster, number: int) -> None:
+    """Waits until so many members wait to be claimed."""
+    query = (
+        "SELECT count(*) FROM sandboxes WHERE uid IS NULL AND status = 'live'"
+        f" AND namespace = '{cluster.namespace}'"
+    )
+    for _ in range(400):
+        if int((await asyncio.to_thread(sql, query))[0]) >= number:
+            return
+        await asyncio.sleep(0.3)
+    raise TimeoutError(f"no {number} members of the pool are ready")
+
+
+def sql(query: str) -> list[str]:
+    """Lines that the journal answers."""
+    script = f'PGPASSWORD=$(cat $POSTGRES_PASSWORD_FILE) psql -h /tmp -U postgres -tA citadel -c "{query}"'
+    return kubectl("-n", SYSTEM, "exec", "citadel-postgres-0", "--", "sh", "-c", script).split()
+
+
+async def claims(cluster: Cluster, names: Sequence[str]) -> list[float]:
+    """Milliseconds from claim to user code of these executions; those that had to wait for a start raise."""
+    began = {}
+    for name in names:
+        status = (await cluster.finished(name))["status"]
+        began[name] = float(status["outputs"]["at"])
+    rows = sql(
+        "SELECT execution, claimed_at FROM sandboxes"
+        f" WHERE namespace = '{cluster.namespace}' AND claimed_at IS NOT NULL"
+    )
+    at = {name: float(when) for name, _, when in (row.partition("|") for row in rows) if when}
+    missed = [name for name in names if name not in at]
+    print(f"  of {len(names)} executions {len(missed)} found no member")
+    return [(began[name] - at[name]) * 1000 for name in names if name in at]
+
+
+async def one_after_another(cluster: Cluster) -> Figures:
+    """A claim every two seconds, while the pool is refilled."""
+    await pool(cluster, 3, 6)
+    await ready(cluster, 3)
+    names = []
+    for _ in range(CLAIMS):
+        due = time.monotonic() + EVERY
+        names.append(await cluster.execute("at"))
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+    goal = f"one per {EVERY:.0f} s; median ≤ 60, p99 ≤ 250"
+    return Figures("pool claim to first user code", await claims(cluster, names), goal)
+
+
+async def at_once(cluster: Cluster) -> Figures:
+    """As many at once as the pool holds."""
+    await pool(cluster, AT_ONCE, AT_ONCE)
+    await ready(cluster, AT_ONCE)
+    names = await asyncio.gather(*(cluster.execute("at") for _ in range(AT_ONCE)))
+    return Figures(f"{AT_ONCE} claims at once", await claims(cluster, names), "all ≤ 500")
+
+
+async def session(cluster: Cluster, language: str) -> Figures:
+    """From the end of one step to the end of the next, in one session."""
+    code = NOTHING[language]
+    workflow = f"session-{language}"
+    await cluster.workflow(workflow, [step(f"s{n}", code, language) for n in range(STEPS)])
+    name = await cluster.execute(workflow)
+    assert (await cluster.finished(name, 120))["status"]["phase"] == "Succeeded"
+    rows = sql(
+        "SELECT s.finished_at FROM steps s JOIN executions e ON e.uid = s.uid"
+        f" WHERE e.namespace = '{cluster.namespace}' AND e.name = '{name}' ORDER BY s.position"
+    )
+    ends = [float(row) for row in rows]
+    times = [(after - before) * 1000 for before, after in pairwise(ends)]
+    return Figures(f"warm {language} step in a session", times, "median ≤ 15, p99 ≤ 50")
+
+
+async def writes(cluster: Cluster) -> float:
+    """API writes per execution that claims, with those of the pool itself."""
+    await pool(cluster, 2, 4)
+    before = writes_so_far()
+    for _ in range(WRITES):
+        await ready(cluster, 1)
+        await cluster.run("at")
+    return (writes_so_far() - before) / WRITES
+
+
+async def measure(cluster: Cluster) -> list[str]:
+    """All of it, as lines for people."""
+    await cluster.workflow("at", [step("a", NOW)], outputs={"at": "${steps.a.output}"})
+    await pool(cluster, 2, 4)
+    figures = [
+        await one_after_another(cluster),
+        await at_once(cluster),
+        await session(cluster, "python"),
+        await session(cluster, "javascript"),
+    ]
+    count = await writes(cluster)
+    return [*map(str, figures), f"API writes per one-step execution from a pool: {count:.1f} (at most 5)"]
