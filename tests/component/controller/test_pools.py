@@ -24,6 +24,7 @@ async def members(cluster: Cluster, number: int) -> list[SandboxRow]:
             return waiting(rows)
         for row in rows:
             if row.uid is None and row.status == "wanted" and row.pod_uid is not None:
+                await cluster.database.sandboxes.observe(row.name, isolated=True, answered="")
                 await cluster.database.sandboxes.register(row.name, row.pod_uid, f"hash-{row.name}", "key")
 
 
