@@ -32,9 +32,8 @@ def step(name: str, **fields: Any) -> dict[str, Any]:
 
 def plan(*given: dict[str, Any], **spec: Any) -> Plan:
     """The plan of a workflow of these steps."""
-    return compile_definition(
-        {"spec": {"steps": list(given), **spec}, "runtimes": {"python": {"image": "python"}}, "code": {}}
-    )
+    runtimes = {"python": {"image": "python"}, "go": {"language": "go", "image": "go"}}
+    return compile_definition({"spec": {"steps": list(given), **spec}, "runtimes": runtimes, "code": {}})
 
 
 def failure(reason: str = "Error", message: str = "boom") -> ev.Failure:

@@ -18,6 +18,7 @@ from citadel.core.plan import Plan
 from engine import Run, failure, plan, step
 
 REFERENCE = {"valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}
+GO = {"runtime": "go", "code": "package main"}
 BIG = {"runtime": "python", "code": "x", "resources": {"limits": {"memory": "1Gi"}}}
 DONE = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
 COMMON = settings(
@@ -36,7 +37,7 @@ class Case:
     reason: str
 
     def answer(self, name: str, attempt: int) -> Any:
-        if attempt <= self.failures[name]:
+        if attempt <= self.failures.get(name, 0):
             return failure(self.reason, f"{name} {attempt}")
         return "x" * 2000 if self.plan.steps[name].index % 3 == 2 else {"n": self.plan.steps[name].index}
 
@@ -83,8 +84,11 @@ def _step(draw: st.DrawFn, name: str, before: list[str]) -> dict[str, Any]:
         fields["isolation"] = "step"
     if draw(st.integers(0, 2)) == 0:
         fields["timeout"] = "10s"
+    taken = draw(some) if draw(st.booleans()) else []
+    source = {f"in/{other}": f"steps.{other}.artifacts.all" for other in taken}
+    fields["artifacts"] = {"in": source, "out": {"all": "./"}}
     if draw(st.integers(0, 3)) == 0:
-        fields["run"] = BIG
+        fields["run"] = draw(st.sampled_from((BIG, GO)))
     return step(name, **fields)
 
 
