@@ -32,7 +32,8 @@ BOMBS = {
 """,
     "memory": """
     while time.time() < end:
-        taken = [bytearray(b"x") * (16 << 20) for _ in range(24)]
+        taken = [bytearray(b"x") * (16 << 20) for _ in range(16)]
+        del taken
 """,
     "processes": """
     while time.time() < end:

@@ -84,7 +84,7 @@ async def run_alone(cluster: Cluster, case: Case, facts: Mapping[str, Any]) -> d
 async def kernel(cluster: Cluster) -> str:
     """What calls itself the kernel in a sandbox."""
     code = "def main(): return open('/proc/version').read()"
-    await cluster.workflow("kernel", [python("ask", code)], outputs={"version": "${steps.ask.output}"})
-    status = await cluster.run("kernel", 120)
+    await cluster.workflow("version", [python("ask", code)], outputs={"version": "${steps.ask.output}"})
+    status = await cluster.run("version", 120)
     assert status["phase"] == "Succeeded", status
     return str(status["outputs"]["version"])
