@@ -26,12 +26,13 @@ from citadel.core.plan import (
 )
 from citadel.core.policy import (
     Policy,
-    longest_timeout,
     runtime_class,
     runtime_denial,
+    smallest_limits,
     step_denial,
     with_class,
 )
+from citadel.core.steps import CompiledStep
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Object
@@ -92,22 +93,24 @@ class Definitions:
             for item in (workflow, *runtimes.values())
         )
         policies = await self._policies.of(namespace)
-        longest, default_class = longest_timeout(policies), runtime_class(policies)
+        default_class = runtime_class(policies)
         images = image_ids(runtimes)
-        versions += (longest or "", default_class or "", packages.digest, *images.values())
+        limits = smallest_limits(policies)
+        versions += (repr(sorted(limits.items())), default_class or "", packages.digest, *images.values())
         versions += tuple(str(packages.spec(item)["image"]) for item in runtimes.values())
         has_code_from = any(step.run is not None and step.run.code_from for step in spec.steps)
         if not has_code_from and versions in self._plans:
             self._plans.move_to_end(versions)
             pinned = self._plans[versions]
-            _check(policies, namespace, name, spec, pinned.plan.placements)
+            _check(policies, namespace, name, pinned.plan.steps, pinned.plan.placements)
             return pinned
         document = {
-            "spec": with_timeouts(workflow["spec"], longest),
+            "spec": with_timeouts(workflow["spec"], limits.get("timeout")),
             "runtimes": {name: packages.spec(item) for name, item in runtimes.items()},
             "code": await self._code(namespace, spec),
             "shared": self._shared_names(runtimes),
             **({"runtimeClassName": default_class} if default_class else {}),
+            **({"limits": limits} if limits else {}),
             **({"images": images} if images else {}),
             **({"packages": packages.found} if packages.found else {}),
             **({"index": packages.index} if packages.index else {}),
@@ -116,7 +119,7 @@ class Definitions:
             pinned = Pinned(document, compile_definition(document))
         except InvalidDefinition as error:
             raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
-        _check(policies, namespace, name, spec, pinned.plan.placements)
+        _check(policies, namespace, name, pinned.plan.steps, pinned.plan.placements)
         if not has_code_from:
             self._plans[versions] = pinned
             while len(self._plans) > _PLANS:
@@ -143,7 +146,7 @@ class Definitions:
         given = Given(frozenset(self._shared_names(runtimes)), runtime_class(policies), index=index)
         steps = compile_workflow(spec).steps
         placements = {name: place(step, specs, given) for name, step in steps.items()}
-        _check(policies, namespace, workflow["metadata"]["name"], spec, placements)
+        _check(policies, namespace, workflow["metadata"]["name"], steps, placements)
 
     async def packages(
         self, workflow: Object, spec: WorkflowSpec, runtimes: Mapping[str, Object]
@@ -262,15 +265,15 @@ def _check(
     policies: Sequence[Policy],
     namespace: str,
     workflow: str,
-    spec: WorkflowSpec,
+    steps: Mapping[str, CompiledStep],
     placements: Mapping[str, Placement],
 ) -> None:
     """Raises Unusable for the first step that a policy does not permit."""
-    for step in spec.steps:
-        placed = placements[step.name]
-        denial = step_denial(policies, namespace, placed.template, placed.asked, step.timeout)
+    for name, step in steps.items():
+        placed = placements[name]
+        denial = step_denial(policies, namespace, placed.template, placed.asked, step.spec.timeout)
         if denial is not None:
-            message = f"Workflow {workflow}, step {step.name}: {denial}"
+            message = f"Workflow {workflow}, step {name}: {denial}"
             # The policy or the namespace's labels may change as well as the workflow.
             raise Unusable(Reason.POLICY_DENIED, message[:1024], waits=True)
 

@@ -5,8 +5,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from citadel.core.policy import Policy, applying
-from citadel.kube.cache import Cache
+from citadel.core.policy import Policy, applying, read_policy
+from citadel.kube.cache import Cache, version_of
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import NotFound
 from citadel.kube.resources import NAMESPACES, POLICIES, Object
@@ -20,17 +20,35 @@ class Policies:
         self._kube, self._cache, self._table = kube, cache, table
         self._published: dict[str, list[Object]] | None = None
         self._telling = asyncio.Lock()
+        self._versions: tuple[tuple[str, int], ...] = ()
+        self._read: list[Policy] = []
 
     async def of(self, namespace: str) -> tuple[Policy, ...]:
         """The policies of a namespace; the gateway is told of them before anything starts by them."""
-        objects = self._cache.objects(POLICIES)
         if not namespace:
             return ()  # a member of a pool for all: it is checked again when it gets work
-        if not objects and self._published == {}:
+        understood = self._understood()
+        if not understood and self._published == {}:
             return ()
         labels = await self._labels(namespace)
         await self._publish(namespace, labels)
-        return applying(objects, labels)
+        return applying(understood, labels)
+
+    async def namespace_changed(self, name: str) -> None:
+        """Tells the gateway what holds for a namespace now, or that there is none of this name."""
+        found = self._cache.get(NAMESPACES, "", name)
+        if found is None:
+            await self._tell(name, [])
+        else:
+            await self._publish(name, found["metadata"].get("labels") or {})
+
+    def _understood(self) -> list[Policy]:
+        """The policies there are, read again only when one of them has changed."""
+        objects = self._cache.objects(POLICIES)
+        versions = tuple((obj["metadata"]["name"], version_of(obj)) for obj in objects)
+        if versions != self._versions:
+            self._versions, self._read = versions, [read_policy(obj) for obj in objects]
+        return self._read
 
     async def publish(self) -> None:
         """Tells the gateway of every namespace whose policies have changed."""
@@ -55,7 +73,7 @@ class Policies:
 
     async def _publish(self, namespace: str, labels: Mapping[str, str]) -> None:
         objects = {obj["metadata"]["name"]: obj for obj in self._cache.objects(POLICIES)}
-        wanted = [_stated(objects[policy.name]) for policy in applying(objects.values(), labels)]
+        wanted = [_stated(objects[policy.name]) for policy in applying(self._understood(), labels)]
         await self._tell(namespace, wanted)
 
     async def _tell(self, namespace: str, wanted: list[Object]) -> None:

@@ -150,7 +150,7 @@ class Reconciler:
                 await self._policies.publish()
                 return await self._readiness.policy(key.name)
             case "namespace":
-                await self._policies.publish()
+                await self._policies.namespace_changed(key.name)
             case "delivery":
                 await self._deliveries.reconcile(key.name)
             case "sandbox":

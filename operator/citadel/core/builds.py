@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from citadel.api.durations import quantity, seconds
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.step import ResourceList, Resources, Retry, Step
 from citadel.core.jsonvalues import canonical, digest
@@ -27,7 +28,9 @@ TIMEOUT = "5m"
 _RETRY = Retry(attempts=3, reasons=("SandboxLost", "Evicted"))
 
 
-def build_of(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> CompiledStep | None:
+def build_of(
+    step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], limits: Mapping[str, str]
+) -> CompiledStep | None:
     """The hidden step that compiles the code of `step`; None where nothing is compiled."""
     run = step.spec.run
     if run is None or run.runtime not in runtimes or runtimes[run.runtime].language not in FLAGS:
@@ -40,19 +43,34 @@ def build_of(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec]) -> Compile
         # What comes after a failure as well is compiled then too.
         join="finished" if step.spec.join == "finished" else "all",
         retry=_RETRY,
-        timeout=TIMEOUT,
+        timeout=min((TIMEOUT, limits.get("timeout", TIMEOUT)), key=seconds),
         isolation="step",
     )
     return CompiledStep.plain(spec, step.index, builds=step.name)
 
 
+def room(limits: Mapping[str, str]) -> tuple[Resources, str]:
+    """Resources and scratch of a build: nobody asked for them, so they stay within what the admin allows."""
+
+    def least(amount: str, wanted: str) -> str:
+        return min((wanted, limits.get(amount, wanted)), key=quantity)
+
+    def bounded(given: ResourceList) -> ResourceList:
+        return ResourceList(cpu=least("cpu", given.cpu or "0"), memory=least("memory", given.memory or "0"))
+
+    bounds = Resources(requests=bounded(RESOURCES.requests), limits=bounded(RESOURCES.limits))
+    return bounds, least("scratch", SCRATCH)
+
+
 def with_builds(
-    steps: Mapping[str, CompiledStep], runtimes: Mapping[str, RuntimeSpec]
+    steps: Mapping[str, CompiledStep],
+    runtimes: Mapping[str, RuntimeSpec],
+    limits: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, CompiledStep]:
-    """The steps, each with its build before it."""
+    """The steps, each with its build before it; `limits` is what an admin lets a sandbox have at most."""
     found: dict[str, CompiledStep] = {}
     for name, step in steps.items():
-        build = build_of(step, runtimes)
+        build = build_of(step, runtimes, limits)
         if build is None:
             found[name] = step
             continue

@@ -72,6 +72,8 @@ class Given:
     """Installed packages by Runtime: `{"namespace", "digest", "size"}`."""
     index: str | None = None
     """Where this definition installs packages from, if it is the operator's own for that."""
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """What an admin lets a sandbox have at most: for what nobody asks for, such as builds."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,9 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
         definition.get("images", {}),
         definition.get("packages", {}),
         definition.get("index"),
+        definition.get("limits", {}),
     )
-    steps = builds.with_builds(workflow.steps, runtimes)
+    steps = builds.with_builds(workflow.steps, runtimes, given.limits)
     if len(steps) > len(workflow.steps):
         after = {name: step.after for name, step in steps.items()}
         finishers = finishers_of(steps.values())
@@ -197,7 +200,8 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
         egress.update(runtime.network.egress if runtime.network else ())
         template = runtime_template(runtime, step.spec.run.resources, given.packages.get(name))
         if step.builds is not None:
-            template |= {"resources": _dumped(builds.RESOURCES), "scratch": builds.SCRATCH}
+            resources, scratch = builds.room(given.limits)
+            template |= {"resources": _dumped(resources), "scratch": scratch}
             egress = set()
     else:
         assert step.spec.container is not None

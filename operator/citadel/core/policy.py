@@ -28,6 +28,8 @@ class Policy:
     name: str
     spec: ExecutionPolicySpec | None
     broken: str = ""
+    selector: NamespaceSelector | None = None
+    """Namespaces that it holds for; None: all, as not even that can be read."""
 
 
 @dataclass(frozen=True)
@@ -49,32 +51,31 @@ class Denial:
 
 
 def read_policy(obj: Mapping[str, Any]) -> Policy:
-    """The policy that an object states; a broken one where it does not fit its kind."""
-    name = obj["metadata"]["name"]
-    try:
-        return Policy(name, parse("ExecutionPolicy", dict(obj)))
-    except InvalidObject as error:
-        return Policy(name, None, error.message)
-
-
-def applying(objects: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> tuple[Policy, ...]:
-    """The policies that hold for a namespace with these labels, by name.
+    """The policy that an object states; a broken one where it does not fit its kind.
 
     A broken one holds where its selector says; where that cannot be read either, everywhere.
     """
-    found = []
-    for obj in sorted(objects, key=lambda obj: str(obj["metadata"]["name"])):
-        policy = read_policy(obj)
-        spec = policy.spec or _selector_alone(obj)
-        if spec is None or selects(spec.namespace_selector, labels):
-            found.append(policy)
-    return tuple(found)
+    name = obj["metadata"]["name"]
+    try:
+        spec = parse("ExecutionPolicy", dict(obj))
+    except InvalidObject as error:
+        return Policy(name, None, error.message, _selector_alone(obj))
+    return Policy(name, spec, "", spec.namespace_selector)
 
 
-def _selector_alone(obj: Mapping[str, Any]) -> ExecutionPolicySpec | None:
+def _selector_alone(obj: Mapping[str, Any]) -> NamespaceSelector | None:
     spec = obj.get("spec")
     selector = spec.get("namespaceSelector", {}) if isinstance(spec, dict) else None
-    return read_policy({**obj, "spec": {"namespaceSelector": selector}}).spec
+    try:
+        return parse("ExecutionPolicy", {**obj, "spec": {"namespaceSelector": selector}}).namespace_selector
+    except InvalidObject:
+        return None
+
+
+def applying(policies: Iterable[Policy], labels: Mapping[str, str]) -> tuple[Policy, ...]:
+    """The policies that hold for a namespace with these labels, by name."""
+    found = (item for item in policies if item.selector is None or selects(item.selector, labels))
+    return tuple(sorted(found, key=lambda policy: policy.name))
 
 
 def selects(selector: NamespaceSelector, labels: Mapping[str, str]) -> bool:
@@ -113,7 +114,7 @@ def runtime_denial(policies: Sequence[Policy], runtime: RuntimeSpec, *, shared: 
 
 
 def timeout_denial(policies: Sequence[Policy], timeout: str | None) -> Denial | None:
-    """Why no attempt of a step with this timeout may run; a step without one gets `longest_timeout`."""
+    """Why no attempt of a step with this timeout may run; a step without one gets the smallest limit."""
     for policy in policies:
         most = policy.spec.limits.timeout if policy.spec is not None else None
         if most and timeout and seconds(timeout) > seconds(most):
@@ -135,10 +136,15 @@ def step_denial(
     return egress_denial(policies, namespace, egress) if denial is None else denial.text
 
 
-def longest_timeout(policies: Sequence[Policy]) -> str | None:
-    """The timeout of steps that say none; None: without end."""
-    stated = [p.spec.limits.timeout for p in policies if p.spec is not None and p.spec.limits.timeout]
-    return min(stated, key=seconds, default=None)
+def smallest_limits(policies: Sequence[Policy]) -> dict[str, str]:
+    """The smallest of each limit, for what Citadel itself adds to a workflow."""
+    found: dict[str, str] = {}
+    for policy in policies:
+        stated = policy.spec.limits.model_dump(exclude_none=True) if policy.spec is not None else {}
+        for amount, most in stated.items():
+            size = seconds if amount == "timeout" else quantity
+            found[amount] = min((most, found.get(amount, most)), key=size)
+    return found
 
 
 def runtime_class(policies: Sequence[Policy]) -> str | None:

@@ -159,3 +159,15 @@ def test_what_was_built_is_looked_up_for_all_steps_at_once() -> None:
         asked = sorted(key.digest for key in missing.builds)
     names = ("b.build", "c.build", "d.build")
     assert asked == sorted(key_of(found, "default", found.steps[name]).digest for name in names)
+
+
+def test_a_build_stays_within_what_an_admin_allows_a_sandbox() -> None:
+    steps = [{"name": "a", "run": {"runtime": "go", "code": "package main"}}]
+    document = {"spec": {"steps": steps}, "runtimes": {"go": {"language": "go", "image": "i"}}, "code": {}}
+    limits = {"cpu": "1", "memory": "128Mi", "scratch": "64Mi", "timeout": "1m"}
+    free, bounded = compile_definition(document), compile_definition({**document, "limits": limits})
+    assert free.placements["a.build"].template["scratch"] == builds.SCRATCH
+    template = bounded.placements["a.build"].template
+    assert template["resources"]["limits"] == {"cpu": "1", "memory": "128Mi"}
+    assert template["resources"]["requests"] == {"cpu": "250m", "memory": "128Mi"}
+    assert (template["scratch"], bounded.steps["a.build"].timeout) == ("64Mi", 60)

@@ -10,10 +10,10 @@ from citadel.core.policy import (
     applying,
     is_below,
     isolation_required,
-    longest_timeout,
     read_policy,
     runtime_class,
     sandbox_denial,
+    smallest_limits,
     timeout_denial,
     with_class,
 )
@@ -33,6 +33,10 @@ def policies(*specs: Mapping[str, Any]) -> tuple[Policy, ...]:
     found = tuple(read_policy(obj(f"p{number}", **spec)) for number, spec in enumerate(specs))
     assert [policy.broken for policy in found] == [""] * len(specs)
     return found
+
+
+def holding(found: dict[str, Any], **labels: str) -> tuple[Policy, ...]:
+    return applying([read_policy(found)], labels)
 
 
 def said(specs: list[Mapping[str, Any]], **template: Any) -> str | None:
@@ -138,32 +142,34 @@ def test_a_denial_names_field_found_expected_policy_and_rule() -> None:
     ],
 )
 def test_a_policy_holds_for_the_namespaces_it_selects(selector: Any, selected: bool) -> None:
-    assert bool(applying([obj(namespaceSelector=selector)], {"team": "a"})) is selected
+    assert bool(holding(obj(namespaceSelector=selector), team="a")) is selected
 
 
 def test_a_broken_policy_stops_all_that_it_selects_and_nothing_else() -> None:
     broken = obj(namespaceSelector={"matchLabels": {"team": "a"}}, images={"alow": []})
-    (found,) = applying([broken], {"team": "a"})
+    (found,) = holding(broken, team="a")
     denial = sandbox_denial([found], TEMPLATE)
     assert denial is not None
     assert "ExecutionPolicy strict" in denial.text
     assert "spec.images.alow: unknown field" in denial.text
     assert isolation_required([found])
-    assert applying([broken], {"team": "b"}) == ()
+    assert holding(broken, team="b") == ()
 
 
 def test_a_policy_whose_selector_cannot_be_read_holds_everywhere() -> None:
     for selector in ("all", {"matchLabels": "x"}, {"matchExpressions": [{"key": "a", "operator": "In"}]}):
-        (found,) = applying([obj(namespaceSelector=selector)], {})
+        (found,) = holding(obj(namespaceSelector=selector))
         assert found.broken
-    (found,) = applying([{"metadata": {"name": "empty"}}], {})
+    (found,) = holding({"metadata": {"name": "empty"}})
     assert found.broken
 
 
 def test_timeouts_are_bounded_by_the_shortest() -> None:
     both = policies({"limits": {"timeout": "1h"}}, {"limits": {"timeout": "30m"}}, NOTHING)
-    assert longest_timeout(both) == "30m"
-    assert longest_timeout(policies(NOTHING)) is None
+    assert smallest_limits(both) == {"timeout": "30m"}
+    assert smallest_limits(policies(NOTHING)) == {}
+    mixed = policies({"limits": {"cpu": "1", "memory": "1Gi"}}, {"limits": {"cpu": "900m", "memory": "2Gi"}})
+    assert smallest_limits(mixed) == {"cpu": "900m", "memory": "1Gi"}
     assert timeout_denial(both, "30m") is None
     denial = timeout_denial(both, "31m")
     assert denial is not None
