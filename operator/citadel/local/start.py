@@ -118,7 +118,16 @@ def _runtimes(workflow: WorkflowDocument, contents: Contents) -> list[str]:
     here = sorted({"python", *contents.runtimes})
     messages = []
     for step in workflow.spec.steps:
-        if step.run is None or (language := languages.get(step.run.runtime)) == "python":
+        if step.run is None:
+            continue
+        language, own = languages.get(step.run.runtime), contents.runtimes.get(step.run.runtime)
+        if own is not None and own.packages is not None and list(own.packages.listed()):
+            messages.append(
+                f"step {step.name}: the Runtime {step.run.runtime} has packages, which a cluster installs; "
+                "apply the file and run it without --local"
+            )
+            continue
+        if language == "python":
             continue
         if language is None:
             messages.append(

@@ -49,6 +49,7 @@ kind: Runtime
 metadata: {name: mine}
 spec: {language: javascript, image: ignored}
 """
+PACKAGES = "{pip: ['a==1 --hash=sha256:" + "0" * 64 + "']}"
 SPEC = """
 inputs: {type: object, properties: {size: {type: integer}}}
 outputs: {a: "${steps.a.output}", size: "${inputs.size}"}
@@ -127,6 +128,12 @@ def test_a_secret_is_not_in_the_journal(citadel: Citadel, workflow: Write, tmp_p
             JAVASCRIPT,
             ["step a: javascript needs a cluster, only python runs here"],
             id="a runtime of the file in a language that is not here",
+        ),
+        pytest.param(
+            "- {name: a, run: {runtime: mine, code: 'def main(): pass'}}",
+            JAVASCRIPT.replace("javascript, image: ignored", f"python, image: ignored, packages: {PACKAGES}"),
+            ["step a: the Runtime mine has packages, which a cluster installs; apply the file"],
+            id="packages",
         ),
         pytest.param(
             "- {name: a, run: {runtime: python, entrypoint: 'jobs.load:main'}}",
