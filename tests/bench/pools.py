@@ -1,6 +1,6 @@
-"""Warm pools and warm steps: what a claim takes until user code runs, and what a step of a session takes.
+"""Warm pools: what a claim takes until user code runs.
 
-Times of claims and steps are the database's, times of user code its own; on one node that is one clock.
+Times of claims are the database's, times of user code its own; on one node that is one clock.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from bench.contenders import Bench, WorkflowRun
@@ -17,10 +16,8 @@ from citadel.kube.resources import RUNTIMES
 from live import SYSTEM, Cluster, kubectl
 
 NOW = "import time\ndef main(): return time.time()"
-NOTHING = {"python": "def main(): return 1", "javascript": "export default () => 1"}
 #: Claims one after another, every two seconds, and at once.
 CLAIMS, EVERY, AT_ONCE = 60, 2.0, 10
-STEPS = 200
 WRITES = 10
 
 
@@ -128,22 +125,6 @@ async def at_once(cluster: Cluster) -> Figures:
     return Figures(f"{AT_ONCE} claims at once", await claims(cluster, names), "all ≤ 500")
 
 
-async def session(cluster: Cluster, language: str) -> Figures:
-    """From the end of one step to the end of the next, in one session."""
-    code = NOTHING[language]
-    workflow = f"session-{language}"
-    await cluster.workflow(workflow, [step(f"s{n}", code, language) for n in range(STEPS)])
-    name = await cluster.execute(workflow)
-    assert (await cluster.finished(name, 120))["status"]["phase"] == "Succeeded"
-    rows = sql(
-        "SELECT s.finished_at FROM steps s JOIN executions e ON e.uid = s.uid"
-        f" WHERE e.namespace = '{cluster.namespace}' AND e.name = '{name}' ORDER BY s.position"
-    )
-    ends = [float(row) for row in rows]
-    times = [(after - before) * 1000 for before, after in pairwise(ends)]
-    return Figures(f"warm {language} step in a session", times, "median ≤ 15, p99 ≤ 50")
-
-
 async def writes(cluster: Cluster) -> float:
     """API writes per execution that claims, with those of the pool itself."""
     await pool(cluster, 2, 4)
@@ -161,8 +142,6 @@ async def measure(cluster: Cluster) -> list[str]:
     figures = [
         await one_after_another(cluster),
         await at_once(cluster),
-        await session(cluster, "python"),
-        await session(cluster, "javascript"),
     ]
     count = await writes(cluster)
     return [*map(str, figures), f"API writes per one-step execution from a pool: {count:.1f} (at most 5)"]
