@@ -6,7 +6,7 @@
 // User code must never run before the fork, nor a request be read: what an attempt did to its process ends with it.
 // What is needed after user code has run is taken hold of here, at the top, because user code may replace any of it.
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { inspect, types } from "node:util";
 import v8 from "node:v8";
@@ -64,12 +64,19 @@ function renew() {
   v8.setFlagsFromString("--random-seed=0");
 }
 
-/** Do once what every attempt does: what V8 and Node.js load at first use would take each fork milliseconds. */
+/** Do once what every attempt does: what V8 and Node.js load and compile at first use would take each fork milliseconds. */
 async function rehearse() {
-  const module = await load('import "node:fs"; export default async ({ a }) => [a]', "rehearsal.mjs");
-  await module.evaluate();
-  encode(await module.namespace.default(parse(readFileSync("/dev/null", "utf8") || '{"a": "b"}')), OUTPUT_BYTES);
-  await new Promise((resolve) => turn(resolve));
+  const file = "rehearsal.mjs", code = 'import "node:fs"; export default async ({ a }) => [a]';
+  const request = parse(readFileSync("/dev/null", "utf8") || stringify({ step: "rehearsal", attempt: 0, code, input: { a: "b" } }));
+  prepare(request, file);
+  const { output } = await attempt(request, file);
+  result = openSync("/dev/null", "w");
+  tell("S", output);
+  closeSync(result);
+  told = false;
+  const listener = () => {};
+  process.on("exit", listener).emit("rehearsed");
+  process.off("exit", listener);
   v8.setFlagsFromString("--random-seed=0");
 }
 
