@@ -58,6 +58,11 @@ async def prepare(cluster: Cluster) -> None:
         "spec": {"clusterIP": "10.96.0.7", "ports": ports},
     }
     await cluster.api.change("ADDED", f"{SYSTEM}/services/citadel-gateway", service)
+    proxy = {
+        "metadata": {"name": "citadel-egress", "namespace": "citadel-system"},
+        "spec": {"clusterIP": "10.96.0.8", "ports": [{"name": "https", "port": 8443}]},
+    }
+    await cluster.api.change("ADDED", f"{SYSTEM}/services/citadel-egress", proxy)
     node = {"status": {"runtimeHandlers": [{"name": "", "features": {"userNamespaces": True}}]}}
     await cluster.api.change("ADDED", "/api/v1/nodes/n1", {"metadata": {"name": "n1"}, **node})
 
