@@ -76,7 +76,8 @@ func placesFromEnvironment() (places, error) {
 		p.packages = filepath.Join(scratch, packagesName)
 		os.Setenv(packagesVariable, p.packages)
 		for _, directory := range p.all() {
-			if err := os.Mkdir(directory, 0o700); err != nil {
+			// Some are volumes already.
+			if err := os.Mkdir(directory, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 				return p, err
 			}
 			info, err := os.Lstat(directory)

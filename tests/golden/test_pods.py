@@ -65,6 +65,9 @@ PODS = {
     "scratch": pod(python_step("a"), {"language": "python", "image": "python", "scratch": "1Gi"}),
     "exclusive": pod(python_step("a", isolation="step")),
     "runtime": pod(python_step("a"), RUNTIME),
+    "runtime-class": pod(
+        python_step("a"), {"language": "python", "image": "python", "runtimeClassName": "gvisor"}
+    ),
     "javascript": pod(python_step("a"), {"language": "javascript", "image": "javascript"}),
     "go": pod(python_step("a"), {"language": "go", "image": "go"}),
     "java": pod(python_step("a"), {"language": "java", "image": "java"}),

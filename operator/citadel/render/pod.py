@@ -17,6 +17,11 @@ RUNNER_UID = 65532
 MAIN_UID = 65533
 #: Memory every container has; the shim makes /work and /tmp of a language runtime there.
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
+#: What of that is /tmp of a language runtime, by a link in its image. gVisor makes a /tmp for whoever has
+#: none, and fails at a link that leads nowhere yet: pods of a RuntimeClass have this as a volume.
+SHARED_TMP = f"{SHARED_MEMORY}/tmp"  # noqa: S108
+#: How much fits into it, where its Runtime has no scratch.
+TMP_SIZE = "64Mi"
 SHIM_DIR = "/citadel"
 #: What starts the warm harness of each language, behind the shim. Python is started
 #: without `site`, which the harness loads when nobody waits for it. Node.js has one thread,
@@ -162,9 +167,10 @@ def _main(template: Mapping[str, Any], foreign: bool) -> dict[str, Any]:
         return container
     container["command"] += HARNESS[template["language"]]
     container["env"] = [{"name": "CITADEL_SCRATCH", "value": SHARED_MEMORY}]
-    if template.get("scratch"):
-        container["volumeMounts"] = [{"name": "scratch", "mountPath": SHARED_MEMORY}]
-    return container
+    mounts = [{"name": "scratch", "mountPath": SHARED_MEMORY}] if template.get("scratch") else []
+    if template.get("runtimeClassName"):
+        mounts.append({"name": "tmp", "mountPath": SHARED_TMP})
+    return {**container, "volumeMounts": mounts} if mounts else container
 
 
 def _security(uid: int) -> dict[str, Any]:
@@ -180,7 +186,10 @@ def _security(uid: int) -> dict[str, Any]:
 
 def _volumes(template: Mapping[str, Any], foreign: bool) -> list[dict[str, Any]]:
     if not foreign:
-        return [_memory("scratch", template["scratch"])] if template.get("scratch") else []
+        volumes = [_memory("scratch", template["scratch"])] if template.get("scratch") else []
+        if template.get("runtimeClassName"):
+            volumes.append(_memory("tmp", template.get("scratch") or TMP_SIZE))
+        return volumes
     # Files in memory count against main's memory limit; half of it leaves room for the code itself.
     size = str(int(max(SMALLEST_MOUNT, quantity(template["resources"]["limits"]["memory"]) / 2)))
     volumes = [_memory("work", size), _memory("tmp", size), _memory("shim", "16Mi")]
