@@ -10,6 +10,7 @@ from typing import Any
 from citadel.api.reasons import Reason
 from citadel.api.runtime import SeenImage
 from citadel.controller.pods import Diagnosis
+from citadel.core.policy import full_reference
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Conflict, NotFound
@@ -34,8 +35,7 @@ def seen(runtime: Object) -> SeenImage | None:
 def pinned(runtime: Object) -> dict[str, Any]:
     """The spec of a Runtime, its image by digest where a registry has given it one; the tag stays."""
     spec, found = dict(runtime["spec"]), seen(runtime)
-    repository, at, digest = found.id.rpartition("@") if found is not None else ("", "", "")
-    if at and repository and _DIGEST.fullmatch(digest) and "@" not in spec["image"]:
+    if found is not None and (digest := _digest(found)) is not None:
         spec["image"] = f"{spec['image']}@{digest}"
     return spec
 
@@ -43,7 +43,26 @@ def pinned(runtime: Object) -> dict[str, Any]:
 def image_ids(runtimes: Mapping[str, Object]) -> dict[str, str]:
     """The ids of images that have no digest a node could be asked for: they were imported."""
     found = {name: seen(item) for name, item in runtimes.items()}
-    return {name: item.id for name, item in found.items() if item is not None and "@" not in item.id}
+    return {
+        name: item.id
+        for name, item in found.items()
+        if item is not None and "@" not in item.reference and _digest(item) is None
+    }
+
+
+def _digest(found: SeenImage) -> str | None:
+    """The digest by which an image can be had where its tag can. What tools import has digests too, under names
+    of their own, which no registry knows."""
+    repository, _, digest = found.id.rpartition("@")
+    if "@" in found.reference or not repository or not _DIGEST.fullmatch(digest):
+        return None
+    named, told = (
+        full_reference(found.reference),
+        full_reference(repository.partition("://")[2] or repository),
+    )
+    folder, slash, last = named.rpartition("/")
+    same = f"{folder}{slash}{last.partition(':')[0]}" == told
+    return digest if same and not named.startswith("localhost/") else None
 
 
 def image_of(pod: Mapping[str, Any]) -> str | None:
@@ -73,7 +92,8 @@ class Images:
         if expected is None and row.uid is not None:
             expected = self._first.get((row.uid, reference))
             self._first.put((row.uid, reference), expected or found)
-        if expected is None or expected == found:
+        # Of the same image, nodes that imported it at different times may name different folders.
+        if expected is None or expected.rpartition("@")[2] == found.rpartition("@")[2]:
             return None
         message = (
             f"image {reference}: found {found} on this node, expected {expected} as in this execution before"

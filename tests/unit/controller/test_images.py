@@ -24,6 +24,15 @@ def runtime(image: str = TAG, seen: str | None = None, reference: str = TAG) -> 
     [
         (runtime(), TAG),
         (runtime(seen=f"registry.example.com:5000/team/python@{DIGEST}"), f"{TAG}@{DIGEST}"),
+        (
+            runtime(seen=f"docker-pullable://registry.example.com:5000/team/python@{DIGEST}"),
+            f"{TAG}@{DIGEST}",
+        ),
+        (runtime("py:1", f"docker.io/library/py@{DIGEST}", "py:1"), f"py:1@{DIGEST}"),
+        (runtime("py", f"docker.io/library/py@{DIGEST}", "py"), f"py@{DIGEST}"),
+        # As kind and k3d load images: no registry has them.
+        (runtime("py:1", f"docker.io/library/import-2026-01-02@{DIGEST}", "py:1"), "py:1"),
+        (runtime("localhost/py:1", f"localhost/py@{DIGEST}", "localhost/py:1"), "localhost/py:1"),
         (runtime(seen=DIGEST), TAG),
         (runtime(seen=f"x@{DIGEST}", reference="another:1"), TAG),
         (runtime(image=f"{TAG}@{OTHER}", seen=f"x@{DIGEST}", reference=f"{TAG}@{OTHER}"), f"{TAG}@{OTHER}"),
@@ -36,8 +45,9 @@ def test_a_tag_is_pinned_to_the_digest_that_was_seen_under_it(found: Object, ima
 
 
 def test_an_image_without_a_digest_is_known_by_its_id() -> None:
-    runtimes = {"a": runtime(seen=DIGEST), "b": runtime(seen=f"x@{DIGEST}"), "c": runtime()}
-    assert image_ids(runtimes) == {"a": DIGEST}
+    pulled = runtime(seen=f"registry.example.com:5000/team/python@{DIGEST}")
+    runtimes = {"a": runtime(seen=DIGEST), "b": runtime(seen=f"x@{DIGEST}"), "c": runtime(), "d": pulled}
+    assert image_ids(runtimes) == {"a": DIGEST, "b": f"x@{DIGEST}"}
 
 
 class Api(KubeClient):
