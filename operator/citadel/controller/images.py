@@ -51,8 +51,8 @@ def image_ids(runtimes: Mapping[str, Object]) -> dict[str, str]:
 
 
 def _digest(found: SeenImage) -> str | None:
-    """The digest by which an image can be had where its tag can. What tools import has digests too, under names
-    of their own, which no registry knows."""
+    """The digest by which an image can be had where its tag can. What is imported has digests too, under
+    names that no registry knows."""
     repository, _, digest = found.id.rpartition("@")
     if "@" in found.reference or not repository or not _DIGEST.fullmatch(digest):
         return None
