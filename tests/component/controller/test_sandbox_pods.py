@@ -1,6 +1,7 @@
 """Rows and pods: created once, in order, within the limit; adopted, swept and given up rightly."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,10 +20,11 @@ from component.postgres import PostgresServer
 PODS = path_of("pods", "x").rpartition("/")[0]
 
 
-async def wanted(cluster: Cluster, uid: str) -> SandboxRow:
+async def wanted(cluster: Cluster, uid: str, namespace: str = "team") -> SandboxRow:
     """A sandbox that is wanted by an execution nobody but the journal knows of."""
     definition = chain(1)
-    await cluster.database.journal.advance(uid, [created(uid, definition)], definition=definition)
+    fact = replace(created(uid, definition), namespace=namespace)
+    await cluster.database.journal.advance(uid, [fact], definition=definition)
     (row,) = [row for row in await cluster.database.sandboxes.open() if row.uid == uid]
     return row
 
@@ -63,6 +65,20 @@ async def test_the_limit_is_kept_and_who_waits_longest_is_next(cluster: Cluster)
             await cluster.until(lambda count=count: len(created_pods(cluster)) == count, seconds=1.5)
             assert len(cluster.pods()) <= 2
     assert created_pods(cluster)[2:] == [row.name for row in waiting]
+
+
+async def test_two_hundred_of_one_namespace_do_not_starve_the_single_one_of_another(cluster: Cluster) -> None:
+    many = [await wanted(cluster, f"uid-{number}") for number in range(200)]
+    single = await wanted(cluster, "uid-single", "other")
+    controller = Controller(cluster, limit=4, per_namespace=3)
+    async with controller.running(cluster):
+        for row in (*many, single):
+            controller.reconciler.queue.add(Key("sandbox", SANDBOXES, row.name))
+        await cluster.until(lambda: len(created_pods(cluster)) == 4)
+        await controller.reconciler.queue.drained()
+    assert created_pods(cluster).count(single.name) == 1
+    # The limit that it met when it was looked at: of its namespace, then of the installation.
+    assert controller.waiting.reasons[str(many[-1].uid)].startswith("SandboxLimit: ")
 
 
 async def test_why_a_sandbox_waits_stands_in_the_status(cluster: Cluster) -> None:
