@@ -48,7 +48,7 @@ gvisor-test: venv install ## the main job on the real cluster, every sandbox und
 	  tests/cluster/test_runtimes.py tests/cluster/test_example.py --timeout 900
 
 hostile: venv install ## hostile code in sandboxes, also under gVisor, and what its neighbours notice
-	$(IN_CLUSTER) $(PYTEST) tests/hostile --timeout 900
+	$(IN_CLUSTER) $(PYTEST) tests/hostile -rP --timeout 900
 
 netpol: cluster-up ## upstream's own NetworkPolicy cases against the cluster
 	hack/netpol/run
