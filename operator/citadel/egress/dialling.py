@@ -1,12 +1,14 @@
 """From a name to a connection: resolve, check every address, dial exactly one that was checked.
 
-The name is looked up once for each connection, and never again between check and dial: what it resolves to a
-moment later does not matter.
+A name is never looked up again between check and dial: what it resolves to a moment later does not matter.
+What it resolved to is believed for two seconds, and checked for each connection.
 """
 
 import asyncio
 import contextlib
 import socket
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +18,9 @@ from citadel.egress.requests import Refused
 RESOLVE_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 DIAL_SECONDS = 10.0
+#: Seconds for which a name keeps its addresses: a client that opens many connections waits for one look-up.
+FRESH_SECONDS = 2.0
+_REMEMBERED = 2000
 #: Names looked up at once; the system's resolver blocks a thread for each.
 _LOOKUPS = 32
 #: Addresses of one name that are looked at.
@@ -65,16 +70,27 @@ class Dialler:
 
     def __init__(self, resolve: Resolve, checks: Checks) -> None:
         self._resolve, self._checks = resolve, checks
+        self._known: OrderedDict[str, tuple[float, list[str]]] = OrderedDict()
 
     async def addresses(self, host: str, port: int, listed: Sequence[str]) -> list[str]:
         """The addresses of a name that may be dialled; raises Refused when there is none."""
-        found = (await self._resolve(host, port))[:_MOST]
+        found = await self._look_up(host, port)
         refused = {address: self._checks.refusal(address, listed) for address in found}
         good = [address for address, why in refused.items() if why is None]
         if not good:
             told = ", ".join(f"{address} ({why})" for address, why in list(refused.items())[:3])
             raise Refused(403, f"{host} resolves to {told or 'nothing'}, which no ExecutionPolicy lists")
         return good
+
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        at, found = self._known.get(host, (float("-inf"), []))
+        if time.monotonic() - at > FRESH_SECONDS:
+            found = (await self._resolve(host, port))[:_MOST]
+            self._known[host] = time.monotonic(), found
+            self._known.move_to_end(host)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return found
 
     async def dial(self, addresses: Sequence[str], port: int) -> tuple[socket.socket, str]:
         """A connection to the first of these addresses that answers, and which one; raises Refused."""

@@ -24,10 +24,12 @@ const (
 	// answerWithin is longer than the proxy takes to resolve and to dial.
 	answerWithin = 30 * time.Second
 	// spareFor is shorter than the proxy waits for a request.
-	spareFor   = 60 * time.Second
-	copyBytes  = 16 << 10
-	headBytes  = 4 << 10
-	reasonSize = 1000
+	spareFor = 60 * time.Second
+	// prepareAfter keeps the proxy from shaking hands for the next connection while it makes this one.
+	prepareAfter = 5 * time.Millisecond
+	copyBytes    = 16 << 10
+	headBytes    = 4 << 10
+	reasonSize   = 1000
 )
 
 // Proxy opens connections through the egress proxy.
@@ -143,7 +145,7 @@ func (p *Proxy) dial(ctx context.Context) (*tls.Conn, error) {
 	return conn.(*tls.Conn), nil
 }
 
-// take gives the spare connection, and has another one opened.
+// take gives the spare connection, and has another one opened when the one that is being made has got its turn.
 func (p *Proxy) take() *tls.Conn {
 	p.mu.Lock()
 	spare := p.spare
@@ -153,7 +155,7 @@ func (p *Proxy) take() *tls.Conn {
 		spare = nil
 	}
 	p.mu.Unlock()
-	p.prepare()
+	time.AfterFunc(prepareAfter, p.prepare)
 	return spare
 }
 
