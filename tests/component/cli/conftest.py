@@ -36,6 +36,7 @@ class FakeCitadel:
 
     steps: list[dict[str, Any]] = field(default_factory=list)
     outputs: Any = None
+    connections: list[dict[str, Any]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
     cut: int | None = None
     """After so many events of the log the connection is cut, once."""
@@ -49,6 +50,8 @@ class FakeCitadel:
             return web.Response(status=self.status, text=self.text)
         if request.path.endswith("/outputs"):
             return web.json_response(self.outputs)
+        if request.path.endswith("/connections"):
+            return web.json_response(self.connections)
         if not request.path.endswith("/logs"):
             return web.json_response({"steps": self.steps, "startedAt": 1.0, "finishedAt": 2.5})
         answer = web.StreamResponse()

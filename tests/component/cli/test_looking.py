@@ -226,3 +226,27 @@ async def test_nothing_is_asked_of_one_that_has_ended(cli: Cli, command: str, co
     await cli.execution("e", phase="Succeeded")
     assert await cli.run(command, "e") == (code, "", f"{told}\n")
     assert not [method for method, _, _ in cli.api.requests if method == "PATCH"]
+
+
+async def test_connections_are_shown_as_columns_and_as_they_are(cli: Cli) -> None:
+    await cli.execution("sales-1", phase="Running")
+    assert await cli.run("connections", "sales-1") == (0, "", "execution sales-1 has opened no connections\n")
+    opened = {"step": "load", "attempt": 1, "at": 5.0, "host": "api.example.com", "port": 443}
+    allowed = {**opened, "address": "93.184.216.34", "verdict": "allowed", "reason": ""}
+    refused = {**opened, "address": "", "verdict": "refused", "reason": "not now\x1b[2J"}
+    cli.citadel.connections = [
+        {**allowed, "sent": 7, "received": 9, "seconds": 1.5},
+        {**refused, "sent": 0, "received": 0, "seconds": 0.0},
+        {**allowed, "sent": 1, "received": 0, "seconds": None},
+    ]
+    code, out, err = await cli.run("connections", "sales-1")
+    assert (code, err) == (0, "")
+    header, *rows = (line.split()[1:] for line in out.splitlines())
+    assert header == ["STEP", "DESTINATION", "ADDRESS", "VERDICT", "SENT", "RECEIVED", "DURATION", "REASON"]
+    start = ["load/1", "api.example.com:443"]
+    assert rows[0] == [*start, "93.184.216.34", "allowed", "7", "9", "1.5s"]
+    assert rows[1][:7] == [*start, "-", "refused", "-", "-", "-"]
+    assert rows[2] == [*start, "93.184.216.34", "allowed", "1", "0", "open"]
+    assert "\x1b" not in out
+    _, told, _ = await cli.run("connections", "sales-1", "-o", "json")
+    assert json.loads(told) == cli.citadel.connections

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import aiohttp
@@ -14,6 +14,7 @@ from aiohttp import web
 from build import begin, chain, failed, stored, succeeded
 from citadel.core import events as ev
 from citadel.kube.client import KubeClient
+from citadel.store.connections import ConnectionRow
 from citadel.store.journal import LogChunk
 from citadel.store.sql.database import Database, open_database
 from citadel.store.waking import Waker
@@ -109,6 +110,17 @@ async def test_who_may_read_what_is_the_clusters_word(api: Api) -> None:
     assert [found["reader", path] for path in ("", "/outputs", "/logs")] == [200, 200, 403]
     assert (await api.get("/outputs?step=a", "reader"))[0] == 403
     assert [found["auditor", path] for path in ("", "/outputs", "/logs")] == [200, 200, 200]
+
+
+async def test_connections_are_shown_to_whom_the_log_is(api: Api) -> None:
+    await begin(api.database.journal, chain(1))
+    row = ConnectionRow(
+        "c1", "uid-1", "s0", 1, "cx-0", 5.0, "api.example.com", 443, "", "refused", "no", 0, 0, 0.0
+    )
+    await api.database.connections.record([row])
+    assert (await api.get("/connections", "reader"))[0] == 403
+    (found,) = await api.json("/connections")
+    assert found == {name: value for name, value in asdict(row).items() if name not in ("id", "uid")}
 
 
 async def test_refusals_say_why_and_nothing_about_the_execution(api: Api) -> None:
