@@ -5,6 +5,8 @@ package egress
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -83,7 +85,7 @@ func (d *Door) Open(attempt Attempt) error {
 	}
 	step.ctx, step.cut = context.WithCancel(context.Background())
 	hosts := read.exact()
-	slices.Sort(hosts) // so that a host has the same address in every step of a session
+	slices.Sort(hosts)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, host := range hosts {
@@ -147,11 +149,10 @@ func (d *Door) look(name string, kind uint16) (netip.Addr, rcode) {
 
 // listen gives a host an address, and takes connections there at its ports. With d.mu held.
 func (d *Door) listen(step *opening, host string, ports []uint16) (netip.Addr, error) {
-	number := len(step.hosts) + 1
-	if number > maxHosts || len(step.listeners)+len(ports) > maxListeners {
+	if len(step.hosts) >= maxHosts || len(step.listeners)+len(ports) > maxListeners {
 		return netip.Addr{}, errFull
 	}
-	address := netip.AddrFrom4([4]byte{127, 64, byte(number >> 8), byte(number)})
+	address := step.address(host)
 	opened := make([]net.Listener, 0, len(ports))
 	for _, port := range ports {
 		listener, err := net.Listen("tcp4", netip.AddrPortFrom(address, port).String())
@@ -170,6 +171,22 @@ func (d *Door) listen(step *opening, host string, ports []uint16) (netip.Addr, e
 	step.listeners = append(step.listeners, opened...)
 	step.hosts[host] = address
 	return address, nil
+}
+
+// address is where a host is found: the same in every attempt, for a process that serves several may remember it, and
+// no other host's. 127.64.0.0/10 is made of the name.
+func (s *opening) address(host string) netip.Addr {
+	taken := map[netip.Addr]bool{}
+	for _, other := range s.hosts {
+		taken[other] = true
+	}
+	hash := sha256.Sum256([]byte(host))
+	for number := binary.BigEndian.Uint32(hash[:]); ; number++ {
+		found := netip.AddrFrom4([4]byte{127, 64 | byte(number>>16)&63, byte(number >> 8), byte(number)})
+		if !taken[found] {
+			return found
+		}
+	}
 }
 
 func (d *Door) accept(step *opening, listener net.Listener, host string, port uint16) {

@@ -15,11 +15,15 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
+
+// apiAddress is where api.example.com is found, in every attempt of every sandbox.
+const apiAddress = "127.68.61.56"
 
 // fakeProxy answers CONNECT: what is asked for it remembers; with `refuse` it says that, else it echoes.
 type fakeProxy struct {
@@ -185,7 +189,7 @@ func TestEachHostHasAnAddressWhereItsPortsLeadThroughTheProxy(t *testing.T) {
 	w.open("db.mine:15432", "api.example.com:15443", "api.example.com:15080")
 	api, _ := w.address("api.example.com")
 	db, _ := w.address("db.mine")
-	if api != "127.64.0.1" || db != "127.64.0.2" {
+	if api != apiAddress || db == api || !netip.MustParsePrefix("127.64.0.0/10").Contains(netip.MustParseAddr(db)) {
 		t.Fatalf("%s %s", api, db)
 	}
 	for range 3 {
@@ -268,7 +272,7 @@ func TestARefusalBreaksTheConnectionAndStandsInTheLog(t *testing.T) {
 	w.proxy.refuse = "no ExecutionPolicy of namespace team allows egress\x1b[2J"
 	w.open("api.example.com:15443")
 	for range 2 {
-		if answer, err := w.say("127.64.0.1:15443", "ping"); answer != "" || err == nil {
+		if answer, err := w.say(apiAddress+":15443", "ping"); answer != "" || err == nil {
 			t.Fatalf("%q %v", answer, err)
 		}
 	}
@@ -281,7 +285,7 @@ func TestARefusalBreaksTheConnectionAndStandsInTheLog(t *testing.T) {
 func TestNothingIsLeftForTheNextAttempt(t *testing.T) {
 	w := newWorld(t)
 	w.open("api.example.com:15443")
-	conn, err := net.Dial("tcp", "127.64.0.1:15443")
+	conn, err := net.Dial("tcp", apiAddress+":15443")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +298,7 @@ func TestNothingIsLeftForTheNextAttempt(t *testing.T) {
 		t.Error("the tunnel is still there")
 	}
 	eventually(t, "the proxy's side has ended", w.proxy.isIdle)
-	if _, err := w.say("127.64.0.1:15443", "x"); err == nil {
+	if _, err := w.say(apiAddress+":15443", "x"); err == nil {
 		t.Error("the listener is still there")
 	}
 	if _, err := w.address("api.example.com"); err == nil {
@@ -313,7 +317,7 @@ func TestSoManyConnectionsAtOnceAndNoMore(t *testing.T) {
 	w := newWorld(t)
 	w.open("api.example.com:15443")
 	for range maxTunnels {
-		conn, err := net.Dial("tcp", "127.64.0.1:15443")
+		conn, err := net.Dial("tcp", apiAddress+":15443")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,8 +326,24 @@ func TestSoManyConnectionsAtOnceAndNoMore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if answer, err := w.say("127.64.0.1:15443", "x"); err == nil {
+	if answer, err := w.say(apiAddress+":15443", "x"); err == nil {
 		t.Errorf("one more: %q", answer)
 	}
 	eventually(t, "said", func() bool { return strings.Contains(w.said(), "more than 100 connections at once") })
+}
+
+func TestAHostKeepsItsAddressFromOneAttemptToTheNextWhateverElseIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.open("*.example.com:15443")
+	first, _ := w.address("api.example.com")
+	w.door.Close()
+	w.open("*.example.com:15443")
+	w.address("other.example.com")
+	if second, _ := w.address("api.example.com"); first != apiAddress || second != first {
+		t.Errorf("%s, then %s", first, second)
+	}
+	step := &opening{hosts: map[string]netip.Addr{"other": netip.MustParseAddr(apiAddress)}}
+	if got := step.address("api.example.com"); got != netip.MustParseAddr(apiAddress).Next() {
+		t.Errorf("an address that is taken is given again: %s", got)
+	}
 }
