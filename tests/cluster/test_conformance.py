@@ -30,7 +30,9 @@ def step(language: Language, case: Case, image: str) -> dict[str, Any]:
     if language.name == "container":
         command = ["sh", "-c", language.code(case.snippet)]
         return made | {"container": {"image": image, "command": command, "env": env}}
-    return made | {"run": {"runtime": language.name, "code": language.code(case.snippet), "env": env}}
+    entrypoint = {"entrypoint": case.entrypoint}
+    source = entrypoint if case.entrypoint else {"code": language.code(case.snippet)}
+    return made | {"run": {"runtime": language.name, **source, "env": env}}
 
 
 def literal(value: Any) -> Any:

@@ -146,7 +146,9 @@ FAILURES = [
 ]
 
 ENTRYPOINTS = [
-    Case("entrypoint", "a function of the image runs by its name", output=OPEN, entrypoint=OPEN),
+    Case(
+        "entrypoint", "a function of the image runs by its name", output=OPEN, entrypoint=OPEN, cluster=True
+    ),
     Case(
         "nomodule",
         "a module that the image has not",
