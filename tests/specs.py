@@ -1,13 +1,13 @@
 """Workflows, Runtimes and ExecutionPolicies with anything in every field, and the pods that come of them.
 
-The strategies are made from the schemas that the API server has: a field added later is in them by itself.
+They follow the schemas that the API server has: a field added later is in them by itself.
 """
 
 import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -31,13 +31,12 @@ from citadel.render.pod import Site, sandbox_pod
 Value = dict[str, Any]
 IMAGES = (
     "alpine",
-    "alpine:3",
     "docker.io/library/alpine",
     "Docker.IO/evil/app",
     "evil/app",
-    "registry.example/team/app:1",
+    "registry.example/team/app",
     "registry.example/team2/app",
-    "registry.example:443/team/app@sha256:" + "0" * 64,
+    "registry.example:443/team/app",
     "REGISTRY.example/team/app",
     "registry.example.evil/team/app",
     "localhost/app",
@@ -52,108 +51,97 @@ PREFIXES = (
     "registry.example/team/app:1",
     "localhost/",
 )
-QUANTITIES = ("1m", "50m", "250m", "1", "1.5", "2", "64", "8Mi", "64Mi", "100M", "256Mi", "1Gi", "4Gi", "1Ti")
-DURATIONS = ("500ms", "1s", "30s", "1m30s", "1h", "24h")
-DESTINATIONS = ("api.example.com:443", "*.example.com:443", "db.mine.example:5432", "evil.example:443")
-CLASSES = ("gvisor", "runc", "kata", "no-such-class")
-NAMES = ("citadel.dev/execution", "citadel.dev/spec-hash", "app.kubernetes.io/name", "disktype", "a/b")
-#: What is drawn where a text is a free choice, by the name of its field; the rest follows the schema alone.
+#: What is drawn for fields of these names; the others take what their pattern lets through of TEXTS.
 WORDS: Mapping[str, tuple[str, ...]] = {
-    "image": IMAGES,
-    "runtimeClassName": CLASSES,
-    "priorityClassName": ("system-node-critical", "batch"),
+    "runtimeClassName": ("gvisor", "gvisor", "gvisor", "no-such-class"),
+    "allowed": ("gvisor", "no-such-class"),
+    "priorityClassName": ("system-node-critical", "system-cluster-critical", "batch"),
     "code": ("def main(**args): return args",),
     "when": ("true",),
-    "key": NAMES,
-    "value": ("", "x", "${inputs}", "$(CITADEL_KEY)"),
+    "key": ("citadel.dev/execution", "app.kubernetes.io/name", "disktype"),
+    "value": ("", "x", "1", "$(CITADEL_KEY)"),
+    "egress": ("api.example.com:443", "db.mine.example:5432"),
+    "hosts": ("api.example.com:443",),
+    "privateDestinations": ("10.0.0.0/8:5432", "fd00::/8:443"),
 }
+TEXTS = (
+    *("", "a", "b-1", "A_b", "x y", "a.b/c", "/data/a", "./a", "${inputs}", "30s", "1h30m", "x" * 40),
+    *("sha256:" + "0" * 64, "citadel.dev/execution", "main:run"),
+)
 
 
-def of_schema(schema: Mapping[str, Any], field: str = "") -> st.SearchStrategy[Any]:
-    """Values that fit a structural schema."""
+def value(rnd: Random, schema: Mapping[str, Any], field: str = "") -> Any:
+    """Something that fits a structural schema."""
     if "enum" in schema:
-        return st.sampled_from(schema["enum"])
+        return rnd.choice(schema["enum"])
     kind = schema.get("type")
     if kind == "object" and "properties" in schema:
-        return _object(schema)
+        return _object(rnd, schema)
     if kind == "object" and "additionalProperties" in schema:
-        keys = st.sampled_from(NAMES if "abel" in field or field == "nodeSelector" else ("a", "b"))
-        return st.dictionaries(keys, of_schema(schema["additionalProperties"], "value"), max_size=2)
+        keys = rnd.sample(WORDS["key"], rnd.randint(0, 2))
+        return {key: value(rnd, schema["additionalProperties"], "value") for key in keys}
     if kind == "array":
-        item = of_schema(schema["items"], field)
-        least, most = schema.get("minItems", 0), min(schema.get("maxItems", 2), 2)
-        key = (schema.get("x-kubernetes-list-map-keys") or [None])[0]
-        unique = (lambda value: value[key]) if key else None
-        return st.lists(item, min_size=least, max_size=max(least, most), unique_by=unique)
+        return _array(rnd, schema, field)
     if kind == "string":
-        return _text(schema, field)
+        return _text(rnd, schema, field)
     if kind == "integer":
-        return st.integers(schema.get("minimum", 0), min(schema.get("maximum", 1000), 10_000))
+        return rnd.randint(schema.get("minimum", 0), min(schema.get("maximum", 1000), 10_000))
     if kind == "number":
-        return st.floats(schema.get("minimum", 0), schema.get("maximum", 100), allow_nan=False)
+        return rnd.uniform(schema.get("minimum", 0), schema.get("maximum", 100))
     if kind == "boolean":
-        return st.booleans()
-    return st.dictionaries(st.sampled_from(("a", "b")), st.integers(0, 3), max_size=1)
+        return rnd.random() < 0.5
+    return {key: rnd.randint(0, 3) for key in rnd.sample("ab", rnd.randint(0, 1))}
 
 
-def _object(schema: Mapping[str, Any]) -> st.SearchStrategy[Value]:
-    fields = {name: of_schema(below, name) for name, below in schema["properties"].items()}
-    required = {name: fields[name] for name in schema.get("required", ())}
-    optional = {name: value for name, value in fields.items() if name not in required}
-    if set(ACTIONS) <= fields.keys():
-        actions = {name: optional.pop(name) for name in ACTIONS}
-        whole = [
-            st.fixed_dictionaries({**required, name: one}, optional=optional) for name, one in actions.items()
-        ]
-        return st.one_of(whole)
-    sources = [name for name in ("code", "codeFrom", "entrypoint") if name in optional]
-    if len(sources) > 1:
-        texts = {name: optional.pop(name) for name in sources}
-        return st.fixed_dictionaries({**required, "code": texts["code"]}, optional=optional)
-    return st.fixed_dictionaries(required, optional=optional)
+def _object(rnd: Random, schema: Mapping[str, Any]) -> Value:
+    fields = schema["properties"]
+    chosen = {name for name in fields if name in schema.get("required", ()) or rnd.random() < 0.6}
+    # Of these exactly one, as the models and the API server's rules want it.
+    for choice in (ACTIONS, ("code", "codeFrom", "entrypoint")):
+        if set(choice) & fields.keys() and len(set(choice) & fields.keys()) > 1:
+            chosen -= set(choice)
+            chosen.add(rnd.choice(choice) if choice is ACTIONS else "code")
+    if "network" in chosen and rnd.random() < 0.8:
+        chosen.remove("network")  # seldom: without a policy it is refused before anything is made
+    return {name: value(rnd, fields[name], name) for name in fields if name in chosen}
 
 
-def _text(schema: Mapping[str, Any], field: str) -> st.SearchStrategy[str]:
+def _array(rnd: Random, schema: Mapping[str, Any], field: str) -> list[Any]:
+    least = schema.get("minItems", 0)
+    size = rnd.randint(least, max(least, min(schema.get("maxItems", 2), 2)))
+    items = [value(rnd, schema["items"], field) for _ in range(size)]
+    key = (schema.get("x-kubernetes-list-map-keys") or [None])[0]
+    return list({item[key]: item for item in items}.values()) if key else items
+
+
+def _text(rnd: Random, schema: Mapping[str, Any], field: str) -> str:
     pattern = schema.get("pattern", "")
+    if field == "image":
+        return rnd.choice(IMAGES) + rnd.choice(
+            ("", f":{rnd.randint(1, 99)}", f"@sha256:{rnd.getrandbits(256):064x}")
+        )
     if field in WORDS:
-        return st.sampled_from(WORDS[field])
+        return rnd.choice(WORDS[field])
     if "Ki|Mi|Gi" in pattern:
-        return st.sampled_from(QUANTITIES)
-    if "ms|s|m|h" in pattern:
-        return st.sampled_from(DURATIONS)
-    if (
-        field in ("egress", "hosts")
-        or (field in ("allow", "deny") and "65535" in pattern)
-        or r"\*\." in pattern
-    ):
-        return st.sampled_from(DESTINATIONS)
+        return rnd.choice((f"{rnd.randint(1, 4000)}m", f"{rnd.randint(1, 64)}", f"{rnd.randint(1, 4000)}Mi"))
     if field in ("allow", "deny"):
-        return st.sampled_from(PREFIXES)
-    if field in ("allowed",):
-        return st.sampled_from(CLASSES)
-    if field == "privateDestinations":
-        return st.sampled_from(("10.0.0.0/8:5432", "fd00::/8:443"))
-    if pattern:
-        return _matching(pattern).filter(lambda text: len(text) <= schema["maxLength"])
-    return st.text(
-        "aA0-./_ \n$(){}", min_size=schema.get("minLength", 0), max_size=min(schema.get("maxLength", 8), 8)
-    )
+        return rnd.choice(WORDS["egress"] if "6553" in pattern else PREFIXES)
+    fitting = [
+        text
+        for text in TEXTS
+        if re.search(pattern, text) and schema.get("minLength", 0) <= len(text) <= schema["maxLength"]
+    ]
+    assert fitting, f"field {field}: none of TEXTS matches {pattern}; add one that does"
+    return rnd.choice(fitting)
 
 
-@lru_cache
-def _matching(pattern: str) -> st.SearchStrategy[str]:
-    """Short texts of a pattern; a strategy is made once, since making it takes longer than drawing."""
-    return st.from_regex(re.sub(r"\{0,\d+\}", "{0,6}", pattern), fullmatch=True)
-
-
-def fitting(kind: str, spec: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
-    """Specs that our own checks take: what these refuse reaches no pod."""
-
-    def fits(found: Value) -> bool:
-        version = {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}}
-        return not problems(kind, {**version, "spec": found})
-
-    return spec.filter(fits)
+def _valid(rnd: Random, kind: str, schema: Mapping[str, Any]) -> Value:
+    """A spec that our own checks take: what these refuse reaches no pod."""
+    version = {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}}
+    while True:
+        found: Value = value(rnd, schema)
+        if not problems(kind, {**version, "spec": found}):
+            return found
 
 
 def _without(schema: Value, *fields: str) -> Value:
@@ -165,14 +153,9 @@ _WORKFLOW = structural(WorkflowSpec)
 _STEP = _without(
     _WORKFLOW["properties"]["steps"]["items"], "needs", "when", "with", "join", "files", "artifacts", "retry"
 )
-RUNTIMES = fitting("Runtime", of_schema(_without(structural(RuntimeSpec), "packages")))
-POLICIES = fitting(
-    "ExecutionPolicy", of_schema(_without(structural(ExecutionPolicySpec), "namespaceSelector"))
-)
-
-
-STEPS = of_schema(_STEP)
-MODIFIERS = of_schema({**_without(_WORKFLOW, "steps", "inputs", "outputs"), "required": []})
+_MODIFIERS = {**_without(_WORKFLOW, "steps", "inputs", "outputs"), "required": []}
+_RUNTIME = _without(structural(RuntimeSpec), "packages")
+_POLICY = _without(structural(ExecutionPolicySpec), "namespaceSelector")
 
 
 @dataclass(frozen=True)
@@ -186,15 +169,19 @@ class Submission:
     policies: tuple[Value, ...]
 
 
-@st.composite
-def submissions(draw: st.DrawFn) -> Submission:
+def submission(rnd: Random) -> Submission:
     """One step of any kind, its Runtime, and up to two policies."""
-    step = {**draw(STEPS), "name": "a"}
+    step = {**value(rnd, _STEP), "name": "a"}
     if "run" in step:
         step["run"] = {**step["run"], "runtime": "own"}
-    workflow = {**draw(MODIFIERS), "steps": [step]}
-    policies = draw(st.one_of(st.just(()), st.tuples(POLICIES), st.tuples(POLICIES, POLICIES)))
-    return Submission(workflow, draw(RUNTIMES), draw(st.booleans()), policies)
+    workflow = {**value(rnd, _MODIFIERS), "steps": [step]}
+    policies = tuple(_valid(rnd, "ExecutionPolicy", _POLICY) for _ in range(rnd.choice((0, 0, 1, 2))))
+    return Submission(workflow, _valid(rnd, "Runtime", _RUNTIME), rnd.random() < 0.5, policies)
+
+
+def submissions(*, diverse: bool = False) -> st.SearchStrategy[Submission]:
+    """Submissions that shrink, or `diverse` ones: by itself hypothesis prefers what is small."""
+    return st.randoms(use_true_random=diverse).map(submission)
 
 
 SITE = Site(
