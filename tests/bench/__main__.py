@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.contenders import Bench, Contender, contenders
+from bench.egress import added_by_proxy
 from bench.footprint import controller_memory, kube_writes
 from bench.pools import OneStepWarm, measure
 from bench.warm import warm_steps
@@ -79,6 +80,7 @@ async def main() -> None:
             rows = await race(bench, console)
             warm = {language: await warm_steps(bench.cluster, language) for language in sorted(HARNESS)}
             pools = await measure(bench.cluster)
+            proxied, direct = await added_by_proxy(bench.cluster)
             writes = await kube_writes(bench.cluster)
             memory = await controller_memory(bench.cluster)
         finally:
@@ -87,6 +89,7 @@ async def main() -> None:
     console.print(warm_table(warm))
     for line in pools:
         console.print(line, highlight=False)
+    console.print(egress_line(proxied, direct))
     console.print(f"API writes by Citadel per one-step execution: {writes:.1f} (at most 5)")
     console.print(f"controller memory with 1,000 queued executions: {memory:.0f} MB (at most 200)")
     console.print(f"load after the run: {os.getloadavg()[0]:.1f}; finished {time.strftime('%Y-%m-%d %H:%M')}")
@@ -104,6 +107,15 @@ def table(rows: dict[str, Row]) -> Table:
         figures = (f"{row.median:.2f}", f"{row.least:.2f}", f"{row.most:.2f}")
         result.add_row(row.name, *figures, contender.beside, ratio, contender.goal)
     return result
+
+
+def egress_line(proxied: list[float], direct: list[float]) -> str:
+    """What the egress proxy adds to a connection, from the look-up of its name to the first byte."""
+    through, beside = (1000 * statistics.median(times) for times in (proxied, direct))
+    return (
+        f"a connection through the egress proxy: {through:.2f} ms, from an ordinary pod: {beside:.2f} ms;"
+        f" added {through - beside:.2f} (at most 2)"
+    )
 
 
 def warm_table(warm: dict[str, list[float]]) -> Table:
