@@ -23,7 +23,7 @@ from citadel.controller.runtimes import apply_default_runtimes
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.site import RuntimeClasses, find_site
 from citadel.controller.watching import Key, Watcher
-from citadel.kube.cache import Cache
+from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
@@ -70,11 +70,15 @@ class Leader:
             listed = await self.kube.list(PODS, self.settings.sandbox_namespace)
             self.cache.replace(PODS, listed.items, listed.resource_version)
             # And what is permitted, before anything starts.
-            for resource in (POLICIES, NAMESPACES, RUNTIMES):
+            known = {POLICIES: "policy", NAMESPACES: "namespace", RUNTIMES: "runtime"}
+            for resource in known:
                 listed = await self.kube.list(resource)
                 self.cache.replace(resource, listed.items, listed.resource_version)
             await reconciler.pods.start()
             reconciler.queue.start()
+            for resource, kind in known.items():
+                for obj in self.cache.objects(resource):  # to the watch these are no news
+                    reconciler.add(Key(kind, *key_of(obj)))
             stack.push_async_callback(reconciler.queue.stop, 3.0)
             async with background(self._work(reconciler)):
                 namespace = self.settings.sandbox_namespace

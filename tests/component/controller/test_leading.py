@@ -83,7 +83,8 @@ async def test_a_term_of_leading(cluster: Cluster, postgres_url: str) -> None:
     term.add_done_callback(lambda _: asyncio.ensure_future(cluster.api.send("BOOKMARK", "/", {})))
     try:
         shared = "/apis/citadel.dev/v1alpha1/namespaces/citadel-system/runtimes/python"
-        await cluster.until(lambda: term.done() or shared in cluster.api.objects)
+        # What was there before the watches is looked at too.
+        await cluster.until(lambda: term.done() or "status" in cluster.api.objects.get(shared, {}))
         await cluster.apply("workflows", "flow", {"steps": [python_step("a")]})
         await cluster.until(lambda: term.done() or cluster.ready("flow", "workflows") == "True")
         uid = await cluster.submit()
