@@ -14,7 +14,7 @@ from citadel.store.journal import Demand, SandboxRow
 WINDOW = 5.0
 #: Seconds after a claim in which no member is started beside what was claimed.
 HOLD = 1.0
-#: Seconds for which claims may hold back a pool that lacks members.
+#: Seconds for which executions may hold back a pool that lacks members.
 PATIENCE = 4.0
 #: Seconds after a member that could not start, doubling, until the next one is tried.
 BACKOFF, BACKOFF_LIMIT = 5.0, 300.0
@@ -126,9 +126,8 @@ def _held(seen: Observed, members: Sequence[SandboxRow]) -> bool:
     """Whether now is no time to start one: it would take from what executions wait for."""
     if sum(1 for row in members if row.status == "wanted") >= max(1, seen.nodes):
         return True
-    # Members would only stand in the queue before executions.
+    if seen.lacking_since is not None and seen.now - seen.lacking_since > PATIENCE:
+        return False  # nobody's executions, started or not to be started, keep everybody's pools empty
     if any(row.uid is not None and row.status == "wanted" for row in seen.rows):
         return True
-    if seen.lacking_since is not None and seen.now - seen.lacking_since > PATIENCE:
-        return False
     return any(row.claimed_at is not None and seen.now - row.claimed_at < HOLD for row in seen.rows)

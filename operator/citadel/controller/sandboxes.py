@@ -32,6 +32,9 @@ PROOF_SECONDS = 60.0
 _HEALTHY = Diagnosis()
 #: Seconds after which one that waits for room is looked at, though nobody said that it is its turn.
 QUEUE_PAUSE = 5.0
+#: Seconds for which members of pools make room on nodes for one that no node takes: what does not fit then is
+#: too large, and must not cost others their pools.
+EVICT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,7 @@ class SandboxPods:
             return
         if row.uid is None:
             await self._end(row, diagnosis)
-        else:
+        elif self._now() - row.wanted_at < EVICT_SECONDS:
             await self._evict()
 
     async def _record(self, row: SandboxRow, pod: Object | None) -> None:

@@ -1,6 +1,7 @@
 """Warm pools around a real journal: kept, claimed, refilled, given up; sandboxes are played by the test."""
 
 from build import python_step
+from citadel.controller.sandboxes import EVICT_SECONDS
 from citadel.store.journal import SandboxRow
 from component.controller.cluster import Cluster, Controller
 
@@ -148,3 +149,21 @@ async def test_a_new_leader_takes_over_the_members_there_are(cluster: Cluster) -
     uid = await cluster.submit()
     state = await cluster.state(uid, lambda state: state.sandboxes)
     assert list(state.sandboxes) == [member.name]
+
+
+async def test_members_make_room_on_nodes_but_not_for_ever(cluster: Cluster) -> None:
+    await cluster.lead()
+    await pooled(cluster, min=1, max=1)
+    (member,) = await members(cluster, 1)
+    big = {"runtime": "python", "code": "x", "resources": {"limits": {"memory": "1Gi"}}}
+    await cluster.apply("workflows", "flow", {"steps": [{"name": "a", "run": big}]})
+    row = await cluster.sandbox(await cluster.submit())
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}
+    await cluster.set_pod(row.name, conditions=[condition])
+    await cluster.until(lambda: member.name not in cluster.pods())
+    # What fits nowhere is left to wait, and pools are kept again.
+    cluster.ahead = EVICT_SECONDS + 10
+    (another,) = await members(cluster, 1)
+    await cluster.set_pod(row.name, conditions=[{**condition, "message": "still no room"}])
+    await cluster.until(lambda: cluster.status().get("message") == "still no room")
+    assert another.name in cluster.pods()

@@ -89,7 +89,14 @@ def test_claims_without_end_do_not_hold_a_pool_empty_for_ever() -> None:
 
 
 def test_none_is_started_while_an_execution_waits_for_a_sandbox() -> None:
-    assert decide([pool(1)], used("cx", "wanted"), lacking_since=0.0).start is None
+    one = pool(1)
+    assert decide([one], used("cx", "wanted")).start is None
+    assert decide([one], used("cx", "wanted"), lacking_since=NOW - PATIENCE).start is None
+
+
+def test_one_that_cannot_start_does_not_keep_the_pools_of_others_empty() -> None:
+    one = pool(1)
+    assert decide([one], used("cx", "wanted"), lacking_since=NOW - PATIENCE - 1).start is one
 
 
 def test_members_of_an_old_revision_and_of_runtimes_that_are_gone_end() -> None:
