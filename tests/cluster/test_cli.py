@@ -274,6 +274,7 @@ def test_doctor_finds_nothing_wrong_as_admin_and_nothing_hidden_wrong_as_user(
         "gateway",
         "NetworkPolicies enforced",
         "user namespaces",
+        "processes",
     }, report
     assert f"{user.name} may run, see and stop executions in namespace {cluster.namespace}" in report
     assert f"Unknown: you may not see the policies of {SANDBOXES}" in report
