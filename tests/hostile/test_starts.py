@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from citadel.kube.resources import NAMESPACES, NETWORKPOLICIES, PODS
 from hostile.conftest import namespace
 from hostile.town import build, image_of, pod
@@ -69,6 +71,7 @@ async def policy_of_sandboxes(cluster: Cluster, where: str) -> None:
     await cluster.kube.create(NETWORKPOLICIES, {**policy, "spec": spec})
 
 
+@pytest.mark.timeout(600)
 async def test_of_200_new_sandboxes_none_reaches_anything_but_what_it_may() -> None:
     async with namespace() as cluster:
         facts, image = await build(cluster), await image_of(cluster, "python")
