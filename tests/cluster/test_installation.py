@@ -46,7 +46,7 @@ async def may(kube: KubeClient, user: str, verb: str, what: str, name: str, name
         (CONTROLLER, "get", "/secrets", "anything", "default", False),
         (CONTROLLER, "list", "/secrets", "", "default", False),
         (CONTROLLER, "update", "citadel.dev/workflows", "", "default", False),
-        # Installs of packages, in the namespace of their Runtime; what they may never do is change what is there.
+        # Installs of packages, in the namespace of their Runtime; never a change of what is there.
         (CONTROLLER, "create", "citadel.dev/executions", "", "default", True),
         (CONTROLLER, "update", "citadel.dev/executions", "", "default", False),
         (CONTROLLER, "delete", "citadel.dev/executions", "", "default", True),
