@@ -55,7 +55,7 @@ PREFIXES = (
 WORDS: Mapping[str, tuple[str, ...]] = {
     "runtimeClassName": ("gvisor", "gvisor", "gvisor", "no-such-class"),
     "allowed": ("gvisor", "no-such-class"),
-    "priorityClassName": ("system-node-critical", "system-cluster-critical", "batch"),
+    "priorityClassName": ("batch", "low", "a-class-that-is-not-there", "system-node-critical"),
     "code": ("def main(**args): return args",),
     "when": ("true",),
     "key": ("citadel.dev/execution", "app.kubernetes.io/name", "disktype"),

@@ -42,7 +42,7 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
     if model is EnvVar:
         return (_NOT_RESERVED,)
     if model is RuntimeSpec:
-        return _OWN_PACKAGES
+        return (*_OWN_PACKAGES, _NOT_OF_THE_SYSTEM)
     if model is LabelRequirement:
         return (_VALUES_FIT,)
     if model is RuntimeClassRules:
@@ -69,6 +69,11 @@ _ONE_SOURCE = Rule(
 )
 _NOT_RESERVED = Rule(
     "!self.name.startsWith('CITADEL_')", "expected a name without the reserved prefix CITADEL_", ".name"
+)
+_NOT_OF_THE_SYSTEM = Rule(
+    "!has(self.priorityClassName) || !self.priorityClassName.startsWith('system-')",
+    "expected a PriorityClass that is not the cluster's own (system-…)",
+    ".priorityClassName",
 )
 _OWN_PACKAGES = tuple(
     Rule(

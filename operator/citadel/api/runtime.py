@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from citadel.api.egress import Network
 from citadel.api.meta import Duration, Model, NameRef, ObjectName, Quantity
@@ -15,6 +15,13 @@ _Label = Annotated[str, StringConstraints(max_length=316)]
 
 Language = Literal["python", "javascript", "go", "java"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+
+def _not_of_the_system(name: str) -> str:
+    # They would push out what the cluster itself runs on; a Runtime is a namespace's business.
+    if name.startswith("system-"):
+        raise ValueError(f"found {name!r}, expected a PriorityClass that is not the cluster's own (system-…)")
+    return name
 
 
 class Toleration(Model):
@@ -78,8 +85,10 @@ class RuntimeSpec(Model):
     """Labels a node must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
     """Taints that are tolerated."""
-    priority_class_name: Annotated[str, StringConstraints(max_length=253)] | None = None
-    """PriorityClass of the sandboxes."""
+    priority_class_name: (
+        Annotated[str, StringConstraints(max_length=253), AfterValidator(_not_of_the_system)] | None
+    ) = None
+    """PriorityClass of the sandboxes; not one of the cluster's own, whose names begin with system-."""
     network: Network | None = None
     """What every step that uses this Runtime reaches beyond its sandbox."""
     pool: Pool | None = None

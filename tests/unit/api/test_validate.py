@@ -203,6 +203,13 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
             runtime(resources={"limits": {"memory": "1 GB"}}),
             ['spec.resources.limits.memory: found "1 GB" (string), expected a quantity such as'],
         ),
+        (
+            "Runtime",
+            runtime(priorityClassName="system-node-critical"),
+            [
+                "spec.priorityClassName: found 'system-node-critical', expected a PriorityClass that is not the"
+            ],
+        ),
         ("Runtime", runtime(image="\ud800"), ["spec: found what is not valid JSON: "]),
     ],
 )

@@ -9,8 +9,16 @@ import oracle
 from citadel.controller.definitions import Unusable
 from specs import SITE, Submission, pods, submissions
 
+# A whole workflow is a large input, however small its parts.
 each_submission = settings(
-    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=500,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.large_base_example,
+        HealthCheck.data_too_large,
+    ],
 )
 
 
