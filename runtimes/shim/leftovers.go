@@ -50,39 +50,6 @@ func (p places) restore() error {
 	return nil
 }
 
-// removeSystemV removes System V shared memory, message queues and semaphores.
-func removeSystemV() error {
-	var errs []error
-	for _, kind := range []struct {
-		file   string
-		number uintptr
-	}{{"shm", unix.SYS_SHMCTL}, {"msg", unix.SYS_MSGCTL}, {"sem", unix.SYS_SEMCTL}} {
-		data, err := os.ReadFile("/proc/sysvipc/" + kind.file)
-		if err != nil {
-			continue // a kernel without it
-		}
-		for _, line := range strings.Split(string(data), "\n")[1:] {
-			fields := strings.Fields(line)
-			if len(fields) < 2 {
-				continue
-			}
-			id, err := strconv.Atoi(fields[1])
-			if err != nil {
-				continue
-			}
-			arguments := [3]uintptr{uintptr(id), unix.IPC_RMID, 0}
-			if kind.file == "sem" {
-				arguments = [3]uintptr{uintptr(id), 0, unix.IPC_RMID}
-			}
-			_, _, errno := unix.Syscall(kind.number, arguments[0], arguments[1], arguments[2])
-			if errno != 0 && errno != unix.EINVAL && errno != unix.EIDRM {
-				errs = append(errs, fmt.Errorf("System V %s %d: %w", kind.file, id, errno))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // oomKills is how many processes of this container the kernel has killed for want of memory, ever. On cgroup v1 a
 // killed child leaves no other trace: Kubernetes does not say OOMKilled then.
 func oomKills() int {

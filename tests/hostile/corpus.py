@@ -62,6 +62,7 @@ class Case:
 
 
 _OWN_KERNEL = "the kernel that is asked is gVisor's own, in this sandbox alone"
+_ITS_MEMORY = "gVisor's threads and files are its own memory, which the sandbox's memory limit bounds"
 
 
 def _shelf(shelf: str, *rows: tuple) -> Iterable[Case]:
@@ -70,6 +71,7 @@ def _shelf(shelf: str, *rows: tuple) -> Iterable[Case]:
 
 
 OWN = {"gvisor": _OWN_KERNEL}
+NUMBERS = {"gvisor": "numbers of descriptors are listed there, nothing of what they are"}
 LEFT = {"leaves": True}
 T = Twin
 CASES: tuple[Case, ...] = (
@@ -78,7 +80,7 @@ CASES: tuple[Case, ...] = (
         ("io_uring", T.NO_SECCOMP, "io_uring cannot be set up"),
         ("bpf_map", T.PRIVILEGED, "nothing is loaded into the kernel by bpf"),
         ("perf_events", T.PRIVILEGED, "the kernel's performance events are closed"),
-        ("session_keyring", T.NO_SECCOMP, "the kernel's keyrings are closed"),
+        ("session_keyring", T.NO_SECCOMP, "the kernel's keyrings are closed", OWN),
         ("new_key", T.NO_SECCOMP, "no key is put into the kernel"),
         ("page_faults", T.NO_SECCOMP, "page faults are not handled by user code"),
         ("user_namespace", T.NO_SECCOMP, "no user namespace is made", OWN),
@@ -95,7 +97,7 @@ CASES: tuple[Case, ...] = (
         ("become_root", T.PRIVILEGED, "nobody becomes root"),
         ("root_by_a_setuid_program", T.NEW_PRIVILEGES, "a setuid program of the image gives no rights"),
         ("give_a_file_to_root", T.PRIVILEGED, "no file is given to another user"),
-        ("run_before_all_others", T.PRIVILEGED, "no priority over other tenants is taken"),
+        ("run_before_all_others", T.PRIVILEGED, "no priority over other tenants is taken", OWN),
         ("rename_the_machine", T.PRIVILEGED, "the machine keeps its name"),
         ("core_pattern", T.PRIVILEGED, "the program for core dumps is not set"),
         ("kernel_settings", T.PRIVILEGED, "settings of the kernel are not written"),
@@ -113,7 +115,7 @@ CASES: tuple[Case, ...] = (
         ("read_by_system_call", T.NO_SHIM, "the shim's memory is not read by a system call either"),
         ("trace_process_1", T.NO_SHIM, "the shim is not traced"),
         ("steal_a_connection", T.NO_SECCOMP, "the shim's connection to the runner is not taken over"),
-        ("descriptors_of_process_1", T.NO_SHIM, "the shim's descriptors are not listed"),
+        ("descriptors_of_process_1", T.NO_SHIM, "the shim's descriptors are not listed", NUMBERS),
         ("log_of_the_pod", T.NO_SHIM, "nothing is written to the pod's own log"),
         ("root_of_process_1", T.NO_SHIM, "the shim's root is not walked"),
         (
@@ -182,7 +184,7 @@ CASES: tuple[Case, ...] = (
     *_shelf(
         "javascript",
         ("environment_of_the_shim", T.NO_SHIM, "JavaScript does not read the shim's environment"),
-        ("descriptors_of_the_shim", T.NO_SHIM, "JavaScript does not list the shim's descriptors"),
+        ("descriptors_of_the_shim", T.NO_SHIM, "JavaScript does not list the shim's descriptors", NUMBERS),
         ("the_image", T.PRIVILEGED, "JavaScript does not write to its image"),
         ("the_kubelet", T.NO_POLICY, "JavaScript does not reach the kubelet"),
         ("the_metadata_service", T.NO_POLICY, "JavaScript does not reach the metadata service"),
@@ -213,9 +215,14 @@ CASES: tuple[Case, ...] = (
             "a fork bomb is ended by the limit of processes or of memory",
             {"alone": True},
         ),
-        ("threads", T.THIS_MACHINE, "a thread bomb is ended by the limit of processes", {"alone": True}),
-        ("files", T.NO_LIMITS, "files fill a sandbox's own memory and no disk"),
-        ("shared_memory", T.NO_LIMITS, "nor does shared memory"),
+        (
+            "threads",
+            T.THIS_MACHINE,
+            "a thread bomb is ended by the limit of processes",
+            {"alone": True, "gvisor": _ITS_MEMORY},
+        ),
+        ("files", T.NO_LIMITS, "files fill a sandbox's own memory and no disk", {"gvisor": _ITS_MEMORY}),
+        ("shared_memory", T.NO_LIMITS, "nor does shared memory", {"gvisor": _ITS_MEMORY}),
         ("names", T.NO_LIMITS, "an inode bomb is ended by the memory limit", {"alone": True}),
         ("descriptors", T.NO_LIMITS, "a descriptor bomb is ended by the memory limit", {"alone": True}),
         ("sockets", T.NO_LIMITS, "a bomb of socket buffers is ended by the memory limit", {"alone": True}),
