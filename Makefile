@@ -4,7 +4,7 @@ IN_CLUSTER := eval "$$(hack/env)" &&
 PYTEST := $(VENV)/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench gvisor-test hostile netpol install uninstall venv postgres s3
+.PHONY: help quickstart test check unit cluster-test cluster-up cluster-down images crds bench gvisor-test hostile netpol install uninstall venv tools
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -22,7 +22,7 @@ check: venv ## lint, types, rings, generated files
 	$(VENV)/bin/python -m citadel.api.crds --check
 	hack/check-go
 
-unit: venv postgres ## tests without a cluster: unit, golden, component, conformance
+unit: venv tools ## tests without a cluster: unit, golden, component, conformance
 	$(PYTEST)
 
 cluster-test: venv install ## tests on the real cluster
@@ -63,5 +63,5 @@ venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	hack/venv $(VENV)
 
-postgres: # the component tests start servers of their own
-	@bash -c 'source hack/lib.sh; ensure_postgres; ensure_java'
+tools: # what the component tests run beside Python and Go: a Postgres of their own, compilers, Node.js
+	@bash -c 'source hack/lib.sh; ensure_postgres; ensure_compilers'

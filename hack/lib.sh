@@ -60,8 +60,12 @@ ensure_postgres() {
   ensure_apt postgresql
 }
 
-# ensure_java: a Java compiler for the tests of the runtime java.
-ensure_java() { command -v javac >/dev/null || ensure_apt default-jdk-headless; }
+# ensure_compilers: what the tests of the runtimes java and javascript need.
+ensure_compilers() {
+  command -v javac >/dev/null || ensure_apt default-jdk-headless
+  command -v cc >/dev/null || ensure_apt gcc libc6-dev
+  command -v node >/dev/null || ensure_apt nodejs
+}
 
 docker_runs() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
