@@ -16,8 +16,8 @@ import pytest
 
 from citadel.controller.executions import is_finished
 from citadel.kube.client import KubeClient
-from citadel.kube.errors import Gone, NotFound, Unavailable
-from citadel.kube.resources import CONFIGMAPS, EXECUTIONS, POLICIES, WORKFLOWS, Object, Resource
+from citadel.kube.errors import AlreadyExists, Gone, NotFound, Unavailable
+from citadel.kube.resources import CONFIGMAPS, EXECUTIONS, POLICIES, RUNTIMES, WORKFLOWS, Object, Resource
 
 CLUSTER_DIR = Path(os.environ.get("CITADEL_CLUSTER_DIR", Path.home() / ".cache/citadel/cluster"))
 SYSTEM = "citadel-system"
@@ -91,6 +91,19 @@ class Cluster:
         }
         await self.kube.create(CONFIGMAPS, {**body, "data": data})
         return name
+
+    async def runtime(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Creates or changes a Runtime."""
+        body = {
+            "apiVersion": RUNTIMES.api_version,
+            "kind": "Runtime",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        }
+        try:
+            await self.kube.create(RUNTIMES, body)
+        except AlreadyExists:
+            await self.kube.patch(RUNTIMES, name, {"spec": spec}, self.namespace)
 
     async def execute(self, workflow: str, name: str | None = None, **spec: Any) -> str:
         """Creates an Execution; returns its name."""

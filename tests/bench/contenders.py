@@ -100,6 +100,16 @@ class OneStep(WorkflowRun):
         return [python("a", ONE)]
 
 
+class OneStepGvisor(OneStep):
+    name, beside, goal = "one step, cold, gVisor", "one step, cold sandbox", "≤ 0.2 s more"
+    workflow = "one-gvisor"
+
+    async def steps(self, bench: Bench) -> list[dict[str, Any]]:
+        spec = {"language": "python", "image": await bench.image(), "runtimeClassName": "gvisor"}
+        await bench.cluster.runtime("gvisor", spec)
+        return [python("a", ONE, run={"runtime": "gvisor"})]
+
+
 class ThreeSteps(WorkflowRun):
     name, beside, goal = "three steps, one session", "three bare pods in a row", "≤ 0.15"
     workflow = "three"
@@ -137,6 +147,7 @@ def contenders() -> list[Contender]:
     return [
         BarePod(),
         OneStep(),
+        OneStepGvisor(),
         OneContainer(),
         BarePods(),
         ThreeSteps(),
