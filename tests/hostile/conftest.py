@@ -79,7 +79,7 @@ async def run_corpus(cases: list[Case], class_name: str | None = None, *, twins:
         facts = await build(cluster)
         found.kernel = await kernel(cluster)
         work = []
-        for shelf in dict.fromkeys(case.shelf for case in cases):
+        for shelf in dict.fromkeys(case.shelf for case in cases if not case.alone):
             together = [case for case in cases if case.shelf == shelf and not case.alone]
             work.append(
                 gather(found.sandboxes, lambda together=together: run_shelf(cluster, together, facts))
