@@ -85,10 +85,16 @@ class Keeper:
         self._troubles: dict[tuple[str, str], _Trouble] = {}
         self._reported: dict[tuple[str, str], float] = {}
         self._poked = asyncio.Event()
+        self._keeps = True
 
     def poke(self) -> None:
-        """Something happened to a sandbox or a Runtime."""
+        """Something happened to a Runtime, or to a member."""
         self._poked.set()
+
+    def stir(self) -> None:
+        """Something happened to a sandbox: where no pool is kept, that is no reason to read them all."""
+        if self._keeps:
+            self.poke()
 
     def failed(self, row: SandboxRow, diagnosis: Diagnosis) -> None:
         """A member ended, or found no room, before it could be claimed."""
@@ -109,9 +115,10 @@ class Keeper:
             await self._pools.add(_member(decision.start))
         self._publish(decision)
         members = any(size.ready + size.starting for size in decision.sizes.values())
+        self._keeps = bool(pools or members)
         await asyncio.sleep(QUICK)
         with suppress(TimeoutError):
-            async with asyncio.timeout(SLOW if pools or members else IDLE):
+            async with asyncio.timeout(SLOW if self._keeps else IDLE):
                 await self._poked.wait()
         self._poked.clear()
 

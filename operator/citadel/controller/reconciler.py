@@ -114,7 +114,7 @@ class Reconciler:
         elif notice.topic == "execution":
             self._execution_changed(notice.id)
         elif notice.topic in ("sandbox", "delivery"):
-            self.keeper.poke()
+            self.keeper.stir()
             self.queue.add(Key(notice.topic, self._sandbox_namespace, notice.id))
 
     def _execution_changed(self, uid: str) -> None:

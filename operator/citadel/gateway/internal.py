@@ -3,20 +3,16 @@
 Sandboxes do not reach this port, and would not get past the handshake.
 """
 
-import json
-import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
+from citadel.gateway.answers import answered, json_object
 from citadel.gateway.egress import EgressDesk
 from citadel.gateway.refusals import Refused
 from citadel.serving import server_tls
-from citadel.store.journal import JournalUnavailable
-
-log = logging.getLogger(__name__)
 
 _BODY_LIMIT = 2 * 2**20
 _Answer = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
@@ -34,19 +30,16 @@ def internal_tls(folder: str) -> ssl.SSLContext:
 def internal_app(desk: EgressDesk, egress_service: str) -> web.Application:
     """What the proxy asks; `egress_service` is the name its certificate has."""
 
-    def answering(answer: _Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
-            transport = request.transport
-            certificate = transport.get_extra_info("peercert") if transport is not None else None
-            if egress_service not in names_of(certificate):
-                return _error(403, "Forbidden", f"expected the certificate of {egress_service}")
-            try:
-                return web.json_response(await answer(_object(await request.read())))
-            except Refused as error:
-                return _error(error.status, error.reason, error.message)
-            except JournalUnavailable as error:
-                log.warning("the journal is unavailable: %s", error)
-                return _error(503, "JournalUnavailable", "the journal is away; try again")
+    async def reply(request: web.Request, answer: _Answer) -> web.StreamResponse:
+        transport = request.transport
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
+        if egress_service not in names_of(certificate):
+            raise Refused(403, "Forbidden", f"expected the certificate of {egress_service}")
+        return web.json_response(await answer(json_object(await request.read())))
+
+    def answering(answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await answered(reply(request, answer))
 
         return handle
 
@@ -59,17 +52,3 @@ def internal_app(desk: EgressDesk, egress_service: str) -> web.Application:
 def names_of(certificate: Mapping[str, Any] | None) -> set[str]:
     """The DNS names of a certificate that was verified."""
     return {value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"}
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        raise Refused(400, "BadRequest", "the body: expected a JSON object")
-    return data
-
-
-def _error(status: int, reason: str, message: str) -> web.Response:
-    return web.json_response({"error": {"reason": reason, "message": message}}, status=status)

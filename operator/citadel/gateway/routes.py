@@ -1,7 +1,6 @@
 """The protocol's HTTP side: paths, bodies, errors and limits. What is answered stands in `service`."""
 
 import asyncio
-import json
 import logging
 import re
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from citadel.gateway.answers import answered, json_object
 from citadel.gateway.limits import BODY_LIMIT, Bucket
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.refusals import Refused
@@ -54,7 +54,7 @@ class Routes:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request, and counts it."""
         began = time.monotonic()
-        response = await self._respond(request)
+        response = await answered(self._respond(request))
         name = request.path.rpartition("/")[2]
         known = name if name in _REQUESTS else "other"
         if _BLOB.fullmatch(request.path) or _ARTIFACT.fullmatch(request.path):
@@ -63,15 +63,9 @@ class Routes:
         return response
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            if match := _BLOB.fullmatch(request.path):
-                return await self._get_blob(request, match["digest"])
-            return web.json_response(await self._answer(request))
-        except Refused as error:
-            return _error(error.status, error.reason, error.message)
-        except JournalUnavailable as error:
-            log.warning("the journal is unavailable: %s", error)
-            return _error(503, "JournalUnavailable", "the journal is away; try again")
+        if match := _BLOB.fullmatch(request.path):
+            return await self._get_blob(request, match["digest"])
+        return web.json_response(await self._answer(request))
 
     async def _answer(self, request: web.BaseRequest) -> dict[str, Any]:
         artifact = _ARTIFACT.fullmatch(request.path)
@@ -136,7 +130,7 @@ class Routes:
 
     async def _register(self, request: web.BaseRequest) -> dict[str, Any]:
         self._admit_stranger(request.remote or "")
-        return await self._gateway.register(_object(await _body(request)))
+        return await self._gateway.register(json_object(await _body(request)))
 
     def _admit_stranger(self, address: str) -> None:
         """Bounds what an address may ask without a session that is known here; raises Refused."""
@@ -150,10 +144,10 @@ class Routes:
         return await self._gateway.poll(session)
 
     async def _heartbeat(self, _: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
-        return await self._gateway.heartbeat(session, _object(body))
+        return await self._gateway.heartbeat(session, json_object(body))
 
     async def _isolation(self, _: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
-        return await self._gateway.isolation(session, _object(body))
+        return await self._gateway.isolation(session, json_object(body))
 
     async def _result(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         step, attempt = _attempt(request)
@@ -172,17 +166,6 @@ def _attempt(request: web.BaseRequest) -> tuple[str, int]:
     match = _ATTEMPT.fullmatch(request.path)
     assert match is not None
     return match["step"], int(match["attempt"])
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body holds; raises Refused."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        raise Refused(400, "BadRequest", "the body: expected a JSON object")
-    return data
 
 
 async def _body(request: web.BaseRequest) -> bytes:
@@ -217,7 +200,3 @@ async def _pieces(request: web.BaseRequest, session: Session) -> AsyncIterator[b
         raise Refused(408, "TooSlow", f"no byte came for {BODY_SECONDS:.0f} s") from None
     except (ConnectionError, web.RequestPayloadError):
         raise Refused(400, "BadRequest", "the body ended too early") from None
-
-
-def _error(status: int, reason: str, message: str) -> web.Response:
-    return web.json_response({"error": {"reason": reason, "message": message}}, status=status)

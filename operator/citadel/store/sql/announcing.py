@@ -7,12 +7,13 @@ A notice says where to look, never what is there.
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from sqlalchemy import Select, Text, bindparam, func, select
+from sqlalchemy import Executable, Select, Text, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.journal import Notice
 from citadel.store.notices import Hub
+from citadel.store.sql.engine import Connections
 
 CHANNEL = "citadel"
 
@@ -60,3 +61,22 @@ class LocalNotices:
     def listen(self) -> AsyncIterator[Notice]:
         """Notices as they come."""
         return self._hub.listen()
+
+
+async def change(
+    connections: Connections, notices: Notices, statement: Executable, news: Sequence[Notice]
+) -> bool:
+    """Runs a statement that writes; whether it changed a row. Only then its news are announced."""
+
+    async def work(connection: AsyncConnection) -> bool:
+        changed = bool((await connection.execute(statement)).rowcount)
+        if not changed:
+            await connection.rollback()
+        elif news:
+            await notices.announce(connection, news)
+        return changed
+
+    changed = await connections.transact(work)
+    if changed:
+        notices.committed(news)
+    return changed

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.journal import Demand, Notice, SandboxRow
 from citadel.store.sql import tables as t
-from citadel.store.sql.announcing import Notices
+from citadel.store.sql.announcing import Notices, change
 from citadel.store.sql.engine import Connections, now
 
 
@@ -20,32 +20,14 @@ class SqlPools:
     async def add(self, member: SandboxRow) -> None:
         """Wants a member; it is dated by the database."""
         statement = insert(t.sandboxes).values({**asdict(member), "wanted_at": now()})
-        notices = [Notice("sandbox", member.name)]
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-            await self._notices.announce(connection, notices)
-
-        await self._connections.transact(work)
-        self._notices.committed(notices)
+        await change(self._connections, self._notices, statement, [Notice("sandbox", member.name)])
 
     async def retire(self, name: str) -> bool:
         """Drains a member, unless it was claimed, or ends already: then False."""
         row = t.sandboxes.c
         open_member = (row.name == name, row.uid.is_(None), row.status.in_(("wanted", "live")))
         statement = update(t.sandboxes).where(*open_member).values(status="draining")
-        notices = [Notice("sandbox", name)]
-
-        async def work(connection: AsyncConnection) -> bool:
-            changed = bool((await connection.execute(statement)).rowcount)
-            if changed:
-                await self._notices.announce(connection, notices)
-            return changed
-
-        changed = await self._connections.transact(work)
-        if changed:
-            self._notices.committed(notices)
-        return changed
+        return await change(self._connections, self._notices, statement, [Notice("sandbox", name)])
 
     async def demand(self, since: float, window: float) -> list[Demand]:
         """What was asked of pools in the last `since` seconds, by windows of `window` seconds."""

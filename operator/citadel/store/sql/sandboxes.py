@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from citadel.store.journal import Delivery, Notice, SandboxRow
 from citadel.store.rows import check_observation
 from citadel.store.sql import tables as t
-from citadel.store.sql.announcing import Notices
+from citadel.store.sql.announcing import Notices, change
 from citadel.store.sql.engine import Connections, now
 
 
@@ -107,17 +107,4 @@ class SqlSandboxes:
 
     async def _update(self, statement: Any, notice: Notice | None) -> bool:
         """Whether there was a row to update; only then there is news."""
-        notices = [] if notice is None else [notice]
-
-        async def work(connection: AsyncConnection) -> bool:
-            changed = bool((await connection.execute(statement)).rowcount)
-            if not changed:
-                await connection.rollback()
-            elif notices:
-                await self._notices.announce(connection, notices)
-            return changed
-
-        changed = await self._connections.transact(work)
-        if changed:
-            self._notices.committed(notices)
-        return changed
+        return await change(self._connections, self._notices, statement, [] if notice is None else [notice])
