@@ -54,7 +54,7 @@ class Internet:
 async def pod(
     cluster: Cluster, name: str, image: str, command: list[str], port: int = 0, user: int = 65532
 ) -> None:
-    """An ordinary pod of the test's namespace, with a server at a port if there is one."""
+    """An ordinary pod of the test's namespace; with a server at a port it is ready once that answers."""
     security = {"runAsNonRoot": True, "runAsUser": user, "seccompProfile": {"type": "RuntimeDefault"}}
     container: dict[str, Any] = {
         "name": "server",
@@ -62,6 +62,8 @@ async def pod(
         "command": command,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
+    if port:
+        container["readinessProbe"] = {"tcpSocket": {"port": port}, "periodSeconds": 1}
     spec = {
         "containers": [container],
         "securityContext": security,
