@@ -16,7 +16,8 @@ from citadel.core.values import ByReference
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, SECRETS
-from citadel.store.journal import Delivery, ExecutionUnknown, Journal, Sandboxes
+from citadel.store.journal import ExecutionUnknown, Journal
+from citadel.store.sandboxes import Delivery, Sandboxes
 
 
 class _Refused(Exception):

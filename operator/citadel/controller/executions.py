@@ -26,14 +26,8 @@ from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
 from citadel.kube.resources import EXECUTIONS, Object
 from citadel.render.status import Isolation, Observed, execution_status, rejected_status
-from citadel.store.journal import (
-    CorruptJournal,
-    ExecutionUnknown,
-    Journal,
-    Sandboxes,
-    SandboxRow,
-    json_of,
-)
+from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal, json_of
+from citadel.store.sandboxes import Sandboxes, SandboxRow
 
 #: Seconds between two status writes while running.
 STATUS_PAUSE = 1.0

@@ -16,7 +16,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.resources import RUNTIMES, Object
 from citadel.store.caching import Lru
-from citadel.store.journal import SandboxRow
+from citadel.store.sandboxes import SandboxRow
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

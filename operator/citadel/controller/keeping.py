@@ -22,7 +22,7 @@ from citadel.controller.pools import WINDOW, Decision, Observed, Pool, Size, bac
 from citadel.core.plan import template_key
 from citadel.kube.cache import Cache
 from citadel.kube.resources import RUNTIMES, Object
-from citadel.store.journal import Demand, Pools, Sandboxes, SandboxRow
+from citadel.store.sandboxes import Demand, Pools, Sandboxes, SandboxRow
 
 log = logging.getLogger(__name__)
 

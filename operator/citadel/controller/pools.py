@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from citadel.store.journal import Demand, SandboxRow
+from citadel.store.sandboxes import Demand, SandboxRow
 
 #: Seconds of one window of demand. A pool holds what was asked for in the busiest; then it has this long to
 #: refill.

@@ -21,7 +21,8 @@ from citadel.kube.client import KubeClient
 from citadel.kube.metrics import Metrics
 from citadel.kube.queue import WorkQueue
 from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
-from citadel.store.journal import CorruptJournal, Notice, SandboxRow
+from citadel.store.journal import CorruptJournal, Notice
+from citadel.store.sandboxes import SandboxRow
 from citadel.store.sql.database import Database
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from citadel.store.journal import SandboxRow
+from citadel.store.sandboxes import SandboxRow
 
 
 @dataclass(frozen=True)

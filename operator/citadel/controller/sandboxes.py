@@ -25,7 +25,8 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from citadel.kube.resources import PODS, Object
 from citadel.render.pod import key_of, sandbox_pod
-from citadel.store.journal import ExecutionUnknown, Journal, Pools, Sandboxes, SandboxRow, hashed
+from citadel.store.journal import ExecutionUnknown, Journal
+from citadel.store.sandboxes import Pools, Sandboxes, SandboxRow, hashed
 
 #: Seconds that a sandbox has to prove its isolation, where that is required.
 PROOF_SECONDS = 60.0

@@ -26,7 +26,8 @@ from citadel.gateway.sessions import (
     session_secret,
 )
 from citadel.store.blobs import Blobs
-from citadel.store.journal import Advance, ExecutionUnknown, Journal, PolicyTable, Sandboxes, hashed
+from citadel.store.journal import Advance, ExecutionUnknown, Journal, PolicyTable
+from citadel.store.sandboxes import Sandboxes, hashed
 from citadel.store.waking import Waker
 
 POLL_SECONDS = 20.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from citadel.gateway.limits import Allowance
-from citadel.store.journal import hashed
+from citadel.store.sandboxes import hashed
 
 KNOWN_SESSIONS = 10_000
 

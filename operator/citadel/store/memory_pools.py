@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from citadel.store.journal import Demand, SandboxRow
 from citadel.store.memory_sandboxes import MemorySandboxes
+from citadel.store.sandboxes import Demand, SandboxRow
 
 
 class MemoryPools:

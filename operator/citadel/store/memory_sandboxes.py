@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from citadel.core.members import Wish
-from citadel.store.journal import Delivery, Notice, SandboxRow
+from citadel.store.journal import Notice
 from citadel.store.notices import Hub
 from citadel.store.rows import Changes, check_observation
+from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.stepping import FRESH_SECONDS
 
 

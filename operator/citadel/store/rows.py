@@ -17,7 +17,8 @@ from citadel.core.state import State, StepState
 from citadel.core.steps import PROGRAM
 from citadel.core.summary import summarise
 from citadel.core.values import BuildKey, Content
-from citadel.store.journal import Delivery, Notice, SandboxRow
+from citadel.store.journal import Notice
+from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.texts import mend
 
 #: Reasons after which what still runs is not waited for.

@@ -34,7 +34,8 @@ from citadel.render.packages import Indexes
 from citadel.render.pod import Site
 from citadel.serving import forever
 from citadel.store.blobs import BlobLimits
-from citadel.store.journal import ExecutionUnknown, SandboxRow
+from citadel.store.journal import ExecutionUnknown
+from citadel.store.sandboxes import SandboxRow
 from citadel.store.sql.database import Database
 from component.controller.clusterapi import SANDBOXES, ClusterApi, path_of
 

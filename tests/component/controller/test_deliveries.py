@@ -10,7 +10,7 @@ import pytest
 from nacl.public import PrivateKey, SealedBox
 
 from build import python_step
-from citadel.store.journal import Delivery
+from citadel.store.sandboxes import Delivery
 from component.controller.cluster import Cluster
 
 KEY = PrivateKey.generate()

@@ -2,7 +2,7 @@
 
 from build import python_step
 from citadel.controller.sandboxes import EVICT_SECONDS
-from citadel.store.journal import SandboxRow
+from citadel.store.sandboxes import SandboxRow
 from component.controller.cluster import Cluster, Controller
 
 SLEEPS = python_step("a")

@@ -11,7 +11,7 @@ from citadel.controller import reconciler as reconciling
 from citadel.controller.watching import Key
 from citadel.core import events as ev
 from citadel.render.pod import sandbox_pod
-from citadel.store.journal import SandboxRow, hashed
+from citadel.store.sandboxes import SandboxRow, hashed
 from component.controller.cluster import SITE, Cluster, Controller
 from component.controller.clusterapi import SANDBOXES, path_of
 from component.kube.fakeapi import Fault

@@ -31,7 +31,7 @@ from citadel.gateway.service import Gateway
 from citadel.gateway.sessions import egress_token
 from citadel.serving import serve, server_tls
 from citadel.store.blobs import BlobLimits
-from citadel.store.journal import hashed
+from citadel.store.sandboxes import hashed
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
 from component.egress.network import DNS_ADDRESS, Everywhere, Names, open_up

@@ -18,7 +18,7 @@ from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.store.blobs import BlobLimits
-from citadel.store.journal import hashed
+from citadel.store.sandboxes import hashed
 from citadel.store.sql.database import Database, open_database
 from citadel.store.waking import Waker
 from component.gateway.database import postgres_url, shared_database

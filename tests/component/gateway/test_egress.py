@@ -21,7 +21,7 @@ from citadel.gateway.refusals import Refused
 from citadel.gateway.sessions import egress_token
 from citadel.serving import serve
 from citadel.store.connections import MOST_OF_ONE, ConnectionRow
-from citadel.store.journal import hashed
+from citadel.store.sandboxes import hashed
 from component.gateway.conftest import Site
 from component.gateway.runner import Runner
 from component.gateway.test_process import free_port

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from build import chain, definition, python_step
-from citadel.store.journal import SandboxRow
+from citadel.store.sandboxes import SandboxRow
 from component.gateway.conftest import Site
 
 GUARDED = definition(python_step("a"), isolation={"required": True})

@@ -5,7 +5,7 @@ import asyncio
 from build import chain, created, definition, python_step
 from citadel.core import events as ev
 from citadel.core.plan import compile_definition
-from citadel.store.journal import SandboxRow, hashed
+from citadel.store.sandboxes import SandboxRow, hashed
 from component.gateway.conftest import Site
 from component.gateway.runner import Runner
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from citadel.store.journal import Journal, Pools, Sandboxes
+from citadel.store.journal import Journal
 from citadel.store.memory import MemoryJournal
+from citadel.store.sandboxes import Pools, Sandboxes
 from citadel.store.sql.database import Database, open_database
 
 

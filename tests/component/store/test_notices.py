@@ -9,7 +9,8 @@ import build
 from build import begin, only_sandbox
 from citadel.core import events as ev
 from citadel.core.plan import compile_definition
-from citadel.store.journal import Journal, LogChunk, Notice, SandboxRow
+from citadel.store.journal import Journal, LogChunk, Notice
+from citadel.store.sandboxes import SandboxRow
 from component.store.conftest import Store
 
 SECRET = {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}

@@ -9,7 +9,8 @@ import build
 from build import begin
 from citadel.core import events as ev
 from citadel.core.plan import compile_definition
-from citadel.store.journal import JournalUnavailable, SandboxRow
+from citadel.store.journal import JournalUnavailable
+from citadel.store.sandboxes import SandboxRow
 from citadel.store.sql.database import open_database
 
 DEFINITION = build.chain(2)

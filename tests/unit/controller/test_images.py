@@ -8,7 +8,7 @@ from citadel.controller.images import Images, image_ids, pinned
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.resources import RUNTIMES, Object
-from citadel.store.journal import SandboxRow
+from citadel.store.sandboxes import SandboxRow
 
 TAG, DIGEST, OTHER = "registry.example.com:5000/team/python:3", f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 

@@ -7,7 +7,7 @@ import pytest
 
 from citadel.controller.pods import PATIENCE, Diagnosis, diagnose, is_live
 from citadel.controller.sandboxes import PROOF_SECONDS, decide_sandbox, decide_unproven
-from citadel.store.journal import SandboxRow
+from citadel.store.sandboxes import SandboxRow
 
 LIMIT = 600.0
 CREATED = 1_770_000_000.0

@@ -15,7 +15,7 @@ from citadel.controller.pools import (
     decide_pools,
     desired,
 )
-from citadel.store.journal import Demand, SandboxRow
+from citadel.store.sandboxes import Demand, SandboxRow
 
 NOW = 10_000.0
 

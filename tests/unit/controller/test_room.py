@@ -3,7 +3,7 @@
 import pytest
 
 from citadel.controller.room import Limits, Room
-from citadel.store.journal import SandboxRow
+from citadel.store.sandboxes import SandboxRow
 
 
 def row(name: str, namespace: str = "team", at: float = 0.0, pod: str | None = None, **fields) -> SandboxRow:

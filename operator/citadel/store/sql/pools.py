@@ -5,7 +5,8 @@ from dataclasses import asdict
 from sqlalchemy import Integer, cast, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from citadel.store.journal import Demand, Notice, SandboxRow
+from citadel.store.journal import Notice
+from citadel.store.sandboxes import Demand, SandboxRow
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices, change
 from citadel.store.sql.engine import Connections, now

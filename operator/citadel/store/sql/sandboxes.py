@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import Select, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from citadel.store.journal import Delivery, Notice, SandboxRow
+from citadel.store.journal import Notice
 from citadel.store.rows import check_observation
+from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices, change
 from citadel.store.sql.engine import Connections, now
