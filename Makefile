@@ -37,7 +37,7 @@ cluster-down: ## takes it away again (PURGE=1: also what was built for it)
 images: cluster-up ## builds the images and hands them to the cluster
 	hack/images/build
 
-crds: venv ## writes the CRDs from the models
+crds: venv ## writes the CRDs and the schema for editors from the models
 	$(VENV)/bin/python -m citadel.api.crds
 
 bench: venv install ## measures Citadel beside a bare pod

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 import structural
-from citadel.api.crds import KINDS, MAX_BYTES, Kind, definition, files, main
+from citadel.api.crds import KINDS, MAX_BYTES, Kind, definition
+from citadel.api.generated import files, main
 
 ROOT = Path(__file__).parents[2]
 

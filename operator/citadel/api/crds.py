@@ -1,15 +1,13 @@
 """The CustomResourceDefinitions, projected from the models: `python -m citadel.api.crds [--check]`.
 
-Only `main` touches files: it writes crds/ and the chart's copies, or with --check compares them. Nothing in
-the operator calls it at run time.
+As a program it writes everything that is generated from the models, or with --check compares it
+(`citadel.api.generated`). Nothing in the operator calls it at run time.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -212,7 +210,7 @@ def chart_template(manifest: str) -> str:
 
 
 def files() -> dict[str, str]:
-    """Every generated file: its path in the repository, and its text."""
+    """The definitions as files: path in the repository, and text."""
     result = {}
     for kind in KINDS:
         manifest = _HEADER + as_yaml(definition(kind))
@@ -221,25 +219,7 @@ def files() -> dict[str, str]:
     return result
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Writes the files, or with --check says which differ; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m citadel.api.crds", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
-    parser.add_argument("--root", type=Path, default=Path(__file__).parents[3], help="root of the repository")
-    options = parser.parse_args(arguments)
-    stale = []
-    for name, text in files().items():
-        path = options.root / name
-        if path.is_file() and path.read_text() == text:
-            continue
-        stale.append(name)
-        if not options.check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    for name in stale:
-        print(f"{name} is out of date; run `make crds`" if options.check else f"wrote {name}")
-    return 1 if stale and options.check else 0
-
-
 if __name__ == "__main__":
+    from citadel.api.generated import main
+
     sys.exit(main())

@@ -11,7 +11,7 @@ from citadel.api import meta
 from citadel.api.problems import Path, Problem, belongs, counted, found, shortened, suggestion
 
 NAME_WORDS = "a name of at most 253 lower-case letters, digits, - and ., with a letter or digit at both ends"
-_PATTERN_WORDS = MappingProxyType(
+PATTERN_WORDS = MappingProxyType(
     {
         meta.STEP_NAME_PATTERN: "a step name: a letter, then at most 62 letters, digits or _",
         meta.DURATION_PATTERN: "a duration such as 500ms, 30s or 1h30m",
@@ -70,7 +70,7 @@ def _shape(details: ErrorDetails) -> str:
     context = details.get("ctx", {})
     if "pattern" in context:
         pattern = str(context["pattern"])
-        return _PATTERN_WORDS.get(pattern, f"text that matches {pattern}")
+        return PATTERN_WORDS.get(pattern, f"text that matches {pattern}")
     if "max_length" in context:
         return f"at most {counted(context['max_length'], 'character')}"
     return f"at least {counted(context.get('min_length', 1), 'character')}"

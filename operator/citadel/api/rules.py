@@ -26,6 +26,8 @@ class Rule:
     expression: str
     message: str
     path: str | None = None
+    one_of: tuple[str, ...] = ()
+    """Fields of which exactly one is given, where that is what the rule says."""
 
     def on_the_wire(self) -> dict[str, Any]:
         """As an item of x-kubernetes-validations."""
@@ -54,18 +56,20 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
     return ()
 
 
-_ONE_ACTION = Rule(
-    " + ".join(f"(has(self.{action}) ? 1 : 0)" for action in ACTIONS) + " == 1",
-    f"expected exactly one action of {', '.join(ACTIONS)}",
-)
+def _exactly_one(fields: tuple[str, ...], message: str) -> Rule:
+    """Exactly one of these fields is given."""
+    expression = " + ".join(f"(has(self.{field}) ? 1 : 0)" for field in fields) + " == 1"
+    return Rule(expression, message, one_of=fields)
+
+
+_ONE_ACTION = _exactly_one(ACTIONS, f"expected exactly one action of {', '.join(ACTIONS)}")
 _STEP_NAME = Rule(
     f"self.name.matches('{STEP_NAME_PATTERN}')",
     "expected a step name: a letter, then at most 62 letters, digits or _",
     ".name",
 )
-_ONE_SOURCE = Rule(
-    " + ".join(f"(has(self.{source}) ? 1 : 0)" for source in ("code", "codeFrom", "entrypoint")) + " == 1",
-    "expected exactly one of code, codeFrom and entrypoint",
+_ONE_SOURCE = _exactly_one(
+    ("code", "codeFrom", "entrypoint"), "expected exactly one of code, codeFrom and entrypoint"
 )
 _NOT_RESERVED = Rule(
     "!self.name.startsWith('CITADEL_')", "expected a name without the reserved prefix CITADEL_", ".name"

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "suspend": Entry("citadel.cli.control", "suspend", "Let nothing new of an execution start."),
         "resume": Entry("citadel.cli.control", "resume", "Let a suspended execution go on."),
         "lint": Entry("citadel.cli.lint", "lint", "Check files, without a cluster."),
+        "schema": Entry("citadel.cli.schema", "schema", "Print the JSON Schema of all kinds, for editors."),
         "doctor": Entry(
             "citadel.cli.doctor", "doctor", "Check that Citadel works here, and that you may use it."
         ),
