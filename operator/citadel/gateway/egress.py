@@ -13,8 +13,8 @@ from citadel.core.egress import EgressRules, Verdict, judge, named, to_index
 from citadel.core.sessions import current
 from citadel.core.state import State
 from citadel.gateway.refusals import Refused
+from citadel.gateway.registry import Registry
 from citadel.gateway.reports import clean
-from citadel.gateway.service import Gateway
 from citadel.gateway.sessions import egress_token, sandbox_of
 from citadel.store.connections import ConnectionLog, ConnectionRow
 from citadel.store.journal import ExecutionUnknown, Journal
@@ -31,9 +31,9 @@ class EgressDesk:
     """Verdicts and reports."""
 
     def __init__(
-        self, gateway: Gateway, journal: Journal, connections: ConnectionLog, policies: Policies
+        self, registry: Registry, journal: Journal, connections: ConnectionLog, policies: Policies
     ) -> None:
-        self._gateway, self._journal = gateway, journal
+        self._registry, self._journal = registry, journal
         self._connections, self._policies = connections, policies
 
     async def verdict(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,11 +41,11 @@ class EgressDesk:
         token, host, step = (_text(body, name) for name in ("token", "host", "step"))
         port, attempt = (_number(body, name) for name in ("port", "attempt"))
         name = sandbox_of(token)
-        session = await self._gateway.known(name)
+        session = await self._registry.known(name)
         if session is None or not compare_digest(egress_token(name, session.secret_hash), token):
             return _told(Verdict(False, "the token is of no sandbox"), "", "")
         try:
-            uid = await self._gateway.execution_of(session)
+            uid = await self._registry.execution_of(session)
             state = await self._journal.read(uid)
         except Refused as refused:
             return _told(Verdict(False, refused.message), "", "")

@@ -88,9 +88,9 @@ class Routes:
     async def _admitted(self, request: web.BaseRequest, size: int) -> AsyncIterator[Session]:
         """The session that asks, within its allowance; raises Refused."""
         authorization = request.headers.get("Authorization", "")
-        if not self._gateway.remembers(authorization):
+        if not self._gateway.registry.remembers(authorization):
             self._admit_stranger(request.remote or "")
-        session = await self._gateway.session(authorization)
+        session = await self._gateway.registry.session(authorization)
         allowance = session.allowance
         if not allowance.admits(size):
             raise Refused(429, "TooManyRequests", "this sandbox asks too much at once")
@@ -141,10 +141,10 @@ class Routes:
             raise Refused(429, "TooManyRequests", "too many requests without a session from this address")
 
     async def _poll(self, _: web.BaseRequest, session: Session, __: bytes) -> dict[str, Any]:
-        return await self._gateway.poll(session)
+        return await self._gateway.work.poll(session)
 
     async def _heartbeat(self, _: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
-        return await self._gateway.heartbeat(session, json_object(body))
+        return await self._gateway.heartbeats.answer(session, json_object(body))
 
     async def _isolation(self, _: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         return await self._gateway.isolation(session, json_object(body))
@@ -154,7 +154,7 @@ class Routes:
         outcome = request.query.get("outcome", "")
         claim = request.query.get("next") != "false"
         artifacts = request.query.get("artifacts") == "true"
-        return await self._gateway.result(
+        return await self._gateway.work.result(
             session, step, attempt, outcome, body, claim=claim, artifacts=artifacts
         )
 

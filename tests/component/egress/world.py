@@ -77,7 +77,7 @@ class World:
         async def rules(namespace: str) -> Any:
             return egress_rules([read_policy(obj) for obj in await database.policies.get(namespace)])
 
-        desk = EgressDesk(gateway, database.journal, database.connections, rules)
+        desk = EgressDesk(gateway.registry, database.journal, database.connections, rules)
         tls = str(self.folder / "gateway")
         server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)
         loop = asyncio.get_running_loop()
@@ -108,9 +108,9 @@ class World:
     async def end(self, uid: str) -> None:
         """The step of an execution has ended."""
         name = self.tokens[uid].partition(".")[0]
-        session = await self.gateway.known(name)
+        session = await self.gateway.registry.known(name)
         assert session is not None
-        await self.gateway.result(session, "a", 1, "Succeeded", b"null", claim=False)
+        await self.gateway.work.result(session, "a", 1, "Succeeded", b"null", claim=False)
 
     async def _wanted(self, uid: str, egress: list[str]) -> tuple[str, str]:
         flow = definition(python_step("a", network={"egress": egress}))

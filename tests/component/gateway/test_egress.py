@@ -36,7 +36,7 @@ class Desk(EgressDesk):
     def __init__(self, site: Site, **policies: Sequence[EgressRules]) -> None:
         database = site.database
         self.policies = policies
-        super().__init__(site.gateways[0].gateway, database.journal, database.connections, self.of)
+        super().__init__(site.gateways[0].gateway.registry, database.journal, database.connections, self.of)
 
     async def of(self, namespace: str) -> Sequence[EgressRules]:
         return self.policies.get(namespace, ())

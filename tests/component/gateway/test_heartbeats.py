@@ -7,7 +7,7 @@ import pytest
 
 from build import chain
 from citadel.core import events as ev
-from citadel.gateway import service
+from citadel.gateway import heartbeats
 from component.gateway.conftest import Site
 from component.gateway.runner import Runner
 
@@ -19,8 +19,8 @@ TERMINATE = ev.StopRequested("Terminate", "Terminated", "at once")
 @pytest.fixture(autouse=True)
 def short_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """A heartbeat without news is held for 0.8 s, and only a notice ends it earlier."""
-    monkeypatch.setattr(service, "HEARTBEAT_SECONDS", 0.8)
-    monkeypatch.setattr(service, "LOOK_SECONDS", 30.0)
+    monkeypatch.setattr(heartbeats, "HEARTBEAT_SECONDS", 0.8)
+    monkeypatch.setattr(heartbeats, "LOOK_SECONDS", 30.0)
 
 
 async def took(runner: Runner, **running: object) -> tuple[object, float]:

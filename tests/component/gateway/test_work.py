@@ -10,7 +10,7 @@ from build import chain, definition, python_step
 from citadel.core import events as ev
 from citadel.core.jsonvalues import MAX_BYTES
 from citadel.core.values import Values
-from citadel.gateway import service
+from citadel.gateway import work
 from component.gateway.conftest import Site
 
 #: Far less than the pause after which a lost notice would be made good.
@@ -20,7 +20,7 @@ AT_ONCE = 0.4
 @pytest.fixture
 def only_notices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but a notice ends the wait of a held request."""
-    monkeypatch.setattr(service, "LOOK_SECONDS", 30.0)
+    monkeypatch.setattr(work, "LOOK_SECONDS", 30.0)
 
 
 async def test_the_answer_to_a_result_carries_the_next_attempt_and_its_input(site: Site) -> None:
@@ -116,7 +116,7 @@ async def test_a_held_poll_ends_with_the_execution(site: Site) -> None:
 
 
 async def test_a_poll_is_not_held_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(work, "POLL_SECONDS", 0.2)
     retry = {"attempts": 2, "backoff": {"initial": "1h", "max": "2h"}}
     runner = await site.registered(chain(1, retry=retry))
     await runner.fail("s0")
