@@ -42,7 +42,11 @@ async def start(cluster: Cluster, where: str, name: str, image: str, targets: di
         "securityContext": HARDENED,
         "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
     }
-    await cluster.kube.create(PODS, pod(name, where, main, securityContext=CONFINED))
+    made = pod(name, where, main, securityContext=CONFINED)
+    # One set of labels, as all sandboxes have: each further one is an identity, which every pod on the node
+    # must learn of before it may go on.
+    made["metadata"]["labels"] = {"app": "start"}
+    await cluster.kube.create(PODS, made)
     try:
         async with asyncio.timeout(90):
             while True:
