@@ -3,7 +3,7 @@
 A second opinion: it shares no line with what renders and judges them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -134,6 +134,49 @@ def beyond_a_policy(pod: Object, policy: Object, *, shared: bool) -> Iterator[st
             yield f"scratch {size}"
 
 
+def ungranted(pod: Object, policies: Sequence[Object]) -> Iterator[str]:
+    """What of the cluster's a pod of a namespace's own Runtime has, though not every policy that speaks of it
+    lists it, or none does."""
+    spec = pod["spec"]
+    for field, found in (
+        ("imagePullSecrets", [item["name"] for item in spec.get("imagePullSecrets", ())]),
+        ("priorityClassNames", [spec["priorityClassName"]] if "priorityClassName" in spec else []),
+        ("nodeSelector", list(spec.get("nodeSelector", {}).items())),
+        ("tolerations", spec.get("tolerations", ())),
+    ):
+        lists = [policy[field] for policy in policies if policy.get(field) is not None]
+        for item in found:
+            if not lists or not all(_is_listed(field, item, listed) for listed in lists):
+                yield f"{field} {item}"
+
+
+def _is_listed(field: str, item: Any, listed: Any) -> bool:
+    if field == "nodeSelector":
+        return item[1] in listed.get(item[0], ())
+    if field != "tolerations":
+        return item in listed
+    # By trying: every taint of a few that is tolerated by the one is tolerated by another.
+    words = {one.get(part) or "" for one in (item, *listed) for part in ("key", "value")}
+    names = words | {"other"}
+    taints = [(key, value, effect) for key in names for value in names for effect in _EFFECTS]
+    tolerated = [taint for taint in taints if _tolerates(item, *taint)]
+    return any(all(_tolerates(one, *taint) for taint in tolerated) for one in listed)
+
+
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+def _tolerates(toleration: Object, key: str, value: str, effect: str) -> bool:
+    """As the scheduler judges."""
+    if toleration.get("effect") not in (None, effect):
+        return False
+    if toleration.get("key") and toleration["key"] != key:
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return True
+    return (toleration.get("value") or "") == value
+
+
 def _parts(reference: str) -> list[str]:
     """Registry, folders, and the last name with its tag and digest apart."""
     first, _, rest = reference.partition("/")
@@ -169,9 +212,11 @@ def _number(quantity: str) -> Decimal:
     return Decimal(digits) * _SUFFIXES.get(quantity[len(digits) :], Decimal(1))
 
 
-def problems(pod: Object, policies: Iterable[Object], runner_image: str, *, shared: bool) -> list[str]:
+def problems(pod: Object, policies: Sequence[Object], runner_image: str, *, shared: bool) -> list[str]:
     """Everything about a pod that should not be."""
     found = list(beyond_a_sandbox(pod, runner_image))
+    if not shared:
+        found += ungranted(pod, policies)
     for policy in policies:
         found += beyond_a_policy(pod, policy, shared=shared)
     return found

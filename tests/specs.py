@@ -175,8 +175,22 @@ def submission(rnd: Random) -> Submission:
     if "run" in step:
         step["run"] = {**step["run"], "runtime": "own"}
     workflow = {**value(rnd, _MODIFIERS), "steps": [step]}
+    runtime = _valid(rnd, "Runtime", _RUNTIME)
     policies = tuple(_valid(rnd, "ExecutionPolicy", _POLICY) for _ in range(rnd.choice((0, 0, 1, 2))))
-    return Submission(workflow, _valid(rnd, "Runtime", _RUNTIME), rnd.random() < 0.5, policies)
+    granting = tuple({**policy, **_granted(rnd, runtime)} for policy in policies)
+    return Submission(workflow, runtime, rnd.random() < 0.5, granting)
+
+
+def _granted(rnd: Random, runtime: Value) -> Value:
+    """What a policy lists of what a Runtime wants: by chance alone they would hardly ever name the same."""
+    selector = {key: [found] for key, found in (runtime.get("nodeSelector") or {}).items()}
+    lists = {
+        "imagePullSecrets": [item["name"] for item in runtime.get("imagePullSecrets") or ()],
+        "nodeSelector": selector,
+        "tolerations": runtime.get("tolerations") or [],
+        "priorityClassNames": [runtime["priorityClassName"]] if "priorityClassName" in runtime else [],
+    }
+    return {field: listed for field, listed in lists.items() if listed and rnd.random() < 0.9}
 
 
 def submissions(*, diverse: bool = False) -> st.SearchStrategy[Submission]:

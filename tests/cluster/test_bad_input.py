@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS
-from live import SANDBOXES, SYSTEM, Cluster, citadel, python
+from live import SANDBOXES, SYSTEM, Cluster, citadel, policy, python
 
 OK = "def main(): return 1"
 MINUTE = 60.0
@@ -203,7 +203,7 @@ async def test_poison_objects_of_every_kind_say_what_is_wrong_and_stop_nobody(cl
         "apiVersion": RUNTIMES.api_version,
         "kind": "Runtime",
         "metadata": {"name": "broken", "namespace": cluster.namespace},
-        "spec": {"image": "NOT//an::image", "nodeSelector": {"no such key": "ü"}},
+        "spec": {"image": "NOT//an::image", "runtimeClassName": "no-such-class"},
     }
     await cluster.kube.create(RUNTIMES, runtime)
     await cluster.workflow("on-broken", [{"name": "a", "run": {"runtime": "broken", "code": OK}}])
@@ -267,8 +267,9 @@ async def test_a_sandbox_that_no_node_takes_waits_and_says_why(cluster: Cluster)
     }
     await cluster.kube.create(RUNTIMES, runtime)
     await cluster.workflow("waits", [{"name": "a", "run": {"runtime": "elsewhere", "code": OK}}])
-    name = await cluster.execute("waits")
-    waiting = await cluster.until(name, lambda obj: obj.get("status", {}).get("phase") == "Waiting")
+    async with policy(cluster, nodeSelector={"example.com/none": ["such"]}):
+        name = await cluster.execute("waits")
+        waiting = await cluster.until(name, lambda obj: obj.get("status", {}).get("phase") == "Waiting")
     assert waiting["status"]["reason"] == "Unschedulable"
     assert "node" in waiting["status"]["message"]
     await cluster.kube.patch(EXECUTIONS, name, {"spec": {"stop": "Cancel"}}, cluster.namespace)

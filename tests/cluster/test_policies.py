@@ -1,7 +1,7 @@
 """ExecutionPolicies on a real cluster: who may write them, what they stop, and that they heal."""
 
 from citadel.kube.resources import NODES, RUNTIMES, WORKFLOWS
-from live import Cluster, condition, policy, python
+from live import SYSTEM, Cluster, condition, policy, python
 
 GVISOR = "gvisor"
 
@@ -39,6 +39,32 @@ async def test_an_image_that_is_not_allowed_is_never_pulled(cluster: Cluster, co
             cluster, RUNTIMES, "own", cluster.namespace, lambda item: item["status"] == "False"
         )
         assert "spec.images.allow" in ready["message"]
+
+
+async def test_a_runtime_has_the_cluster_s_secrets_nodes_and_priorities_by_what_a_policy_lists(
+    cluster: Cluster,
+) -> None:
+    wanted = {
+        "imagePullSecrets": [{"name": "team"}],
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"key": "team", "operator": "Equal", "value": "a", "effect": "NoSchedule"}],
+    }
+    shared = await cluster.kube.get(RUNTIMES, "python", SYSTEM)
+    await cluster.runtime("own", {"image": shared["spec"]["image"], **wanted})
+    step = {"name": "a", "run": {"runtime": "own", "code": "def main(): return 1"}}
+    await cluster.workflow("flow", [step])
+    status = await cluster.run("flow")
+    assert (status["phase"], status["reason"]) == ("Failed", "PolicyDenied")
+    assert (
+        'found "team", but no ExecutionPolicy of the namespace has spec.imagePullSecrets' in status["message"]
+    )
+    listed = {
+        "imagePullSecrets": ["team"],
+        "nodeSelector": {"kubernetes.io/os": ["linux"]},
+        "tolerations": [{"key": "team", "operator": "Exists"}],
+    }
+    async with policy(cluster, **listed):
+        assert (await cluster.run("flow"))["phase"] == "Succeeded"
 
 
 async def test_a_policy_puts_every_sandbox_under_gvisor(cluster: Cluster, container_image: str) -> None:

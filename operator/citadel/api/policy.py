@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from citadel.api.egress import Destination
 from citadel.api.meta import Duration, Model, ObjectName, Quantity
+from citadel.api.runtime import Toleration
 from citadel.api.workflow import Isolation
 
 #: A registry's host is never left out: `alpine` and `docker.io/library/alpine` are the same image.
@@ -141,10 +142,25 @@ class ExecutionPolicySpec(Model):
     credentials: Annotated[
         tuple[Credential, ...], Field(max_length=64, json_schema_extra={"map": "name"})
     ] = ()
-    """Credentials of the admin's. Nothing uses them yet; they are checked and kept."""
+    """Credentials of the admin's. No kind of step sends any yet: this is checked, and bounds nothing."""
     limits: SandboxLimits = SandboxLimits()
     """What one sandbox may have at most."""
     pools: PoolLimits | None = None
     """Warm pools of the namespaces' own Runtimes."""
+    image_pull_secrets: Annotated[tuple[ObjectName, ...], Field(max_length=64)] | None = None
+    """Secrets of the sandbox namespace that the namespaces' own Runtimes may name. Where no policy has this
+    list, they may name none."""
+    node_selector: (
+        Annotated[
+            dict[LabelKey, Annotated[tuple[LabelValue, ...], Field(min_length=1, max_length=64)]],
+            Field(max_length=16),
+        ]
+        | None
+    ) = None
+    """Labels that they may ask of nodes, each with the values it may have; likewise."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] | None = None
+    """Taints that they may tolerate, as widely as this or less; likewise."""
+    priority_class_names: Annotated[tuple[ObjectName, ...], Field(max_length=16)] | None = None
+    """PriorityClasses that they may have; likewise."""
     isolation: Isolation = Isolation()
     """What must be proven of a sandbox before it gets work."""

@@ -76,7 +76,8 @@ class RuntimeSpec(Model):
     image_pull_secrets: Annotated[
         tuple[NameRef, ...], Field(max_length=8, json_schema_extra={"map": "name"})
     ] = ()
-    """Secrets of the sandbox namespace with which the image is pulled."""
+    """Secrets of the sandbox namespace with which the image is pulled. Like the labels, taints and priority
+    below, a Runtime beyond the operator's namespace has those that an ExecutionPolicy lists."""
     runtime_class_name: ObjectName | None = None
     """RuntimeClass of the sandboxes, such as one of gVisor; bounded by ExecutionPolicies."""
     node_selector: Annotated[

@@ -1,7 +1,8 @@
 """What ExecutionPolicies say of one sandbox. Pure; the controller and the gateway ask the same questions.
 
 Every policy that selects a namespace must permit: a denial of one is final, and of limits the smallest holds.
-One that cannot be understood permits nothing. Without any policy nothing here is refused.
+One that cannot be understood permits nothing. Without any policy nothing is refused but what has to be
+granted (grants.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from citadel.api.policy import ExecutionPolicySpec, ImageRules, LabelRequirement
 from citadel.api.problems import shortened
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import InvalidObject, parse
+from citadel.core import grants
 from citadel.core.egress import EgressRules, judge
 
 DEFAULT_REGISTRY = "docker.io"
@@ -37,6 +39,7 @@ class Denial:
     """What a policy does not permit."""
 
     policy: str
+    """Its name; empty: no policy grants what only one could."""
     rule: str
     """Field of the policy."""
     field: str
@@ -47,7 +50,8 @@ class Denial:
     @property
     def text(self) -> str:
         """`image: found "alpine:3", expected … (ExecutionPolicy strict, spec.images.allow)`."""
-        return f"{self.field}: {self.message} (ExecutionPolicy {self.policy}, {self.rule})"
+        said = f"{self.field}: {self.message}"
+        return f"{said} (ExecutionPolicy {self.policy}, {self.rule})" if self.policy else said
 
 
 def read_policy(obj: Mapping[str, Any]) -> Policy:
@@ -104,7 +108,8 @@ def sandbox_denial(policies: Sequence[Policy], template: Mapping[str, Any]) -> D
             return _broken(policy)
         for rule, field, message in _objections(policy.spec, template):
             return Denial(policy.name, rule, field, message)
-    return None
+    specs = [(policy.name, policy.spec) for policy in policies if policy.spec is not None]
+    return next((Denial(*found) for found in grants.objections(specs, template)), None)
 
 
 def runtime_denial(policies: Sequence[Policy], runtime: RuntimeSpec, *, shared: bool) -> Denial | None:

@@ -48,6 +48,23 @@ def test_the_oracle_sees_what_it_is_there_for() -> None:
     assert oracle.problems(pod, [], SITE.runner_image, shared=False) == []
     for policy in policies:
         assert len(oracle.problems(pod, [policy], SITE.runner_image, shared=False)) == 1, policy
+    taint = {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}
+    for wanted, listed in (
+        ({"imagePullSecrets": [{"name": "a"}]}, {"imagePullSecrets": ["a"]}),
+        ({"priorityClassName": "a"}, {"priorityClassNames": ["a"]}),
+        ({"nodeSelector": {"a": "b"}}, {"nodeSelector": {"a": ["b"]}}),
+        ({"tolerations": [taint]}, {"tolerations": [{"key": "gpu", "operator": "Exists"}]}),
+    ):
+        wants = {**pod, "spec": {**pod["spec"], **wanted}}
+        for policies, expected in (([], 1), ([listed], 0), ([listed, {key: {} for key in listed}], 1)):
+            assert len(oracle.problems(wants, policies, SITE.runner_image, shared=False)) == expected
+            assert oracle.problems(wants, policies, SITE.runner_image, shared=True) == []
+    narrow = [
+        {"tolerations": [{**taint, "effect": "NoExecute"}]},
+        {"tolerations": [{"key": "g", "value": ""}]},
+    ]
+    for policy in narrow:
+        assert list(oracle.ungranted({"spec": {"tolerations": [taint]}}, [policy]))
     changes: list[dict[str, Any]] = [
         {"hostNetwork": True},
         {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]},
