@@ -69,7 +69,7 @@ _JSON_SCHEMA: Schema = {
 }
 
 
-class _Generator(GenerateJsonSchema):
+class EditorGenerator(GenerateJsonSchema):
     """Pydantic's generator with absence instead of null, and with the choices between fields."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
@@ -94,7 +94,7 @@ def editor_schema() -> Schema:
     """The schema: an object of one of our kinds has its shape, any other object may be what it likes."""
     models: list[tuple[type[BaseModel], Any]] = [(kind.spec, "validation") for kind in KINDS]
     _, generated = models_json_schema(
-        models, by_alias=True, ref_template=_REFERENCE, schema_generator=_Generator
+        models, by_alias=True, ref_template=_REFERENCE, schema_generator=EditorGenerator
     )
     definitions = {name: _for_editors(schema) for name, schema in generated["$defs"].items()}
     definitions["WorkflowSpec"]["properties"]["inputs"]["$ref"] = _SHAPE

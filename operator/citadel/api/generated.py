@@ -1,4 +1,4 @@
-"""Every file that is generated from the models: CRDs, the chart's copies, the editors' schema.
+"""Every file that is generated from the models: CRDs, the chart's copies, the editors' schema, the reference.
 
 Only `main` touches files: it writes them, or with --check says which are out of date.
 """
@@ -7,12 +7,12 @@ import argparse
 import json
 from pathlib import Path
 
-from citadel.api import crds, editors
+from citadel.api import crds, editors, reference
 
 
 def files() -> dict[str, str]:
     """Every generated file: its path in the repository, and its text."""
-    return {**crds.files(), editors.FILE: schema_text()}
+    return {**crds.files(), editors.FILE: schema_text(), **reference.files()}
 
 
 def schema_text() -> str:

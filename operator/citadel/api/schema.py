@@ -168,9 +168,9 @@ class _Rewriter:
         if value is None or self.defaults is Defaults.OMITTED or isinstance(value, dict):
             return
         # `kubectl explain` shows descriptions only.
-        told = _told(value)
-        if told:
-            result["description"] = f"{result.get('description', '')} Defaults to {told}.".strip()
+        words = told(value)
+        if words:
+            result["description"] = f"{result.get('description', '')} Defaults to {words}.".strip()
         if self.defaults is Defaults.WRITTEN and not isinstance(value, list):
             result["default"] = value
 
@@ -193,9 +193,10 @@ def _is_kept(keyword: str) -> bool:
     return keyword in _KEPT or keyword.startswith("x-kubernetes-")
 
 
-def _told(value: Any) -> str:
+def told(value: Any) -> str:
+    """A default or bound in words."""
     if isinstance(value, list):
-        return ", ".join(map(_told, value))
+        return ", ".join(map(told, value))
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

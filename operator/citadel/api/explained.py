@@ -1,0 +1,110 @@
+"""What each phase, status and reason means: the tables of docs/reference.
+
+A reason without a line here is refused when they are generated.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+PHASES: Mapping[str, str] = MappingProxyType(
+    {
+        "Pending": "Not begun; the reason says what is waited for.",
+        "Running": "Steps run, or are about to.",
+        "Waiting": "Nothing runs: it waits for a time, a signal, an approval, another Execution or room.",
+        "Suspended": "`spec.suspend` holds it: nothing new starts.",
+        "Succeeded": "Every step succeeded or was skipped, and the outputs are there.",
+        "Failed": "A step failed for good, or it could not begin.",
+        "Cancelled": "Somebody ended it.",
+        "TimedOut": "It took longer than the `timeout` of its Workflow.",
+    }
+)
+
+STATUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "Pending": "Waits for other steps.",
+        "Ready": "Waits for a sandbox.",
+        "Running": "In a sandbox; or steps of this group or loop are.",
+        "Waiting": "Waits for a time, a signal, a decision or another Execution.",
+        "BackingOff": "Between two attempts.",
+        "Succeeded": "It has an output.",
+        "Failed": "It has an error, and no further attempt.",
+        "Skipped": "It was not to run; the reason says why.",
+        "Cancelled": "It was ended with its Execution.",
+    }
+)
+
+#: By what they are reasons of.
+REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "An Execution, a definition": {
+            "Accepted": "It is in the journal, and no step has begun.",
+            "Running": "Steps run.",
+            "Completed": "Its end was reached in the ordinary way.",
+            "Valid": "The definition can be used.",
+            "InvalidSpec": "The definition is wrong; only an edit helps. The message says where.",
+            "InvalidInputs": "The inputs do not fit what the Workflow declares.",
+            "WorkflowNotFound": "There is no Workflow of this name; fails after ten seconds.",
+            "RuntimeNotFound": "A step names a Runtime that there is neither here nor among the shared ones.",
+            "CodeNotFound": "The ConfigMap that `codeFrom` names, or its key, does not exist.",
+            "PolicyDenied": "An ExecutionPolicy does not allow what a step needs.",
+            "InstallingPackages": "The packages of a Runtime are being installed.",
+            "PackagesFailed": "They could not be installed; the message says which.",
+            "JournalLost": "The journal does not know this Execution, which had begun. It never runs again.",
+            "JournalCorrupt": "What the journal holds of it cannot be read.",
+            "CancelRequested": "`spec.stop: Cancel`: what runs has its grace period.",
+            "Cancelled": "It was cancelled.",
+            "Terminated": "It was ended at once.",
+            "Deleted": "The object was deleted while it ran.",
+            "Suspended": "`spec.suspend` is true.",
+            "DeadlineExceeded": "The Workflow's `timeout` is over.",
+            "ConcurrencyLimit": "As many of its concurrency group run as may.",
+            "PendingTimeout": "It did not begin within `pendingTimeout`.",
+            "CompensationFailed": "A compensation failed for good; the message names what remains.",
+        },
+        "A step that waits": {
+            "WaitingForTime": "For the time that `wait` names.",
+            "WaitingForSignal": "For the signal that `wait` names.",
+            "WaitingForApproval": "For a decision on its Approval.",
+            "WaitingForExecution": "For the Execution that it made.",
+        },
+        "Waiting for a sandbox": {
+            "Unschedulable": "No node has room for it.",
+            "SandboxLimit": "As many sandboxes live as the installation allows.",
+            "ImagePullFailed": "Its image cannot be pulled.",
+            "NotIsolated": "Isolation is required, and was not proven.",
+        },
+        "The condition NetworkIsolated": {
+            "Proven": "Every sandbox found that nothing forbidden answers.",
+            "ForbiddenAnswered": "A sandbox reached what it must not.",
+            "NotProven": "Not every sandbox could find out.",
+        },
+        "A Runtime": {
+            "PoolDegraded": "Members of its warm pool cannot start.",
+        },
+        "A skipped step": {
+            "ConditionFalse": "Its `when` is false, or no case of a `switch` holds.",
+            "DependencySkipped": "It reads the output of a step that has none.",
+            "ExecutionFailed": "Another step had failed before it began.",
+        },
+        "A failed attempt or step": {
+            "Error": "The code raised, or the process ended with another code than 0.",
+            "ExpressionError": "An expression could not be evaluated.",
+            "Timeout": "It took longer than `timeout`; its processes were killed.",
+            "OOMKilled": "It took more memory than its limit.",
+            "Evicted": "The node pushed its sandbox out.",
+            "SandboxLost": "Its sandbox went away after the code had begun.",
+            "SandboxStartFailed": "Its sandbox did not start.",
+            "InvalidCode": "The code does not compile, or has no entry point.",
+            "InvalidOutput": "The output is no JSON, or does not fit its schema.",
+            "OutputTooLarge": "The output is larger than 1 MiB.",
+            "ArtifactTooLarge": "An artifact is larger than may be kept.",
+            "ConfigMapNotFound": "A ConfigMap or key of `valueFrom` does not exist.",
+            "SecretNotFound": "A Secret or key of `valueFrom` does not exist.",
+            "SecretForbidden": "Nobody has granted the Secret to Citadel; the message has the commands.",
+            "Rejected": "The approval was refused.",
+            "MaxIterations": "A `repeat` reached its `max` before its `until`.",
+            "ItemsFailed": "Items of a `forEach` failed.",
+            "ChildFailed": "The Execution that it made did not succeed.",
+        },
+    }
+)
