@@ -41,6 +41,8 @@ def test_there_are_no_hooks_and_every_object_says_where_it_belongs(values: Objec
         cluster_wide = found["kind"].startswith("Cluster") or found["kind"] in (
             "Namespace",
             "CustomResourceDefinition",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
         )
         namespaces = (None,) if cluster_wide else ("elsewhere", "citadel-sandboxes", "kube-system")
         assert metadata.get("namespace") in namespaces
@@ -108,6 +110,9 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "citadel.dev/runtimes: get list watch",
             "citadel.dev/executions: get list watch",
             "citadel.dev/executionpolicies: get list watch",
+            "citadel.dev/approvals: get list watch",
+            "citadel.dev/approvals: create delete",
+            "citadel.dev/approvals/status: patch",
             "citadel.dev/executions: delete",
             "citadel.dev/workflows: create",
             "citadel.dev/executions: create",
@@ -178,14 +183,22 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "citadel.dev/executions/status: get",
             "citadel.dev/executionpolicies/status: get",
             "citadel.dev/executions/log: get",
+            "citadel.dev/approvals: get list watch",
+            "citadel.dev/approvals/status: get",
         },
     ),
     (
         "ClusterRole",
         "citadel-edit",
         None,
-        {f"citadel.dev/workflows: {WRITES}", f"citadel.dev/executions: {WRITES}"},
+        {
+            f"citadel.dev/workflows: {WRITES}",
+            f"citadel.dev/executions: {WRITES}",
+            "citadel.dev/approvals: update patch",
+            "citadel.dev/executions/signal: create",
+        },
     ),
+    ("ClusterRole", "citadel-approver", None, {"citadel.dev/approvals: get list watch update patch"}),
     ("ClusterRole", "citadel-admin", None, {f"citadel.dev/runtimes: {WRITES}"}),
 ]
 

@@ -52,7 +52,7 @@ def an_object(kind: str, namespace: str, spec: dict[str, Any], name: str = "") -
     }
 
 
-@pytest.mark.parametrize("plural", ["workflows", "runtimes", "executions"])
+@pytest.mark.parametrize("plural", ["workflows", "runtimes", "executions", "approvals"])
 def test_the_api_server_has_no_complaint_about_a_definition(plural: str) -> None:
     crd = json.loads(done("get", "crd", f"{plural}.citadel.dev", "-o", "json"))
     conditions = {condition["type"]: condition["status"] for condition in crd["status"]["conditions"]}
@@ -71,7 +71,12 @@ def test_explain_tells_what_a_step_is() -> None:
 
 def test_short_names_and_the_category_are_served() -> None:
     listed = done("api-resources", "--api-group=citadel.dev", "-o", "wide", "--no-headers")
-    for line, short_name in (("workflows", "ctwf"), ("runtimes", "ctrt"), ("executions", "ctex")):
+    for line, short_name in (
+        ("workflows", "ctwf"),
+        ("runtimes", "ctrt"),
+        ("executions", "ctex"),
+        ("approvals", "ctap"),
+    ):
         (row,) = [row for row in listed.splitlines() if row.startswith(line)]
         assert short_name in row.split()
         assert row.split()[-1] == "citadel"

@@ -100,6 +100,7 @@ def test_no_default_is_written_inside_a_list_or_a_status(kind: Kind) -> None:
             ["Workflow", "Phase", "Reason", "Progress", "Age"],
             ["Duration", "Message"],
         ),
+        ("Approval", "ctap", ["Execution", "Step", "Phase", "By", "Age"], ["Deadline"]),
     ],
 )
 def test_names_and_columns_are_as_promised(
@@ -146,6 +147,7 @@ def test_lists_of_named_things_merge_by_name() -> None:
         "Execution.status.conditions": ["type"],
         "ExecutionPolicy.spec.credentials": ["name"],
         "ExecutionPolicy.status.conditions": ["type"],
+        "Approval.status.conditions": ["type"],
     }
 
 
@@ -163,6 +165,9 @@ def test_free_form_maps_are_preserved() -> None:
         "Workflow.spec.steps[].files",
         "Execution.spec.inputs",
         "Execution.status.outputs",
+        "Approval.spec.shown",
+        "Approval.spec.form",
+        "Approval.spec.decision.form",
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from citadel.api.approval import ApprovalSpec, ApprovalStatus
 from citadel.api.execution import ExecutionSpec, ExecutionStatus
 from citadel.api.meta import GROUP, VERSION
 from citadel.api.policy import ExecutionPolicySpec
@@ -131,6 +132,22 @@ KINDS = (
             _AGE,
         ),
         namespaced=False,
+    ),
+    Kind(
+        "Approval",
+        "approvals",
+        "ctap",
+        "Approval is what an Execution asks people, and what one of them answered.",
+        ApprovalSpec,
+        ApprovalStatus,
+        (
+            Column("Execution", ".spec.executionRef.name", "Execution that asks."),
+            Column("Step", ".spec.step", "Step that waits."),
+            Column("Phase", ".status.phase", "Where it stands."),
+            Column("By", ".spec.decision.by", "Who decided."),
+            _AGE,
+            Column("Deadline", ".spec.deadline", "When it is too late to decide.", wide=True),
+        ),
     ),
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from citadel.api.approval import ApprovalSpec
 from citadel.api.execution import ExecutionSpec
 from citadel.api.meta import STEP_NAME_PATTERN
 from citadel.api.packages import ECOSYSTEMS
@@ -17,6 +18,8 @@ from citadel.api.step import ACTIONS, EnvVar, Run, Step
 
 #: Fields of an Execution's spec that may change after it was created.
 MUTABLE = frozenset({"stop", "suspend"})
+#: The same of an Approval's: it is set once.
+DECIDED = frozenset({"decision"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
     if model is Pool:
         return (_POOL_ORDER,)
     if model is ExecutionSpec:
-        return (*_immutable(model), _STOP_ESCALATES)
+        return (*_immutable(model, MUTABLE, "create another Execution instead"), _STOP_ESCALATES)
+    if model is ApprovalSpec:
+        return (*_immutable(model, DECIDED, "only the decision is yours"), *_ONE_DECISION)
     return ()
 
 
@@ -102,18 +107,41 @@ _STOP_ESCALATES = Rule(
     "stop may be set, and raised from Cancel to Terminate, but never taken back",
     ".stop",
 )
+_ONE_DECISION = (
+    Rule(
+        "!has(oldSelf.decision) || has(self.decision) && self.decision == oldSelf.decision",
+        "a decision is set once; it can be neither changed nor taken back",
+        ".decision",
+    ),
+    Rule(
+        "!has(self.decision) || self.decision.digest == self.digest",
+        "expected the digest of this Approval: decide what you have seen",
+        ".decision.digest",
+    ),
+    Rule(
+        "!has(self.decision) || !self.reasonRequired"
+        " || has(self.decision.reason) && size(self.decision.reason.trim()) > 0",
+        "expected a reason: this Approval requires one",
+        ".decision.reason",
+    ),
+    Rule(
+        "!has(self.decision) || !has(self.decision.form) || has(self.form)",
+        "this Approval has no form to be filled in",
+        ".decision.form",
+    ),
+)
 
 
-def _immutable(model: type[BaseModel]) -> tuple[Rule, ...]:
+def _immutable(model: type[BaseModel], mutable: frozenset[str], instead: str) -> tuple[Rule, ...]:
     """One rule for each field that may not change: a field added later is immutable by itself."""
     fields = [info.alias or name for name, info in model.model_fields.items()]
     return tuple(
         Rule(
             f"has(self.{field}) == has(oldSelf.{field})"
             f" && (!has(self.{field}) || self.{field} == oldSelf.{field})",
-            f"{field} cannot be changed after creation; create another Execution instead",
+            f"{field} cannot be changed after creation; {instead}",
             f".{field}",
         )
         for field in fields
-        if field not in MUTABLE
+        if field not in mutable
     )

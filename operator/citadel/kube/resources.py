@@ -56,6 +56,7 @@ CITADEL_VERSION = "v1alpha1"
 WORKFLOWS = Resource(CITADEL_GROUP, CITADEL_VERSION, "workflows")
 RUNTIMES = Resource(CITADEL_GROUP, CITADEL_VERSION, "runtimes")
 EXECUTIONS = Resource(CITADEL_GROUP, CITADEL_VERSION, "executions")
+APPROVALS = Resource(CITADEL_GROUP, CITADEL_VERSION, "approvals")
 POLICIES = Resource(CITADEL_GROUP, CITADEL_VERSION, "executionpolicies", namespaced=False)
 
 PODS = Resource("", "v1", "pods")
