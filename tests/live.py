@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from citadel.controller.executions import is_finished
+from citadel.controller.objects import is_finished
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Gone, NotFound, Unavailable
 from citadel.kube.resources import CONFIGMAPS, EXECUTIONS, POLICIES, RUNTIMES, WORKFLOWS, Object, Resource

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 import oracle
-from citadel.controller.definitions import Unusable
+from citadel.controller.checking import Unusable
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import ApiError
 from citadel.kube.resources import PODS, Object

@@ -2,14 +2,21 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from citadel.api.reasons import Reason
 from citadel.api.runtime import RuntimeSpec
-from citadel.api.validate import InvalidObject, parse
 from citadel.api.workflow import WorkflowSpec
+from citadel.controller.checking import (
+    NOT_FOUND_GRACE,
+    Unusable,
+    check_steps,
+    checked,
+    read_runtime,
+    runtime_names,
+)
 from citadel.controller.images import image_ids
 from citadel.controller.images import pinned as pinned_spec
 from citadel.controller.installs import NotInstalled, RuntimePackages, installed, owner_of, packages_of
@@ -17,7 +24,6 @@ from citadel.controller.policies import Policies
 from citadel.core.plan import (
     Given,
     InvalidDefinition,
-    Placement,
     Plan,
     compile_definition,
     compile_workflow,
@@ -29,32 +35,18 @@ from citadel.core.policy import (
     runtime_class,
     runtime_denial,
     smallest_limits,
-    step_denial,
     with_class,
 )
-from citadel.core.steps import CompiledStep
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Object
 from citadel.render.packages import Indexes
 
-#: Seconds for which a missing Workflow, Runtime or ConfigMap is waited for.
-NOT_FOUND_GRACE = 10.0
 #: Seconds for which an install of packages is waited for; it ends before that, with or without success.
 INSTALL_GRACE = 3600.0
 _PLANS = 256
 #: Seconds for which a shared Runtime that was read is taken to be unchanged.
 _FRESH = 1.0
-
-
-class Unusable(Exception):
-    """A definition cannot be used; `waits` says whether that may pass by itself."""
-
-    def __init__(self, reason: Reason, message: str, *, waits: bool, grace: float = NOT_FOUND_GRACE) -> None:
-        super().__init__(message)
-        self.reason, self.message, self.waits = reason, message, waits
-        self.grace = grace
-        """Seconds for which an Execution waits, where that may help."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +94,7 @@ class Definitions:
         if not has_code_from and versions in self._plans:
             self._plans.move_to_end(versions)
             pinned = self._plans[versions]
-            _check(policies, namespace, name, pinned.plan.steps, pinned.plan.placements)
+            check_steps(policies, namespace, name, pinned.plan.steps, pinned.plan.placements)
             return pinned
         document = {
             "spec": with_timeouts(workflow["spec"], limits.get("timeout")),
@@ -119,7 +111,7 @@ class Definitions:
             pinned = Pinned(document, compile_definition(document))
         except InvalidDefinition as error:
             raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
-        _check(policies, namespace, name, pinned.plan.steps, pinned.plan.placements)
+        check_steps(policies, namespace, name, pinned.plan.steps, pinned.plan.placements)
         if not has_code_from:
             self._plans[versions] = pinned
             while len(self._plans) > _PLANS:
@@ -146,7 +138,7 @@ class Definitions:
         given = Given(frozenset(self._shared_names(runtimes)), runtime_class(policies), index=index)
         steps = compile_workflow(spec).steps
         placements = {name: place(step, specs, given) for name, step in steps.items()}
-        _check(policies, namespace, workflow["metadata"]["name"], steps, placements)
+        check_steps(policies, namespace, workflow["metadata"]["name"], steps, placements)
 
     async def packages(
         self, workflow: Object, spec: WorkflowSpec, runtimes: Mapping[str, Object]
@@ -231,53 +223,9 @@ class Definitions:
         return code
 
 
-def checked(workflow: Object) -> WorkflowSpec:
-    """The spec of a Workflow, its graph and expressions checked; raises Unusable."""
-    name = workflow["metadata"]["name"]
-    try:
-        spec = parse("Workflow", workflow)
-    except InvalidObject as error:
-        raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
-    try:
-        compile_workflow(spec)
-    except InvalidDefinition as error:
-        raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
-    return spec
-
-
-def read_runtime(runtime: Object) -> RuntimeSpec:
-    """The spec of a Runtime; raises Unusable."""
-    try:
-        return parse("Runtime", runtime)
-    except InvalidObject as error:
-        raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
-
-
 def with_timeouts(spec: Object, longest: str | None) -> Object:
     """The spec of a Workflow with the policies' longest timeout for the steps that say none."""
     if longest is None:
         return spec
     steps = [step if step.get("timeout") else {**step, "timeout": longest} for step in spec["steps"]]
     return {**spec, "steps": steps}
-
-
-def _check(
-    policies: Sequence[Policy],
-    namespace: str,
-    workflow: str,
-    steps: Mapping[str, CompiledStep],
-    placements: Mapping[str, Placement],
-) -> None:
-    """Raises Unusable for the first step that a policy does not permit."""
-    for name, step in steps.items():
-        placed = placements[name]
-        denial = step_denial(policies, namespace, placed.template, placed.asked, step.spec.timeout)
-        if denial is not None:
-            message = f"Workflow {workflow}, step {name}: {denial}"
-            # The policy or the namespace's labels may change as well as the workflow.
-            raise Unusable(Reason.POLICY_DENIED, message[:1024], waits=True)
-
-
-def runtime_names(spec: WorkflowSpec) -> list[str]:
-    """The Runtimes that a workflow's steps name, each once."""
-    return sorted({step.run.runtime for step in spec.steps if step.run is not None})

@@ -1,21 +1,22 @@
 """Executions: taking them into the journal, passing on what people ask, writing back how they stand.
 
-Observe (the object, the journal), decide (below, pure), act. The journal is the truth: a status that was not
-written is written at the next look.
+Observe (the object, the journal), decide (`wishes`, pure), act. The journal is the truth: a status that was
+not written is written at the next look.
 """
 
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from citadel.api.execution import ExecutionSpec
 from citadel.api.reasons import Phase, Reason
 from citadel.api.validate import InvalidObject, parse
-from citadel.controller.definitions import Definitions, Unusable
-from citadel.controller.readiness import read_conditions, status_of
+from citadel.controller.checking import Unusable
+from citadel.controller.definitions import Definitions
+from citadel.controller.objects import is_finished, parse_time, read_conditions, status_of
+from citadel.controller.wishes import requests, target, wishes
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
 from citadel.core.state import State
@@ -134,7 +135,7 @@ class Executions:
             definition = pinned.document
         identity = (metadata["name"], metadata["namespace"], metadata["uid"])
         if definition is None:
-            rejected = ev.Rejected(*identity, _target(obj), failure)
+            rejected = ev.Rejected(*identity, target(obj), failure)
             return (await self._journal.advance(metadata["uid"], [rejected])).state
         values = Values()
         created = ev.Created(*identity, workflow, pinned.plan.digest, values.put(inputs))
@@ -227,60 +228,6 @@ def isolation_of(rows: Iterable[SandboxRow]) -> Isolation:
     )
 
 
-def is_finished(obj: Object) -> bool:
-    """Whether the status says that nothing more will happen."""
-    # The sweep asks this of every object: none of them may stop it, whatever its status holds.
-    items = status_of(obj).get("conditions")
-    return any(
-        isinstance(item, dict) and (item.get("type"), item.get("status")) == ("Finished", "True")
-        for item in (items if isinstance(items, list) else ())
-    )
-
-
 def _reference(obj: Object) -> ObjectRef:
     """What an event about an Execution names; items of a list do not say what they are."""
     return ObjectRef.of({"apiVersion": EXECUTIONS.api_version, "kind": "Execution", **obj})
-
-
-def _target(obj: Object) -> str:
-    """The name of the workflow that an object means, as far as one can tell."""
-    found: Any = obj
-    for name in ("spec", "workflowRef", "name"):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-def requests(obj: Object, state: State) -> list[ev.Event]:
-    """What the object asks for, and the journal does not say yet."""
-    if state.finished is not None:
-        return []
-    try:
-        spec = parse("Execution", obj)
-    except InvalidObject:
-        return []
-    assert isinstance(spec, ExecutionSpec)
-    facts: list[ev.Event] = []
-    for fact in wishes(spec, obj["metadata"].get("generation", 1), initially=False):
-        if isinstance(fact, ev.SuspendChanged) and fact.suspended == state.suspended:
-            continue
-        asked = state.stop.mode if state.stop is not None else None
-        if isinstance(fact, ev.StopRequested) and asked in (fact.mode, "Terminate"):
-            continue
-        facts.append(fact)
-    return facts
-
-
-def wishes(spec: ExecutionSpec, generation: int, *, initially: bool = True) -> list[ev.Event]:
-    """The facts that `stop` and `suspend` of a spec state."""
-    facts: list[ev.Event] = []
-    if spec.suspend or not initially:
-        facts.append(ev.SuspendChanged(spec.suspend, generation))
-    if spec.stop is not None:
-        reason = Reason.CANCELLED if spec.stop == "Cancel" else Reason.TERMINATED
-        facts.append(ev.StopRequested(spec.stop, reason, f"spec.stop is {spec.stop}"))
-    return facts
-
-
-def parse_time(text: str) -> float:
-    """Seconds since the epoch of an RFC 3339 time."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -15,7 +15,8 @@ from typing import Any
 from citadel.api.durations import seconds
 from citadel.api.reasons import Reason
 from citadel.api.runtime import Pool as PoolSpec
-from citadel.controller.definitions import Definitions, Unusable, read_runtime
+from citadel.controller.checking import Unusable, read_runtime
+from citadel.controller.definitions import Definitions
 from citadel.controller.metrics import PoolMetrics
 from citadel.controller.pods import Diagnosis
 from citadel.controller.pools import WINDOW, Decision, Observed, Pool, Size, backoff, decide_pools

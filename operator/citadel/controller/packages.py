@@ -10,8 +10,8 @@ from typing import Any
 from citadel.api.reasons import Phase, Reason
 from citadel.api.runtime import InstalledPackages, RuntimeSpec
 from citadel.api.workflow import WorkflowSpec
-from citadel.controller.executions import is_finished, parse_time
 from citadel.controller.installs import NotInstalled, Outcome, install_of, owner_of, recorded
+from citadel.controller.objects import is_finished, parse_time
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Forbidden, Invalid

@@ -6,9 +6,11 @@ from typing import Any
 from citadel.api.conditions import Condition, merge
 from citadel.api.reasons import ConditionType, Reason
 from citadel.api.runtime import RuntimeSpec
-from citadel.controller.definitions import Definitions, Unusable, checked, read_runtime, runtime_names
+from citadel.controller.checking import Unusable, checked, read_runtime, runtime_names
+from citadel.controller.definitions import Definitions
 from citadel.controller.installs import Outcome
 from citadel.controller.keeping import Board, Report
+from citadel.controller.objects import read_conditions, status_of
 from citadel.core.policy import read_policy, runtime_denial
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
@@ -145,21 +147,3 @@ def conditions(problem: Unusable | None, generation: int, at: str) -> tuple[Cond
         )
         for kind, status in ((ConditionType.READY, ready), (ConditionType.STALLED, stalled))
     )
-
-
-def status_of(obj: Object) -> Object:
-    """An object's status; empty where there is none, or where it is not one."""
-    found = obj.get("status")
-    return found if isinstance(found, dict) else {}
-
-
-def read_conditions(obj: Object) -> tuple[Condition, ...]:
-    """Conditions as an object has them; what does not parse is left out, and so written anew."""
-    items = status_of(obj).get("conditions")
-    found = []
-    for item in items if isinstance(items, list) else ():
-        try:
-            found.append(Condition.model_validate(item))
-        except ValueError:
-            continue
-    return tuple(found)

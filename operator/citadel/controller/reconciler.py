@@ -8,12 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 from citadel.controller.deliveries import Deliveries
-from citadel.controller.executions import Executions, is_finished
+from citadel.controller.executions import Executions
 from citadel.controller.installs import owner_of
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.objects import is_finished, status_of
 from citadel.controller.policies import Policies
-from citadel.controller.readiness import Readiness, status_of
+from citadel.controller.readiness import Readiness
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.watching import WATCHED, Key
 from citadel.kube.cache import Cache, key_of

@@ -1,20 +1,20 @@
 """Sandboxes: rows that say what shall be, pods that say what is.
 
-Observe (row, pod), decide (`decide_sandbox`, pure), act. A pod is created under a deterministic name, when
+Observe (row, pod), decide (`deciding`, pure), act. A pod is created under a deterministic name, when
 there is room for it. Members of pools give up theirs to executions.
 """
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from citadel.api.meta import EXECUTION_ANNOTATION, SPEC_HASH_ANNOTATION
 from citadel.api.reasons import Reason
-from citadel.controller.executions import Waiting, parse_time
+from citadel.controller.deciding import born, decide_sandbox, decide_unproven
+from citadel.controller.executions import Waiting
 from citadel.controller.images import Images
-from citadel.controller.pods import Diagnosis, diagnose, is_live
+from citadel.controller.making import PodMaker, Unmade
+from citadel.controller.pods import Diagnosis, is_live
 from citadel.controller.policies import Policies
 from citadel.controller.room import Limits, Room
 from citadel.controller.site import RuntimeClasses
@@ -22,69 +22,17 @@ from citadel.core.policy import isolation_required, sandbox_denial
 from citadel.core.sessions import failure_of
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
-from citadel.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from citadel.kube.errors import Conflict, Forbidden, NotFound
 from citadel.kube.resources import PODS, Object
-from citadel.render.pod import key_of, sandbox_pod
+from citadel.render.pod import key_of
 from citadel.store.journal import ExecutionUnknown, Journal
 from citadel.store.sandboxes import Pools, Sandboxes, SandboxRow, hashed
 
-#: Seconds that a sandbox has to prove its isolation, where that is required.
-PROOF_SECONDS = 60.0
-_HEALTHY = Diagnosis()
 #: Seconds after which one that waits for room is looked at, though nobody said that it is its turn.
 QUEUE_PAUSE = 5.0
 #: Seconds for which members of pools make room on nodes for one that no node takes: what does not fit then is
 #: too large, and must not cost others their pools.
 EVICT_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Action:
-    """What to do about one sandbox: create, adopt, delete, end, wait, run, forget, or nothing."""
-
-    verb: str
-    diagnosis: Diagnosis = _HEALTHY
-    again: float | None = None
-    """Seconds after which to look again, though nothing may have happened."""
-
-
-def decide_sandbox(
-    row: SandboxRow | None, pod: Mapping[str, Any] | None, now: float, patience: float
-) -> Action:
-    """What follows from a row and its pod."""
-    if row is None or row.status == "gone":
-        return Action("delete" if pod is not None and not _deleting(pod) else "nothing")
-    if row.status == "draining":
-        if pod is None:
-            return Action("forget")
-        return Action("nothing" if _deleting(pod) else "delete")
-    if pod is None:
-        if row.pod_uid is None:
-            return Action("create")
-        return Action("end", Diagnosis(ended=Reason.SANDBOX_LOST, message=f"pod {row.name} is gone"))
-    if row.pod_uid is None:
-        # Created, but whoever did it could not record that any more; until then nobody lets it register.
-        return Action("adopt")
-    diagnosis = diagnose(pod, now - born(pod), patience)
-    if diagnosis.ended is not None:
-        return Action("end", diagnosis)
-    if diagnosis.waiting is not None:
-        return Action("wait", diagnosis, again=5.0)
-    return Action("run" if row.status == "live" else "wait", diagnosis)
-
-
-def decide_unproven(row: SandboxRow, required: bool, age: float) -> Action:
-    """What follows for a sandbox of this age whose isolation is not proven."""
-    if not required:
-        return Action("run")
-    if row.isolated is False:
-        message = f"isolation is required, but {(row.answered or '').replace(',', ', ')} answered its probe"
-        return Action("end", Diagnosis(ended=Reason.NOT_ISOLATED, message=message))
-    message = "isolation is required, and this sandbox has not proven it"
-    if age > PROOF_SECONDS:
-        message = f"{message} within {PROOF_SECONDS:.0f} s"
-        return Action("end", Diagnosis(ended=Reason.NOT_ISOLATED, message=message))
-    return Action("wait", Diagnosis(waiting=Reason.NOT_ISOLATED, message=message), again=5.0)
 
 
 class SandboxPods:
@@ -111,11 +59,11 @@ class SandboxPods:
     ) -> None:
         self._kube, self._cache, self._journal, self._sandboxes = kube, cache, journal, sandboxes
         self._policies = policies
-        self._classes, self._namespace = classes, namespace
+        self._namespace = namespace
         self._waiting, self._changed, self._failed = waiting, changed, failed
         self._images = Images(kube, cache)
         self._pools, self._patience, self._now = pools, patience, now
-        self._make_key = make_key
+        self._maker = PodMaker(kube, classes, namespace, make_key)
         self._room = Room(limits)
 
     async def start(self) -> None:
@@ -137,9 +85,7 @@ class SandboxPods:
             case "create":
                 return await self._create(row)
             case "adopt":
-                assert pod is not None
-                found = await self._kube.get(PODS, name, self._namespace)
-                await self._record(row, await self._adopted(row, found, await self._manifest(row)))
+                await self._record(row, await self._made(row, self._maker.adopt))
             case "forget":
                 await self._sandboxes.observe(name, status="gone")
                 self._room.see(name, None)
@@ -216,7 +162,7 @@ class SandboxPods:
         self._room.take(row)
         pod = None
         try:
-            pod = await self._created(row)
+            pod = await self._made(row, self._maker.make)
         finally:
             if pod is None:
                 self._room.leave(row.name)
@@ -248,32 +194,15 @@ class SandboxPods:
             key_hash = hashed(key_of(pod) or "")
             await self._sandboxes.observe(row.name, pod_uid=pod["metadata"]["uid"], key_hash=key_hash)
 
-    async def _adopted(self, row: SandboxRow, found: Object, manifest: Object) -> Object | None:
-        """A pod that was there already, if it is the one we would have made; else the sandbox ends."""
-        if _same(found, manifest):
-            return found
-        message = f"a pod named {row.name} exists that was not made for this sandbox"
-        await self._end(row, Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=message))
-        return None
-
-    async def _manifest(self, row: SandboxRow) -> Object:
-        execution = f"{row.namespace}/{row.execution}" if row.uid is not None else pool_name(row)
-        site = await self._classes.site(row.template.get("runtimeClassName"))
-        return sandbox_pod(row.name, execution, row.template, site, self._make_key())
-
-    async def _created(self, row: SandboxRow) -> Object | None:
-        manifest = await self._manifest(row)
+    async def _made(self, row: SandboxRow, make: Callable[[SandboxRow], Awaitable[Object]]) -> Object | None:
+        """The pod of a sandbox, if there can be one; else the sandbox ends."""
         try:
-            return await self._kube.create(PODS, manifest)
-        except AlreadyExists:
-            found = await self._kube.get(PODS, row.name, self._namespace)
-            return await self._adopted(row, found, manifest)
-        except (Invalid, Forbidden) as error:
-            if isinstance(error, Forbidden) and "quota" in str(error):
-                self._note(row, Diagnosis(waiting=Reason.UNSCHEDULABLE, message=str(error)))
-                raise
-            message = f"the API server refuses the pod: {error}"
-            await self._end(row, Diagnosis(ended=Reason.SANDBOX_START_FAILED, message=message))
+            return await make(row)
+        except Forbidden as error:
+            self._note(row, Diagnosis(waiting=Reason.UNSCHEDULABLE, message=str(error)))
+            raise
+        except Unmade as problem:
+            await self._end(row, problem.diagnosis)
         return None
 
     async def _delete(self, name: str, pod: Mapping[str, Any] | None, row: SandboxRow | None) -> None:
@@ -315,23 +244,3 @@ class SandboxPods:
         else:
             self._waiting.reasons[row.uid] = said
         self._changed(row)
-
-
-def born(pod: Mapping[str, Any]) -> float:
-    """When a pod was created."""
-    return parse_time(pod["metadata"]["creationTimestamp"])
-
-
-def pool_name(row: SandboxRow) -> str:
-    """What stands for the execution at the pod of a pool's member; no namespace has such a name."""
-    return f"pool:{row.namespace}/{row.execution}"
-
-
-def _deleting(pod: Mapping[str, Any]) -> bool:
-    return "deletionTimestamp" in pod["metadata"]
-
-
-def _same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a pod that was there already is the one we would have made."""
-    here, ours = found["metadata"].get("annotations") or {}, wanted["metadata"]["annotations"]
-    return all(here.get(key) == ours[key] for key in (EXECUTION_ANNOTATION, SPEC_HASH_ANNOTATION))

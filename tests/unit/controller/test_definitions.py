@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from citadel.controller.definitions import Definitions, Unusable
+from citadel.controller.checking import Unusable
+from citadel.controller.definitions import Definitions
 from citadel.controller.policies import Policies
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient

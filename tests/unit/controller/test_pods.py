@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from citadel.controller.deciding import PROOF_SECONDS, decide_sandbox, decide_unproven
 from citadel.controller.pods import PATIENCE, Diagnosis, diagnose, is_live
-from citadel.controller.sandboxes import PROOF_SECONDS, decide_sandbox, decide_unproven
 from citadel.store.sandboxes import SandboxRow
 
 LIMIT = 600.0

@@ -7,7 +7,8 @@ import pytest
 
 import engine
 from citadel.api.execution import ExecutionSpec
-from citadel.controller.executions import is_finished, parse_time, requests, wishes
+from citadel.controller.objects import is_finished, parse_time
+from citadel.controller.wishes import requests, wishes
 from citadel.core import events as ev
 from citadel.core.state import State
 

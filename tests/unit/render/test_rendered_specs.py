@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 
 import oracle
-from citadel.controller.definitions import Unusable
+from citadel.controller.checking import Unusable
 from specs import SITE, Submission, pods, submissions
 
 # A whole workflow is a large input, however small its parts.

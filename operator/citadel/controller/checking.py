@@ -1,0 +1,69 @@
+"""Whether definitions can be used, each by itself and under the policies of its namespace. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from citadel.api.reasons import Reason
+from citadel.api.runtime import RuntimeSpec
+from citadel.api.validate import InvalidObject, parse
+from citadel.api.workflow import WorkflowSpec
+from citadel.core.plan import InvalidDefinition, Placement, compile_workflow
+from citadel.core.policy import Policy, step_denial
+from citadel.core.steps import CompiledStep
+from citadel.kube.resources import Object
+
+#: Seconds for which a missing Workflow, Runtime or ConfigMap is waited for.
+NOT_FOUND_GRACE = 10.0
+
+
+class Unusable(Exception):
+    """A definition cannot be used; `waits` says whether that may pass by itself."""
+
+    def __init__(self, reason: Reason, message: str, *, waits: bool, grace: float = NOT_FOUND_GRACE) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.waits = reason, message, waits
+        self.grace = grace
+        """Seconds for which an Execution waits, where that may help."""
+
+
+def checked(workflow: Object) -> WorkflowSpec:
+    """The spec of a Workflow, its graph and expressions checked; raises Unusable."""
+    name = workflow["metadata"]["name"]
+    try:
+        spec = parse("Workflow", workflow)
+    except InvalidObject as error:
+        raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
+    try:
+        compile_workflow(spec)
+    except InvalidDefinition as error:
+        raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
+    return spec
+
+
+def read_runtime(runtime: Object) -> RuntimeSpec:
+    """The spec of a Runtime; raises Unusable."""
+    try:
+        return parse("Runtime", runtime)
+    except InvalidObject as error:
+        raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
+
+
+def runtime_names(spec: WorkflowSpec) -> list[str]:
+    """The Runtimes that a workflow's steps name, each once."""
+    return sorted({step.run.runtime for step in spec.steps if step.run is not None})
+
+
+def check_steps(
+    policies: Sequence[Policy],
+    namespace: str,
+    workflow: str,
+    steps: Mapping[str, CompiledStep],
+    placements: Mapping[str, Placement],
+) -> None:
+    """Raises Unusable for the first step that a policy does not permit."""
+    for name, step in steps.items():
+        placed = placements[name]
+        denial = step_denial(policies, namespace, placed.template, placed.asked, step.spec.timeout)
+        if denial is not None:
+            message = f"Workflow {workflow}, step {name}: {denial}"
+            # The policy or the namespace's labels may change as well as the workflow.
+            raise Unusable(Reason.POLICY_DENIED, message[:1024], waits=True)
