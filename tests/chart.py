@@ -18,6 +18,9 @@ IMAGES = {name: f"registry.example/citadel-{name}:1" for name in NAMES}
 
 Object = dict[str, Any]
 
+#: Values for a database that is there already.
+EXTERNAL: Object = {"postgres": {"enabled": False}, "database": {"urlSecret": {"name": "db"}}}
+
 
 def helm(*args: str, values: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs helm of PATH, or else of the project's own cluster; `values` come after all others."""
