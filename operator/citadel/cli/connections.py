@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from citadel.cli import completing
 from citadel.cli.remote import ExitCode, Refused, Target, connect, finish, target_options
 from citadel.cli.steps import duration
 from citadel.cli.terminal import one_line, safe
@@ -15,7 +16,7 @@ _COLUMNS = ("TIME", "STEP", "DESTINATION", "ADDRESS", "VERDICT", "SENT", "RECEIV
 
 
 @click.command()
-@click.argument("execution")
+@click.argument("execution", shell_complete=completing.executions)
 @click.option("-o", "--output", type=click.Choice(["json"]), help="JSON instead of columns.")
 @target_options
 def connections(execution: str, output: str | None, target: Target) -> None:

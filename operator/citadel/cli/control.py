@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from citadel.cli import completing
 from citadel.cli.following import ended
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("execution")
+@click.argument("execution", shell_complete=completing.executions)
 @click.option("--now", is_flag=True, help="Without a grace period for the steps that run.")
 @target_options
 def cancel(execution: str, now: bool, target: Target) -> None:
@@ -21,7 +22,7 @@ def cancel(execution: str, now: bool, target: Target) -> None:
 
 
 @click.command()
-@click.argument("execution")
+@click.argument("execution", shell_complete=completing.executions)
 @target_options
 def suspend(execution: str, target: Target) -> None:
     """Let nothing new of EXECUTION start; steps that run go on."""
@@ -29,7 +30,7 @@ def suspend(execution: str, target: Target) -> None:
 
 
 @click.command()
-@click.argument("execution")
+@click.argument("execution", shell_complete=completing.executions)
 @target_options
 def resume(execution: str, target: Target) -> None:
     """Let a suspended EXECUTION go on."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from citadel.cli import completing
 from citadel.cli.following import ended, exit_code, read_journal, view_of
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
 from citadel.cli.steps import duration, lasted, render, seconds_of
@@ -22,7 +23,7 @@ _COLOURS = {"Succeeded": "green", "Failed": "red", "TimedOut": "red", "Running":
 
 
 @click.command()
-@click.argument("execution", required=False)
+@click.argument("execution", required=False, shell_complete=completing.executions)
 @click.option("-A", "--all-namespaces", is_flag=True, help="List the executions of all namespaces.")
 @click.option(
     "-o",
@@ -31,7 +32,12 @@ _COLOURS = {"Succeeded": "green", "Failed": "red", "TimedOut": "red", "Running":
     help="JSON as kubectl gives it; EXECUTION with all its steps.",
 )
 @click.option("--outputs", is_flag=True, help="Only what EXECUTION gave, in full, as JSON.")
-@click.option("--step", metavar="NAME", help="With --outputs: what this step gave.")
+@click.option(
+    "--step",
+    metavar="NAME",
+    shell_complete=completing.steps,
+    help="With --outputs: what this step gave.",
+)
 @target_options
 def get(
     execution: str | None,

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "cancel": Entry("citadel.cli.control", "cancel", "End an execution."),
         "suspend": Entry("citadel.cli.control", "suspend", "Let nothing new of an execution start."),
         "resume": Entry("citadel.cli.control", "resume", "Let a suspended execution go on."),
+        "init": Entry("citadel.cli.init", "init", "Write a small workflow to begin with."),
         "lint": Entry("citadel.cli.lint", "lint", "Check files, without a cluster."),
         "schema": Entry("citadel.cli.schema", "schema", "Print the JSON Schema of all kinds, for editors."),
+        "completion": Entry("citadel.cli.completion", "completion", "Print what makes your shell complete."),
         "doctor": Entry(
             "citadel.cli.doctor", "doctor", "Check that Citadel works here, and that you may use it."
         ),
@@ -54,6 +57,15 @@ class LazyGroup(click.Group):
         command: Any = getattr(import_module(entry.module), entry.name)
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        own = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # Those of a plain command: a group's would import every command for its help.
+        return [*own, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

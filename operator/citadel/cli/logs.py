@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from citadel.cli import completing
 from citadel.cli.following import ended
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
 from citadel.cli.terminal import safe, unbroken
@@ -29,9 +30,9 @@ _PATIENCE = 60.0
 
 
 @click.command()
-@click.argument("execution")
+@click.argument("execution", shell_complete=completing.executions)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the execution has ended.")
-@click.option("--step", metavar="NAME", help="Only this step.")
+@click.option("--step", metavar="NAME", shell_complete=completing.steps, help="Only this step.")
 @click.option("--timestamps", is_flag=True, help="When each line was printed, before it.")
 @target_options
 def logs(execution: str, follow: bool, step: str | None, timestamps: bool, target: Target) -> None:

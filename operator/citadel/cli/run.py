@@ -4,11 +4,12 @@ import sys
 
 import click
 
+from citadel.cli import completing
 from citadel.cli.remote import Target, target_options
 
 
 @click.command()
-@click.argument("workflow", metavar="WORKFLOW|FILE")
+@click.argument("workflow", metavar="WORKFLOW|FILE", shell_complete=completing.workflows_or_files)
 @click.option("--local", is_flag=True, help="Run the FILE on this machine, without a cluster.")
 @click.option(
     "-i",

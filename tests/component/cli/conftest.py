@@ -75,14 +75,25 @@ class Cli:
     citadel: FakeCitadel
     folder: Path
 
-    async def run(self, *args: str, stdin: str = "") -> tuple[int, str, str]:
+    async def run(
+        self, *args: str, stdin: str = "", env: dict[str, str] | None = None
+    ) -> tuple[int, str, str]:
         """Exit code, standard output and standard error."""
+        program = str(Path(sys.executable).with_name("citadel"))
+        return await self.run_program(program, *args, stdin=stdin, env=env)
+
+    async def run_program(
+        self, program: str, *args: str, stdin: str = "", env: dict[str, str] | None = None
+    ) -> tuple[int, str, str]:
+        """The same of another program, in the same surroundings."""
         env = {
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "KUBECONFIG": str(self.folder / "config"),
             "HOME": str(self.folder),
+            # Another tree than the installed one, where the tests of that tree run.
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            **(env or {}),
         }
-        program = str(Path(sys.executable).with_name("citadel"))
         process = await asyncio.create_subprocess_exec(
             program,
             *args,
