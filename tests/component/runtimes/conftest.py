@@ -38,6 +38,7 @@ def binaries() -> Iterator[Path]:
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", directory / "fork.node", forking], check=True)
     for harness in HARNESSES:
         shutil.copy(harness, directory)
+    shutil.copytree(RUNTIMES / "python" / "citadel_harness", directory / "citadel_harness")
     yield directory
     shutil.rmtree(directory)
 
