@@ -61,7 +61,7 @@ class SandboxPods:
         self._policies = policies
         self._namespace = namespace
         self._waiting, self._changed, self._failed = waiting, changed, failed
-        self._images = Images(kube, cache)
+        self._images = Images(kube, cache, sandboxes)
         self._pools, self._patience, self._now = pools, patience, now
         self._maker = PodMaker(kube, classes, namespace, make_key)
         self._room = Room(limits)
@@ -91,15 +91,18 @@ class SandboxPods:
                 self._room.see(name, None)
             case "end":
                 await self._end(row, action.diagnosis)
-            case "run" if not row.isolated:
-                return await self._guard(row, pod)
             case "wait" | "run":
                 assert pod is not None
                 wrong = await self._images.check(row, pod)
                 if wrong is not None:
                     await self._end(row, wrong)
+                elif action.verb == "run" and not row.isolated:
+                    return await self._guard(row, pod)
                 else:
                     await self._wait(row, action.diagnosis)
+            case "delete" | "nothing" if pod is not None:
+                # Its work may be done before the kubelet tells what it ran, and others are to run the same.
+                await self._images.check(row, pod)
         return action.again
 
     async def _pod(self, row: SandboxRow | None, name: str) -> Object | None:
@@ -162,6 +165,7 @@ class SandboxPods:
         self._room.take(row)
         pod = None
         try:
+            row = await self._images.pin(row)
             pod = await self._made(row, self._maker.make)
         finally:
             if pod is None:

@@ -94,7 +94,7 @@ class Changes:
     """Programs that were built or used."""
 
 
-_OBSERVED = frozenset(("status", "pod_uid", "key_hash", "isolated", "answered"))
+_OBSERVED = frozenset(("status", "pod_uid", "key_hash", "isolated", "answered", "template"))
 _STATUSES = frozenset(("wanted", "live", "draining", "gone"))
 
 

@@ -92,7 +92,7 @@ class Sandboxes(Protocol):
         ...
 
     async def observe(self, name: str, **changes: Any) -> None:
-        """Sets `status`, `pod_uid`, `key_hash`, `isolated`, `answered` of a row; what is gone stays gone."""
+        """Sets `status`, `pod_uid`, `key_hash`, `isolated`, `answered`, `template`; gone stays gone."""
         ...
 
     async def of(self, uid: str) -> list[SandboxRow]:

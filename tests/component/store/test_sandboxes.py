@@ -36,6 +36,15 @@ async def test_a_wanted_sandbox_has_a_row_with_all_that_a_pod_needs(store) -> No
     assert await process.sandboxes.get("cx-other") is None
 
 
+async def test_what_a_sandbox_is_made_of_can_be_said_more_exactly(store) -> None:
+    sandboxes = (process := store.open()).sandboxes
+    name = await wanted(process)
+    (row,) = await sandboxes.open()
+    for _ in range(2):
+        await sandboxes.observe(name, template={**row.template, "imageId": "sha256:1"})
+    assert await sandboxes.of("uid-1") == [replace(row, template={**row.template, "imageId": "sha256:1"})]
+
+
 async def test_a_sandbox_registers_once_and_only_from_the_pod_that_was_made_for_it(store) -> None:
     sandboxes = (process := store.open()).sandboxes
     name = await wanted(process)

@@ -43,10 +43,10 @@ class SqlSandboxes:
         row = and_(t.sandboxes.c.name == name, t.sandboxes.c.status != "gone")
         if changes.get("status") in ("wanted", "live"):
             row = and_(row, t.sandboxes.c.status != "draining")
-        different = or_(*(t.sandboxes.c[field].is_distinct_from(value) for field, value in changes.items()))
-        await self._update(
-            update(t.sandboxes).where(row, different).values(**changes), Notice("sandbox", name)
-        )
+        if "template" not in changes:  # JSON as it was written cannot be compared
+            fields = (t.sandboxes.c[field].is_distinct_from(value) for field, value in changes.items())
+            row = and_(row, or_(*fields))
+        await self._update(update(t.sandboxes).where(row).values(**changes), Notice("sandbox", name))
 
     async def register(self, name: str, pod_uid: str, session_hash: str, public_key: str) -> bool:
         """Records the one registration of a sandbox; see `Sandboxes.register`."""
