@@ -1,4 +1,4 @@
-"""How both of the gateway's ports read a JSON body, and answer what they do not serve."""
+"""How both of the gateway's ports read a JSON body, answer in JSON, and tell what they do not serve."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from citadel.gateway.refusals import Refused
+from citadel.gateway.reports import clean
 from citadel.store.journal import JournalUnavailable
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,12 @@ def json_object(body: bytes) -> dict[str, Any]:
     return data
 
 
+def json_answer(data: Any, status: int = 200) -> web.Response:
+    """An answer in UTF-8 without blanks: escaped, most of the world's text is two or three times larger."""
+    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
+
+
 async def answered(answer: Awaitable[web.StreamResponse]) -> web.StreamResponse:
     """The answer, or why there is none."""
     try:
@@ -36,4 +43,4 @@ async def answered(answer: Awaitable[web.StreamResponse]) -> web.StreamResponse:
 
 
 def _error(status: int, reason: str, message: str) -> web.Response:
-    return web.json_response({"error": {"reason": reason, "message": message}}, status=status)
+    return json_answer({"error": {"reason": reason, "message": clean(message)}}, status)

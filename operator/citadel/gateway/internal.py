@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from citadel.gateway.answers import answered, json_object
+from citadel.gateway.answers import answered, json_answer, json_object
 from citadel.gateway.egress import EgressDesk
 from citadel.gateway.refusals import Refused
 from citadel.serving import server_tls
@@ -35,7 +35,7 @@ def internal_app(desk: EgressDesk, egress_service: str) -> web.Application:
         certificate = transport.get_extra_info("peercert") if transport is not None else None
         if egress_service not in names_of(certificate):
             raise Refused(403, "Forbidden", f"expected the certificate of {egress_service}")
-        return web.json_response(await answer(json_object(await request.read())))
+        return json_answer(await answer(json_object(await request.read())))
 
     def answering(answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from citadel.gateway.answers import answered, json_object
+from citadel.gateway.answers import answered, json_answer, json_object
 from citadel.gateway.limits import BODY_LIMIT, Bucket
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.refusals import Refused
@@ -65,7 +65,7 @@ class Routes:
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if match := _BLOB.fullmatch(request.path):
             return await self._get_blob(request, match["digest"])
-        return web.json_response(await self._answer(request))
+        return json_answer(await self._answer(request))
 
     async def _answer(self, request: web.BaseRequest) -> dict[str, Any]:
         artifact = _ARTIFACT.fullmatch(request.path)

@@ -17,6 +17,7 @@ class Answer:
 
     status: int
     body: Any
+    raw: bytes = b""
 
     @property
     def assignment(self) -> Any:
@@ -69,7 +70,7 @@ class Runner:
             data = io.BytesIO(data)
         form = {"data": data} if data is not None else {"json": {} if body is None else body}
         async with self._session.post(self.url + path, headers=sent, **form) as answer:
-            return Answer(answer.status, await answer.json())
+            return Answer(answer.status, await answer.json(), await answer.read())
 
     async def register(self, **changes: Any) -> Answer:
         who = {"sandbox": self.sandbox, "key": self.key, "publicKey": self.public_key}

@@ -43,6 +43,8 @@ async def test_a_large_output_reaches_the_next_attempt_whole(site: Site) -> None
     output = ["é" * 1000] * 300
     answer = await runner.succeed("a", json.dumps(output, ensure_ascii=False).encode())
     assert answer.assignment["input"] == {"x": output}
+    sent = json.dumps(output, ensure_ascii=False, separators=(",", ":")).encode()
+    assert sent in answer.raw  # escaped, it would be three times as large
 
 
 async def test_the_runtimes_environment_is_overruled_by_the_steps(site: Site) -> None:
