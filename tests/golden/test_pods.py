@@ -28,6 +28,8 @@ SITE = Site(
     user_namespaces=True,
 )
 OLD_SITE = replace(SITE, user_namespaces=False)
+OWN_MOUNTS = replace(OLD_SITE, own_mounts=True)
+UNDER_GVISOR = {"language": "python", "image": "python", "runtimeClassName": "gvisor"}
 RUNTIME = {
     "language": "python",
     "image": "registry.example/python:3",
@@ -65,9 +67,8 @@ PODS = {
     "scratch": pod(python_step("a"), {"language": "python", "image": "python", "scratch": "1Gi"}),
     "exclusive": pod(python_step("a", isolation="step")),
     "runtime": pod(python_step("a"), RUNTIME),
-    "runtime-class": pod(
-        python_step("a"), {"language": "python", "image": "python", "runtimeClassName": "gvisor"}
-    ),
+    "runtime-class": pod(python_step("a"), UNDER_GVISOR),
+    "own-mounts": pod(python_step("a"), UNDER_GVISOR, OWN_MOUNTS),
     "javascript": pod(python_step("a"), {"language": "javascript", "image": "javascript"}),
     "go": pod(python_step("a"), {"language": "go", "image": "go"}),
     "java": pod(python_step("a"), {"language": "java", "image": "java"}),
@@ -82,6 +83,14 @@ def test_the_pod_is_the_one_in_the_file(name: str) -> None:
     if os.environ.get("CITADEL_UPDATE_GOLDEN"):
         file.write_text(yaml.safe_dump(PODS[name], sort_keys=False))
     assert yaml.safe_load(file.read_text()) == PODS[name]
+
+
+def test_what_mounts_its_own_memory_has_no_volumes_and_the_size_its_runtime_says() -> None:
+    for scratch, arguments in (({}, ["67108864", "noexec"]), ({"scratch": "1Gi"}, ["1073741824", "exec"])):
+        spec = pod(python_step("a"), {**UNDER_GVISOR, **scratch}, OWN_MOUNTS)["spec"]
+        assert "volumes" not in spec
+        assert spec["containers"][1]["command"][:4] == ["/citadel/scratch", *arguments, "/citadel/shim"]
+    assert pod(container(), site=OWN_MOUNTS) == PODS["without-user-namespaces"]
 
 
 def test_an_exclusive_step_gets_the_same_pod_for_itself() -> None:

@@ -21,6 +21,8 @@ SPEC_HASH_ANNOTATION = f"{GROUP}/spec-hash"
 PACKAGES_LABEL = f"{GROUP}/packages-of"
 #: On a RuntimeClass: "true" if sandboxes of this class can have a user namespace of their own.
 USER_NAMESPACES_ANNOTATION = f"{GROUP}/user-namespaces"
+#: On a RuntimeClass: "true" if its sandboxes have a kernel of their own, which lets any process mount memory.
+OWN_MOUNTS_ANNOTATION = f"{GROUP}/own-mounts"
 
 STEP_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
 #: A Kubernetes duration of Go's grammar, restricted to what people write: `500ms`, `30s`, `1h30m`.

@@ -1,10 +1,10 @@
-"""What the cluster offers to sandboxes: the gateway's address, and which of them get a user namespace."""
+"""What the cluster offers to sandboxes: the gateway's address, and what each RuntimeClass can do."""
 
 import logging
 import time
 from dataclasses import replace
 
-from citadel.api.meta import USER_NAMESPACES_ANNOTATION
+from citadel.api.meta import OWN_MOUNTS_ANNOTATION, USER_NAMESPACES_ANNOTATION
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import ENDPOINTSLICES, NODES, RUNTIMECLASSES, SERVICES, Object
@@ -63,7 +63,7 @@ def joined(address: str, port: int) -> str:
 
 
 class RuntimeClasses:
-    """Sites by RuntimeClass: each has a handler of its own, which may or may not know user namespaces."""
+    """Sites by RuntimeClass: each has a handler of its own, and its annotations tell what that can do."""
 
     def __init__(self, kube: KubeClient, site: Site) -> None:
         self._kube, self._site = kube, site
@@ -82,9 +82,11 @@ class RuntimeClasses:
             return self._site  # the API server refuses the pod, and says why
         # gVisor's handler announces them, and then cannot join one that containerd 2 made: whoever installs a
         # class has to know.
-        able = (found["metadata"].get("annotations") or {}).get(USER_NAMESPACES_ANNOTATION) == "true"
+        said = found["metadata"].get("annotations") or {}
+        able = said.get(USER_NAMESPACES_ANNOTATION) == "true"
         able = able and can_have_user_namespaces((await self._kube.list(NODES)).items, found["handler"])
-        site = replace(self._site, user_namespaces=able)
+        own_mounts = said.get(OWN_MOUNTS_ANNOTATION) == "true"
+        site = replace(self._site, user_namespaces=able, own_mounts=own_mounts)
         self._known[runtime_class] = time.monotonic(), site
         return site
 

@@ -18,7 +18,7 @@ MAIN_UID = 65533
 #: Memory every container has; the shim makes /work and /tmp of a language runtime there.
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 #: What of that is /tmp of a language runtime, by a link in its image. gVisor makes a /tmp for whoever has
-#: none, and fails at a link that leads nowhere yet: pods of a RuntimeClass have this as a volume.
+#: none, and fails at a link that leads nowhere yet: in pods of a RuntimeClass something is mounted here.
 SHARED_TMP = f"{SHARED_MEMORY}/tmp"  # noqa: S108
 #: How much fits into it, where its Runtime has no scratch.
 TMP_SIZE = "64Mi"
@@ -39,6 +39,9 @@ HARNESS = {
 #: A file on the node's disk that the kubelet makes writable for everybody and that no limit counts: it
 #: lies where images let only root in.
 LAST_MESSAGE = "/root/last-message"
+#: Where it lies in a sandbox that mounts its own memory: to have something there makes SHARED_TMP, and what
+#: the sandbox mounts covers it before user code runs.
+COVERED_MESSAGE = f"{SHARED_TMP}/last-message"
 KEY_VARIABLE = "CITADEL_KEY"
 GRACE_SECONDS = 10
 #: Bytes a writable mount may hold at least, whatever the memory limit says.
@@ -61,6 +64,8 @@ class Site:
     service_account: str = "sandbox"
     egress: str = ""
     """Address and port of the egress proxy."""
+    own_mounts: bool = False
+    """Whether a sandbox may mount its own memory: under a RuntimeClass with such a kernel."""
 
 
 def sandbox_pod(
@@ -85,9 +90,9 @@ def sandbox_pod(
             # The runner answers DNS, and stands for every host at the host's own port.
             "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
         },
-        "containers": [_runner(name, site, foreign), _main(template, foreign)],
+        "containers": [_runner(name, site, foreign), _main(template, foreign, site.own_mounts)],
     }
-    if volumes := _volumes(template, foreign):
+    if volumes := _volumes(template, foreign, site.own_mounts):
         spec["volumes"] = volumes
     if site.user_namespaces:
         spec["hostUsers"] = False
@@ -144,7 +149,7 @@ def _runner(name: str, site: Site, foreign: bool) -> dict[str, Any]:
     return container
 
 
-def _main(template: Mapping[str, Any], foreign: bool) -> dict[str, Any]:
+def _main(template: Mapping[str, Any], foreign: bool, own_mounts: bool) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
         "image": template["image"],
@@ -167,6 +172,15 @@ def _main(template: Mapping[str, Any], foreign: bool) -> dict[str, Any]:
         return container
     container["command"] += HARNESS[template["language"]]
     container["env"] = [{"name": "CITADEL_SCRATCH", "value": SHARED_MEMORY}]
+    if own_mounts:
+        # As without a RuntimeClass: nothing can be executed from what a Runtime has not asked for.
+        size, execution = template.get("scratch") or TMP_SIZE, "exec" if template.get("scratch") else "noexec"
+        before = [f"{SHIM_DIR}/scratch", str(int(quantity(size))), execution]
+        return {
+            **container,
+            "command": before + container["command"],
+            "terminationMessagePath": COVERED_MESSAGE,
+        }
     mounts = [{"name": "scratch", "mountPath": SHARED_MEMORY}] if template.get("scratch") else []
     if template.get("runtimeClassName"):
         mounts.append({"name": "tmp", "mountPath": SHARED_TMP})
@@ -184,7 +198,9 @@ def _security(uid: int) -> dict[str, Any]:
     }
 
 
-def _volumes(template: Mapping[str, Any], foreign: bool) -> list[dict[str, Any]]:
+def _volumes(template: Mapping[str, Any], foreign: bool, own_mounts: bool) -> list[dict[str, Any]]:
+    if not foreign and own_mounts:
+        return []
     if not foreign:
         volumes = [_memory("scratch", template["scratch"])] if template.get("scratch") else []
         if template.get("runtimeClassName"):

@@ -68,6 +68,12 @@ async def test_a_runtime_class_gives_a_user_namespace_only_where_it_says_so() ->
     assert await RuntimeClasses(Shelf(None), SITE).site(None) == SITE
 
 
+async def test_a_sandbox_mounts_its_own_memory_only_where_its_runtime_class_says_so() -> None:
+    for said, may in (({"citadel.dev/own-mounts": "true"}, True), ({"citadel.dev/own-mounts": "yes"}, False)):
+        assert (await RuntimeClasses(Shelf(said), SITE).site("gvisor")).own_mounts is may
+    assert not (await RuntimeClasses(Shelf(None), SITE).site("gvisor")).own_mounts
+
+
 async def test_a_runtime_class_that_does_not_exist_is_left_to_the_api_server() -> None:
     assert await RuntimeClasses(Shelf(None), SITE).site("other") == SITE
 
