@@ -52,6 +52,28 @@ def an_object(kind: str, namespace: str, spec: dict[str, Any], name: str = "") -
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "plural", "spec"),
+    [
+        ("Workflow", "workflows", {"steps": [STEP]}),
+        ("Runtime", "runtimes", {"image": "example.com/python:1"}),
+        ("Execution", "executions", {"workflowRef": {"name": "none"}}),
+    ],
+)
+def test_before_a_controller_has_seen_it_an_object_is_of_no_generation(
+    scratch: str, kind: str, plural: str, spec: dict[str, Any]
+) -> None:
+    made = json.loads(done("create", "-o", "json", "-f", "-", stdin=an_object(kind, scratch, spec)))
+    version = made["metadata"]["resourceVersion"]
+    path = f"/apis/citadel.dev/v1alpha1/namespaces/{scratch}/{plural}"
+    then = done("get", "--raw", f"{path}?resourceVersion={version}&resourceVersionMatch=Exact")
+    (found,) = (
+        item for item in json.loads(then)["items"] if item["metadata"]["name"] == made["metadata"]["name"]
+    )
+    assert found["status"] == {"observedGeneration": -1}
+    done("delete", plural, made["metadata"]["name"], "-n", scratch, "--wait=false")
+
+
 @pytest.mark.parametrize("plural", ["workflows", "runtimes", "executions", "approvals"])
 def test_the_api_server_has_no_complaint_about_a_definition(plural: str) -> None:
     crd = json.loads(done("get", "crd", f"{plural}.citadel.dev", "-o", "json"))

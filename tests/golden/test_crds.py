@@ -85,8 +85,16 @@ def test_the_definition_stays_well_below_what_client_side_apply_can_carry(kind: 
 @each_kind
 def test_no_default_is_written_inside_a_list_or_a_status(kind: Kind) -> None:
     for path, node in structural.nodes(schema_of(kind)):
-        if "[]" in path or path.startswith("$.status"):
+        if "[]" in path or path.startswith("$.status."):
             assert "default" not in node, path
+
+
+@each_kind
+def test_a_status_that_nobody_has_written_is_of_no_generation(kind: Kind) -> None:
+    status = schema_of(kind)["properties"]["status"]
+    observed = status["properties"].get("observedGeneration")
+    assert status.get("default") == (None if observed is None else {"observedGeneration": -1})
+    assert observed is None or observed["minimum"] == -1
 
 
 @pytest.mark.parametrize(

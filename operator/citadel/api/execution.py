@@ -111,5 +111,6 @@ class ExecutionStatus(Model):
     definition: Annotated[str, StringConstraints(max_length=80)] | None = None
     """Digest of the pinned definition."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8, json_schema_extra={"map": "type"})] = ()
-    """Succeeded (Unknown while running), Finished (True at any end), and NetworkIsolated: what its sandboxes
+    """Succeeded (Unknown while running), Finished (True at any end), Reconciling until then, Stalled after a
+    failure, and NetworkIsolated: what its sandboxes
     found when they tried what they must not reach."""

@@ -1,4 +1,4 @@
-"""Every file that is generated from the models: CRDs, the chart's copies, the editors' schema, the reference.
+"""Every file that is generated from the models: CRDs, the chart's copies, docs/reference, gitops/kustomize.
 
 Only `main` touches files: it writes them, or with --check says which are out of date.
 """
@@ -7,12 +7,12 @@ import argparse
 import json
 from pathlib import Path
 
-from citadel.api import crds, editors, reference
+from citadel.api import crds, editors, kustomize, reference
 
 
 def files() -> dict[str, str]:
     """Every generated file: its path in the repository, and its text."""
-    return {**crds.files(), editors.FILE: schema_text(), **reference.files()}
+    return {**crds.files(), editors.FILE: schema_text(), **reference.files(), **kustomize.files()}
 
 
 def schema_text() -> str:

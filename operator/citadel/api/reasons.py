@@ -97,4 +97,5 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SUCCEEDED = "Succeeded"
     FINISHED = "Finished"
+    RECONCILING = "Reconciling"
     NETWORK_ISOLATED = "NetworkIsolated"

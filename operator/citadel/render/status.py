@@ -101,7 +101,7 @@ def rejected_status(
         reason=reason,
         message=message,
         finished_at=timestamp(now) if finished else None,
-        conditions=merge(conditions, _condition_pair(summary, finished, generation, now)),
+        conditions=merge(conditions, _outcome(summary, finished, generation, now)),
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
@@ -118,7 +118,7 @@ def _with_waiting(summary: Summary, observed: Observed) -> Summary:
 
 def _conditions(state: State, summary: Summary, generation: int) -> tuple[Condition, ...]:
     at = state.finished_at or state.created_at
-    return _condition_pair(summary, state.finished is not None, generation, at)
+    return _outcome(summary, state.finished is not None, generation, at)
 
 
 def _isolation(observed: Observed) -> Condition:
@@ -146,10 +146,17 @@ def _isolation(observed: Observed) -> Condition:
     )
 
 
-def _condition_pair(summary: Summary, finished: bool, generation: int, at: float) -> tuple[Condition, ...]:
+def _outcome(summary: Summary, finished: bool, generation: int, at: float) -> tuple[Condition, ...]:
     succeeded = "Unknown"
     if finished:
         succeeded = "True" if summary.phase is Phase.SUCCEEDED else "False"
+    wanted = {ConditionType.SUCCEEDED: succeeded, ConditionType.FINISHED: "True" if finished else "False"}
+    # For kstatus, by which Flux and others wait. It takes an object that has neither for what was asked for,
+    # as one is that succeeded, or that was ended as its spec says.
+    if not finished:
+        wanted[ConditionType.RECONCILING] = "True"
+    elif summary.phase in (Phase.FAILED, Phase.TIMED_OUT):
+        wanted[ConditionType.STALLED] = "True"
     return tuple(
         Condition(
             type=kind,
@@ -159,10 +166,7 @@ def _condition_pair(summary: Summary, finished: bool, generation: int, at: float
             last_transition_time=timestamp(at),
             observed_generation=generation,
         )
-        for kind, status in (
-            (ConditionType.SUCCEEDED, succeeded),
-            (ConditionType.FINISHED, "True" if finished else "False"),
-        )
+        for kind, status in wanted.items()
     )
 
 

@@ -83,6 +83,7 @@ async def test_an_unknown_workflow_is_waited_for_ten_seconds(cluster: Cluster, a
     assert finished == {
         "Finished": ("True", "WorkflowNotFound"),
         "Succeeded": ("False", "WorkflowNotFound"),
+        "Stalled": ("True", "WorkflowNotFound"),
         "NetworkIsolated": ("Unknown", "NotProven"),
     }
 

@@ -1,10 +1,12 @@
 """What the documents say is there: links, paths, make targets, and manifests that Citadel would accept."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from citadel.api.loader import load
 from citadel.local.documents import read
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +28,14 @@ def test_an_example_has_no_problem(workflow: Path) -> None:
     contents = read(workflow.read_text())
     assert contents.problems == []
     assert contents.workflows
+
+
+@pytest.mark.parametrize("file", [*ROOT.glob("examples/*/*.yaml")], ids=named)
+def test_flux_leaves_the_expressions_of_an_example_alone(file: Path) -> None:
+    for document in load(file.read_text()):
+        if "${" in json.dumps(document.value):
+            annotations = document.value["metadata"]["annotations"]
+            assert annotations["kustomize.toolkit.fluxcd.io/substitute"] == "disabled"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)

@@ -106,10 +106,12 @@ def test_phase_reason_conditions_and_progress(name: str) -> None:
     run, phase, reason, (succeeded, finished), progress = RUNS[name]
     status = status_of(run())
     assert (status["phase"], status["reason"]) == (phase, reason)
+    aside = {"Stalled": ("True", reason)} if phase == "Failed" else {}
     assert conditions(status) == {
         "Succeeded": (succeeded, reason),
         "Finished": (finished, reason),
         "NetworkIsolated": ("Unknown", "NotProven"),
+        **(aside if finished == "True" else {"Reconciling": ("True", reason)}),
     }
     assert (status["progress"]["text"], status["observedGeneration"]) == (progress, 3)
     assert ("finishedAt" in status, "duration" in status) == (finished == "True",) * 2
@@ -227,6 +229,7 @@ def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
     before = (
         condition("Succeeded", "Unknown", old),
         condition("Finished", "False", old),
+        condition("Reconciling", "True", old),
         condition("NetworkIsolated", "True", old),
     )
     isolated = Isolation(proven=1)
@@ -234,7 +237,7 @@ def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
         item["type"]: item["lastTransitionTime"]
         for item in status_of(running(), conditions=before, isolation=isolated)["conditions"]
     }
-    assert times == {"Succeeded": old, "Finished": old, "NetworkIsolated": old}
+    assert times == {"Succeeded": old, "Finished": old, "Reconciling": old, "NetworkIsolated": old}
     after = status_of(succeeded(), conditions=before)["conditions"]
     assert {item["lastTransitionTime"] for item in after} == {timestamp(1000.0)}
     assert {item["reason"] for item in after} == {"Completed", "NotProven"}
@@ -273,6 +276,7 @@ def test_an_execution_that_waits_for_its_workflow_has_not_started() -> None:
     assert conditions(status) == {
         "Succeeded": ("Unknown", "WorkflowNotFound"),
         "Finished": ("False", "WorkflowNotFound"),
+        "Reconciling": ("True", "WorkflowNotFound"),
     }
     assert "startedAt" not in status
     assert "finishedAt" not in status
