@@ -74,7 +74,7 @@ def test_before_a_controller_has_seen_it_an_object_is_of_no_generation(
     done("delete", plural, made["metadata"]["name"], "-n", scratch, "--wait=false")
 
 
-@pytest.mark.parametrize("plural", ["workflows", "runtimes", "executions", "approvals"])
+@pytest.mark.parametrize("plural", ["workflows", "runtimes", "executions", "approvals", "triggers"])
 def test_the_api_server_has_no_complaint_about_a_definition(plural: str) -> None:
     crd = json.loads(done("get", "crd", f"{plural}.citadel.dev", "-o", "json"))
     conditions = {condition["type"]: condition["status"] for condition in crd["status"]["conditions"]}
@@ -98,6 +98,7 @@ def test_short_names_and_the_category_are_served() -> None:
         ("runtimes", "ctrt"),
         ("executions", "ctex"),
         ("approvals", "ctap"),
+        ("triggers", "cttr"),
     ):
         (row,) = [row for row in listed.splitlines() if row.startswith(line)]
         assert short_name in row.split()

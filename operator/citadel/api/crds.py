@@ -19,6 +19,7 @@ from citadel.api.meta import GROUP, VERSION
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.runtime import RuntimeSpec, RuntimeStatus
 from citadel.api.schema import Defaults, Schema, structural
+from citadel.api.trigger import MAX_NAME, TriggerSpec, TriggerStatus
 from citadel.api.workflow import DefinitionStatus, WorkflowSpec
 
 #: Client-side apply breaks above it, and so do tools that keep an object in an annotation.
@@ -62,6 +63,8 @@ class Kind:
     status: type[BaseModel]
     columns: tuple[Column, ...]
     namespaced: bool = True
+    longest_name: int | None = None
+    """Characters of a name, where fewer are allowed than anyway."""
 
     @property
     def file_name(self) -> str:
@@ -71,8 +74,8 @@ class Kind:
 _AGE = Column("Age", ".metadata.creationTimestamp", "Time since creation.", "date")
 
 
-def _condition(name: str, field: str, description: str) -> Column:
-    return Column(name, f'.status.conditions[?(@.type=="Ready")].{field}', description)
+def _condition(name: str, field: str, description: str, *, wide: bool = False) -> Column:
+    return Column(name, f'.status.conditions[?(@.type=="Ready")].{field}', description, wide=wide)
 
 
 KINDS = (
@@ -151,6 +154,27 @@ KINDS = (
             Column("Deadline", ".spec.deadline", "When it is too late to decide.", wide=True),
         ),
     ),
+    Kind(
+        "Trigger",
+        "triggers",
+        "cttr",
+        "Trigger is what starts Executions of a Workflow by itself: at the times of a schedule.",
+        TriggerSpec,
+        TriggerStatus,
+        (
+            Column("Workflow", ".spec.workflowRef.name", "Workflow that is run."),
+            Column("Schedule", ".spec.cron.schedule", "When."),
+            Column("Suspend", ".spec.suspend", "Whether nothing is started.", "boolean"),
+            Column("Last", ".status.lastScheduleTime", "Time since the last start.", "date"),
+            # Not a date: of those to come kubectl says <invalid>.
+            Column("Next", ".status.nextScheduleTime", "When the next one starts."),
+            _AGE,
+            Column("Time Zone", ".spec.cron.timeZone", "Time zone of the schedule.", wide=True),
+            _condition("Ready", "status", "Whether it can start anything.", wide=True),
+            _condition("Message", "message", "Why not.", wide=True),
+        ),
+        longest_name=MAX_NAME,
+    ),
 )
 
 
@@ -189,7 +213,13 @@ def definition(kind: Kind) -> dict[str, Any]:
 
 
 def _object_schema(kind: Kind) -> Schema:
+    longest = kind.longest_name
+    name_rule = {
+        "rule": f"size(self.metadata.name) <= {longest}",
+        "message": f"expected a name of at most {longest} characters",
+    }
     return {
+        **({"x-kubernetes-validations": [name_rule]} if longest else {}),
         "description": kind.description,
         "type": "object",
         "required": ["spec"],

@@ -17,6 +17,9 @@ SANDBOX_LABELS = {
 }
 EXECUTION_ANNOTATION = f"{GROUP}/execution"
 SPEC_HASH_ANNOTATION = f"{GROUP}/spec-hash"
+#: On an Execution: the Trigger that started it, and for which time of its schedule.
+TRIGGER_LABEL = f"{GROUP}/trigger"
+SCHEDULED_ANNOTATION = f"{GROUP}/scheduled-time"
 #: On Workflow and Execution that install packages: the uid of the Runtime for which.
 PACKAGES_LABEL = f"{GROUP}/packages-of"
 #: On a RuntimeClass: "true" if sandboxes of this class can have a user namespace of their own.

@@ -15,6 +15,7 @@ from citadel.api.packages import ECOSYSTEMS
 from citadel.api.policy import LabelRequirement, RuntimeClassRules
 from citadel.api.runtime import Pool, RuntimeSpec
 from citadel.api.step import ACTIONS, EnvVar, Run, Step
+from citadel.api.trigger import Cron
 
 #: Fields of an Execution's spec that may change after it was created.
 MUTABLE = frozenset({"stop", "suspend"})
@@ -56,6 +57,8 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
         return (_POOL_ORDER,)
     if model is ExecutionSpec:
         return (*_immutable(model, MUTABLE, "create another Execution instead"), _STOP_ESCALATES)
+    if model is Cron:
+        return (_NO_ZONE,)
     if model is ApprovalSpec:
         return (*_immutable(model, DECIDED, "only the decision is yours"), *_ONE_DECISION)
     return ()
@@ -102,6 +105,11 @@ _ALLOWS_ITS_OWN = Rule(
     "!has(self.name) || !has(self.allowed) || self.name in self.allowed", "expected name to be one of allowed"
 )
 _POOL_ORDER = Rule("self.min <= self.max", "expected a min of at most max", ".min")
+_NO_ZONE = Rule(
+    "!self.schedule.contains('TZ')",
+    "expected a schedule without a time zone, which goes into timeZone",
+    ".schedule",
+)
 _STOP_ESCALATES = Rule(
     "!has(oldSelf.stop) || has(self.stop) && (self.stop == oldSelf.stop || oldSelf.stop == 'Cancel')",
     "stop may be set, and raised from Cancel to Terminate, but never taken back",

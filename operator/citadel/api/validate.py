@@ -19,9 +19,10 @@ from citadel.api.messages import NAME_WORDS, in_words, inner_models
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.problems import Path, Problem, belongs, counted, dotted, found, shortened
 from citadel.api.runtime import RuntimeSpec
+from citadel.api.trigger import MAX_NAME, TriggerSpec
 from citadel.api.workflow import WorkflowSpec
 
-Spec = WorkflowSpec | RuntimeSpec | ExecutionSpec | ExecutionPolicySpec
+Spec = WorkflowSpec | RuntimeSpec | ExecutionSpec | ExecutionPolicySpec | TriggerSpec
 
 SPECS: Mapping[str, type[Spec]] = MappingProxyType(
     {
@@ -29,6 +30,7 @@ SPECS: Mapping[str, type[Spec]] = MappingProxyType(
         "Runtime": RuntimeSpec,
         "Execution": ExecutionSpec,
         "ExecutionPolicy": ExecutionPolicySpec,
+        "Trigger": TriggerSpec,
     }
 )
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -57,6 +59,8 @@ def parse(kind: Literal["Runtime"], value: Any) -> RuntimeSpec: ...
 def parse(kind: Literal["Execution"], value: Any) -> ExecutionSpec: ...
 @overload
 def parse(kind: Literal["ExecutionPolicy"], value: Any) -> ExecutionPolicySpec: ...
+@overload
+def parse(kind: Literal["Trigger"], value: Any) -> TriggerSpec: ...
 @overload
 def parse(kind: str, value: Any) -> Spec: ...
 def parse(kind: str, value: Any) -> Spec:
@@ -126,6 +130,10 @@ def _envelope(kind: str, value: Any) -> Iterator[Problem]:
         yield Problem(("metadata",), f"{_given(value, 'metadata')}, expected a mapping with a name")
     else:
         yield from _metadata(value["metadata"])
+        name = value["metadata"].get("name")
+        if kind == "Trigger" and isinstance(name, str) and len(name) > MAX_NAME:
+            message = f"found {counted(len(name), 'character')}, expected at most {MAX_NAME}"
+            yield Problem(("metadata", "name"), f"{message}: the names of its executions begin with it")
     if not isinstance(value.get("spec"), dict):
         yield Problem(("spec",), f"{_given(value, 'spec')}, expected a mapping")
 

@@ -16,6 +16,7 @@ from citadel.api.meta import API_VERSION, GROUP
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.problems import Problem, found, suggestion
 from citadel.api.runtime import RuntimeSpec
+from citadel.api.trigger import TriggerSpec
 from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_positions
 from citadel.api.workflow import WorkflowSpec
 from citadel.core.inputs import InvalidInputs
@@ -82,7 +83,7 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         spec = parse(kind, value)
     except InvalidObject as error:
         return list(error.problems)
-    if isinstance(spec, ExecutionPolicySpec):
+    if isinstance(spec, ExecutionPolicySpec | TriggerSpec):
         return []
     name = str(value["metadata"].get("name") or value["metadata"].get("generateName"))
     if isinstance(spec, RuntimeSpec):
