@@ -1,7 +1,7 @@
-"""A TLS server's side of one connection that can be closed in one direction alone.
+"""A TLS server's side of one connection, which tells an end from a cut.
 
-asyncio's TLS ends a connection in both directions as soon as one side is done: a client that says "that was
-my request" and waits for the answer would lose it. Here the end of a direction is TLS's close_notify.
+asyncio's own TLS shakes hands before anybody could count who asks, and ends a connection in both directions
+as soon as one side is done: an answer that is on its way would be lost.
 """
 
 import asyncio
@@ -78,6 +78,10 @@ class TlsStream(asyncio.Protocol):
         if self._transport is not None and not self._ended and self._lost is None:
             self._transport.resume_reading()
         return data
+
+    def unread(self, data: bytes) -> None:
+        """Gives back what was read too much: it is read next."""
+        self._data[:0] = data
 
     async def write(self, data: bytes) -> None:
         """Sends, and waits while the peer takes nothing; raises OSError."""

@@ -1,4 +1,4 @@
-"""One connection of a sandbox after another: read its request, ask, resolve, check, dial, copy both ways.
+"""Connections of sandboxes, each one request after another: read it, ask, resolve, check, dial, copy.
 
 Bounded in every direction: connections in all and of one sandbox, time for each stage, bytes held for a slow
 side. What a sandbox reads of a refusal is a status and one sentence.
@@ -14,6 +14,7 @@ from collections import Counter
 
 from citadel.egress.asking import Answer, GatewayClient, Record
 from citadel.egress.dialling import Dialler
+from citadel.egress.frames import Frames
 from citadel.egress.metrics import EgressMetrics
 from citadel.egress.requests import END, HEAD_LIMIT, Refused, Request, parse
 from citadel.egress.tls import BUFFER, TlsStream
@@ -85,7 +86,8 @@ class Tunnels:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             await stream.handshake()
         try:
-            await self._tunnel(stream, await _request(stream))
+            while await self._tunnel(stream, await _request(stream)):
+                pass
         except Refused as refused:
             self._metrics.refused(str(refused.status))
             reason = refused.reason.encode("ascii", "replace")[:1000]
@@ -94,7 +96,8 @@ class Tunnels:
             await stream.send_eof()
             stream.close()
 
-    async def _tunnel(self, stream: TlsStream, request: Request) -> None:
+    async def _tunnel(self, stream: TlsStream, request: Request) -> bool:
+        """Carries one connection; whether another request may follow it."""
         began, at = time.monotonic(), time.time()
         answer = await self._gateway.ask(request)
         record = Record(
@@ -117,15 +120,18 @@ class Tunnels:
             self._report(record)
             raise
         try:
+            # At once: what stands below it is done while the answer is on its way.
+            await stream.write(b"HTTP/1.1 200 Connected\r\n\r\n")
             reader, writer = await asyncio.open_connection(sock=dialled, limit=BUFFER)
         except BaseException:
             dialled.close()
             raise
         self._metrics.opened(time.monotonic() - began)
         self._report(record)
+        frames = Frames(stream)
         try:
-            await stream.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-            await self._copy(stream, reader, writer, request, record)
+            await self._copy(frames, reader, writer, request, record)
+            return frames.ended
         finally:
             record.seconds = time.monotonic() - began
             self._report(record)
@@ -139,7 +145,7 @@ class Tunnels:
 
     async def _copy(
         self,
-        stream: TlsStream,
+        frames: Frames,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         request: Request,
@@ -149,7 +155,7 @@ class Tunnels:
         progress = [time.monotonic()]
 
         async def out() -> None:
-            while data := await stream.read():
+            while data := await frames.read():
                 writer.write(data)
                 await writer.drain()
                 record.sent += len(data)
@@ -158,10 +164,10 @@ class Tunnels:
 
         async def back() -> None:
             while data := await reader.read(BUFFER):
-                await stream.write(data)
+                await frames.write(data)
                 record.received += len(data)
                 progress[0] = time.monotonic()
-            await stream.send_eof()
+            await frames.send_eof()
 
         both = [asyncio.create_task(out()), asyncio.create_task(back())]
         pending = set(both)
@@ -175,7 +181,6 @@ class Tunnels:
                 if pending and (why := await self._why_cut(request, progress[0])):
                     record.reason = why
                     return
-            stream.close()
         finally:
             for task in both:
                 task.cancel()

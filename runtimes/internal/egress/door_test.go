@@ -2,6 +2,7 @@ package egress
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -31,14 +32,24 @@ type fakeProxy struct {
 	requests []string
 	refuse   string
 	open     int
+	links    []net.Conn
 }
 
 func (f *fakeProxy) serve(conn net.Conn) {
 	defer conn.Close()
-	reader := bufio.NewReader(conn)
-	request, err := http.ReadRequest(reader)
+	f.mu.Lock()
+	f.links = append(f.links, conn.(*tls.Conn).NetConn())
+	f.mu.Unlock()
+	link := &link{conn: conn.(*tls.Conn), reader: bufio.NewReader(conn)}
+	for f.tunnel(link) {
+	}
+}
+
+// tunnel serves one request; it tells whether another one may come over the same link.
+func (f *fakeProxy) tunnel(link *link) bool {
+	request, err := http.ReadRequest(link.reader)
 	if err != nil {
-		return
+		return false
 	}
 	f.mu.Lock()
 	f.requests = append(f.requests, fmt.Sprint(request.Method, " ", request.RequestURI, " ",
@@ -48,19 +59,30 @@ func (f *fakeProxy) serve(conn net.Conn) {
 	f.mu.Unlock()
 	defer func() { f.mu.Lock(); f.open--; f.mu.Unlock() }()
 	if refuse != "" {
-		fmt.Fprintf(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%s", len(refuse), refuse)
-		return
+		fmt.Fprintf(link.conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%s", len(refuse), refuse)
+		return false
 	}
-	io.WriteString(conn, "HTTP/1.1 200 Connected\r\n\r\nhello ") // some servers speak first
-	io.Copy(conn, reader)
-	io.WriteString(conn, " bye")
-	conn.(*tls.Conn).CloseWrite()
+	io.WriteString(link.conn, "HTTP/1.1 200 Connected\r\n\r\n\x00\x06hello ") // some servers speak first
+	var said bytes.Buffer
+	if link.receive(&said) != nil {
+		return false
+	}
+	return link.send(io.MultiReader(&said, strings.NewReader(" bye"))) == nil
 }
 
 func (f *fakeProxy) seen() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.requests...)
+}
+
+// cut breaks every link.
+func (f *fakeProxy) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, conn := range f.links {
+		conn.Close()
+	}
 }
 
 func (f *fakeProxy) isIdle() bool {
@@ -136,6 +158,13 @@ func (w *world) open(destinations ...string) {
 	}
 }
 
+func (w *world) waiting() int {
+	proxy := w.door.proxy
+	proxy.mu.Lock()
+	defer proxy.mu.Unlock()
+	return len(proxy.idle)
+}
+
 func (w *world) said() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -192,15 +221,18 @@ func TestEachHostHasAnAddressWhereItsPortsLeadThroughTheProxy(t *testing.T) {
 	if api != apiAddress || db == api || !netip.MustParsePrefix("127.64.0.0/10").Contains(netip.MustParseAddr(db)) {
 		t.Fatalf("%s %s", api, db)
 	}
-	for range 3 {
+	for range 10 {
 		answer, err := w.say(api+":15080", "ping")
 		if answer != "hello ping bye" || err != nil {
 			t.Fatalf("%q %v", answer, err)
 		}
 	}
 	want := "CONNECT api.example.com:15080 Bearer cx-0.5heZAfKPTN4zX45A0iJmTdCNR5sPJYKYVjkF448lfmU load/2"
-	if got := w.proxy.seen(); len(got) != 3 || got[0] != want {
+	if got := w.proxy.seen(); len(got) != 10 || got[0] != want {
 		t.Errorf("%q", got)
+	}
+	if len(w.proxy.links) > 4 {
+		t.Errorf("%d links: each connection pays a handshake", len(w.proxy.links))
 	}
 	if _, err := w.say(db+":15080", "x"); err == nil {
 		t.Error("a port of another host is open")
@@ -310,6 +342,50 @@ func TestNothingIsLeftForTheNextAttempt(t *testing.T) {
 	}
 	if got := w.said(); got != "api.example.com is not in network.egress of step load" {
 		t.Error(got)
+	}
+}
+
+func TestALinkThatTheProxyHasClosedMeanwhileCostsNoConnection(t *testing.T) {
+	w := newWorld(t)
+	w.open("api.example.com:15443")
+	for range 3 {
+		if answer, err := w.say(apiAddress+":15443", "ping"); answer != "hello ping bye" || err != nil {
+			t.Fatalf("%q %v", answer, err)
+		}
+		eventually(t, "kept", func() bool { return w.waiting() > 0 })
+		w.proxy.cut()
+	}
+}
+
+func TestATunnelThatBreaksIsNoAnswerAndItsLinkIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	w.open("api.example.com:15443")
+	conn, err := net.Dial("tcp", apiAddress+":15443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.ReadFull(conn, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "opened ahead", func() bool { return w.waiting() > 0 })
+	w.proxy.cut()
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the end of a link is told as %v", err)
+	}
+	if answer, err := w.say(apiAddress+":15443", "ping"); answer != "hello ping bye" || err != nil {
+		t.Errorf("%q %v", answer, err)
+	}
+}
+
+func TestMuchDataArrivesAsItWas(t *testing.T) {
+	w := newWorld(t)
+	w.open("api.example.com:15443")
+	sent := strings.Repeat("0123456789abcdef-", 3*frameBytes/17)
+	for range 2 {
+		if answer, err := w.say(apiAddress+":15443", sent); answer != "hello "+sent+" bye" || err != nil {
+			t.Fatalf("%d bytes, %v", len(answer), err)
+		}
 	}
 }
 

@@ -23,8 +23,10 @@ const (
 	dialWithin = 5 * time.Second
 	// answerWithin is longer than the proxy takes to resolve and to dial.
 	answerWithin = 30 * time.Second
-	// spareFor is shorter than the proxy waits for a request.
-	spareFor = 60 * time.Second
+	// idleFor is shorter than the proxy waits for a request.
+	idleFor = 60 * time.Second
+	// maxIdle bounds the links that wait for a tunnel.
+	maxIdle = 8
 	// prepareAfter keeps the proxy from shaking hands for the next connection while it makes this one.
 	prepareAfter = 5 * time.Millisecond
 	copyBytes    = 16 << 10
@@ -39,9 +41,8 @@ type Proxy struct {
 	token   string
 
 	mu    sync.Mutex
-	spare *tls.Conn // opened ahead: a handshake less on the way of a connection
-	since time.Time
-	under bool // a spare one is on its way
+	idle  []*link // opened ahead, or left by tunnels that have ended: the one used last is the last
+	under bool    // one is being opened ahead
 }
 
 // NewProxy knows the proxy by its address and the CA (PEM) that signed its certificate.
@@ -77,7 +78,7 @@ func (p *Proxy) tunnel(ctx context.Context, client *net.TCPConn, attempt Attempt
 	defer stop()
 	request := fmt.Sprintf("CONNECT %[1]s:%[2]d HTTP/1.1\r\nHost: %[1]s:%[2]d\r\nProxy-Authorization: Bearer %[3]s\r\n"+
 		"Citadel-Attempt: %[4]s/%[5]d\r\n\r\n", host, port, p.token, attempt.Step, attempt.Number)
-	proxied, reader, err := p.connect(ctx, request)
+	link, err := p.connect(ctx, request)
 	if err != nil {
 		// Not closed in order: that would be an answer without content, which some protocols take for one.
 		reset(client)
@@ -86,18 +87,11 @@ func (p *Proxy) tunnel(ctx context.Context, client *net.TCPConn, attempt Attempt
 		}
 		return err
 	}
-	cut := context.AfterFunc(ctx, func() { proxied.NetConn().Close() })
-	defer cut()
+	cut := context.AfterFunc(ctx, link.close)
 	both := make(chan error, 2)
+	go func() { both <- link.send(client) }()
 	go func() {
-		_, err := io.CopyBuffer(onlyWriter{proxied}, onlyReader{client}, make([]byte, copyBytes))
-		if err == nil {
-			err = proxied.CloseWrite()
-		}
-		both <- err
-	}()
-	go func() {
-		_, err := io.CopyBuffer(onlyWriter{client}, onlyReader{reader}, make([]byte, copyBytes))
+		err := link.receive(client)
 		if err == nil {
 			err = client.CloseWrite()
 		}
@@ -106,79 +100,100 @@ func (p *Proxy) tunnel(ctx context.Context, client *net.TCPConn, attempt Attempt
 	first := <-both
 	if first != nil {
 		reset(client)
-		proxied.NetConn().Close()
+		link.close()
 	}
 	second := <-both
-	if first == nil && second == nil {
-		client.Close()
-	} else {
+	if first != nil || second != nil {
 		reset(client)
+		link.close()
+		return nil
 	}
-	proxied.NetConn().Close()
+	client.Close()
+	if cut() {
+		p.keep(link)
+	}
 	return nil
 }
 
-// connect sends a request, over the connection that was opened ahead if there is one, and reads the answer.
-func (p *Proxy) connect(ctx context.Context, request string) (*tls.Conn, *bufio.Reader, error) {
-	if spare := p.take(); spare != nil {
-		conn, reader, err := exchange(ctx, spare, request)
+// connect sends a request, over a link that is there if there is one, and reads the answer.
+func (p *Proxy) connect(ctx context.Context, request string) (*link, error) {
+	for ready := p.take(); ready != nil; ready = p.take() {
+		err := ready.ask(ctx, request)
 		var refused *refusal
-		if err == nil || errors.As(err, &refused) {
-			return conn, reader, err
+		if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
+			return ready, err
 		}
 		// The proxy has closed it, or is another one by now.
 	}
-	conn, err := p.dial(ctx)
+	fresh, err := p.dial(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the egress proxy does not answer: %w", err)
+		return nil, fmt.Errorf("the egress proxy does not answer: %w", err)
 	}
-	return exchange(ctx, conn, request)
+	return fresh, fresh.ask(ctx, request)
 }
 
-func (p *Proxy) dial(ctx context.Context) (*tls.Conn, error) {
+func (p *Proxy) dial(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialWithin)
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: p.config}).DialContext(ctx, "tcp", p.address)
 	if err != nil {
 		return nil, err
 	}
-	return conn.(*tls.Conn), nil
+	return &link{conn: conn.(*tls.Conn), reader: bufio.NewReaderSize(conn, headBytes)}, nil
 }
 
-// take gives the spare connection, and has another one opened when the one that is being made has got its turn.
-func (p *Proxy) take() *tls.Conn {
+// take gives the link used last, if one waits, and sees to it that the next connection finds one as well.
+func (p *Proxy) take() *link {
 	p.mu.Lock()
-	spare := p.spare
-	p.spare = nil
-	if spare != nil && time.Since(p.since) > spareFor {
-		spare.NetConn().Close()
-		spare = nil
-	}
-	p.mu.Unlock()
+	defer p.mu.Unlock()
 	time.AfterFunc(prepareAfter, p.prepare)
-	return spare
+	p.drop()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	last := len(p.idle) - 1
+	ready := p.idle[last]
+	p.idle = p.idle[:last]
+	return ready
 }
 
-// prepare opens a connection ahead, unless there is one.
+// keep has a link wait for its next tunnel.
+func (p *Proxy) keep(ready *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop()
+	if len(p.idle) >= maxIdle {
+		ready.close()
+		return
+	}
+	ready.since = time.Now()
+	p.idle = append(p.idle, ready)
+}
+
+// drop closes what has waited too long. With p.mu held.
+func (p *Proxy) drop() {
+	for len(p.idle) > 0 && time.Since(p.idle[0].since) > idleFor {
+		p.idle[0].close()
+		p.idle = p.idle[1:]
+	}
+}
+
+// prepare opens a link ahead, unless there is one that will not be closed soon.
 func (p *Proxy) prepare() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.under || p.spare != nil && time.Since(p.since) < spareFor/2 {
+	if p.under || len(p.idle) > 0 && time.Since(p.idle[len(p.idle)-1].since) < idleFor/2 {
 		return
 	}
 	p.under = true
 	go func() {
-		conn, err := p.dial(context.Background())
+		ready, err := p.dial(context.Background())
+		if err == nil { // else whoever needs one says so
+			p.keep(ready)
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.under = false
-		if err != nil {
-			return // whoever needs one says so
-		}
-		if p.spare != nil {
-			p.spare.NetConn().Close()
-		}
-		p.spare, p.since = conn, time.Now()
 	}()
 }
 
@@ -187,29 +202,28 @@ type refusal struct{ reason string }
 
 func (r *refusal) Error() string { return r.reason }
 
-// exchange sends a request and reads the head of its answer; the reader has what follows.
-func exchange(ctx context.Context, conn *tls.Conn, request string) (*tls.Conn, *bufio.Reader, error) {
-	stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
+// ask sends a request and reads the head of its answer; the tunnel follows.
+func (l *link) ask(ctx context.Context, request string) error {
+	stop := context.AfterFunc(ctx, l.close)
 	defer stop()
-	conn.SetDeadline(time.Now().Add(answerWithin))
-	reader := bufio.NewReaderSize(conn, headBytes)
+	l.conn.SetDeadline(time.Now().Add(answerWithin))
 	answer, err := func() (*http.Response, error) {
-		if _, err := io.WriteString(conn, request); err != nil {
+		if _, err := io.WriteString(l.conn, request); err != nil {
 			return nil, err
 		}
-		return http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
+		return http.ReadResponse(l.reader, &http.Request{Method: http.MethodConnect})
 	}()
 	if err != nil {
-		conn.NetConn().Close()
-		return nil, nil, fmt.Errorf("the egress proxy does not answer: %w", err)
+		l.close()
+		return fmt.Errorf("the egress proxy does not answer: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
 		reason, _ := io.ReadAll(io.LimitReader(answer.Body, reasonSize))
-		conn.NetConn().Close()
-		return nil, nil, &refusal{printable(string(reason))}
+		l.close()
+		return &refusal{printable(string(reason))}
 	}
-	conn.SetDeadline(time.Time{})
-	return conn, reader, nil
+	l.conn.SetDeadline(time.Time{})
+	return nil
 }
 
 // printable keeps a reason on its line.
@@ -227,9 +241,3 @@ func reset(conn *net.TCPConn) {
 	conn.SetLinger(0)
 	conn.Close()
 }
-
-// Without their other methods io.CopyBuffer uses the buffer that it is given: pools of 32 KiB would be held otherwise.
-type (
-	onlyWriter struct{ io.Writer }
-	onlyReader struct{ io.Reader }
-)

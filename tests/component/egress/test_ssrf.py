@@ -243,3 +243,12 @@ def test_a_refusal_is_told_and_kept_with_the_reason(prepared: Remote) -> None:
     assert (told["status"], told["body"]) == ("403", reason)
     row = prepared.call("connection", "ours", "told.evil.test")
     assert (row["verdict"], row["reason"], row["address"], row["step"]) == ("refused", reason, "", "a")
+
+
+def test_each_request_over_one_connection_is_judged_for_itself(prepared: Remote) -> None:
+    targets = ("internet.test:80", "internet.test:80", "other.test:80")
+    first, second, third = prepared.call("ask_all", [connect(target) for target in targets], "ours")
+    assert [answer["status"] for answer in (first, second, third)] == ["200", "200", "403"]
+    assert first["body"].endswith(INTERNET)
+    assert second["body"].endswith(INTERNET)
+    assert "is not in network.egress" in third["body"]

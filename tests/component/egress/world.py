@@ -170,24 +170,39 @@ class World:
         self, head: str, who: str | None = None, without: list[str] | None = None, then: str = ""
     ) -> dict[str, Any]:
         """One connection to a proxy: what it said to `head`, and which addresses were reached."""
+        return (await self.ask_all([head], who, without, then))[0] | {"reached": self.everywhere.reached}
+
+    async def ask_all(
+        self, heads: list[str], who: str | None = None, without: list[str] | None = None, then: str = ""
+    ) -> list[dict[str, str]]:
+        """Requests one after another over the same connection: what the proxy said to each."""
         port = await self._proxy(tuple(without or ()))
         self.everywhere.reached.clear()
         tls = ssl.create_default_context(cafile=str(self.folder / "egress" / "ca.crt"))
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=tls, server_hostname="localhost"
         )
-        said = head.replace("{token}", self.tokens.get(who or "", "none"))
-        writer.write(said.encode("utf-8", "surrogateescape"))
-        status, body = "", b""
-        with contextlib.suppress(OSError, EOFError):
-            async with asyncio.timeout(10):
-                answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                status = answer.split(" ")[1]
-                if status == "200":
-                    writer.write(then.encode() or b"GET / HTTP/1.1\r\n\r\n")
-                body = await reader.read()
+        answers = []
+        for head in heads:
+            said = head.replace("{token}", self.tokens.get(who or "", "none"))
+            writer.write(said.encode("utf-8", "surrogateescape"))
+            status, body = "", b""
+            with contextlib.suppress(OSError, EOFError):
+                async with asyncio.timeout(10):
+                    answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                    status = answer.split(" ")[1]
+                    if status == "200":
+                        asked = then.encode() or b"GET / HTTP/1.1\r\n\r\n"
+                        # The end of what is said comes together with the next request.
+                        writer.write(struct.pack(">H", len(asked)) + asked)
+                        while size := int.from_bytes(await reader.readexactly(2)):
+                            body += await reader.readexactly(size)
+                        writer.write(b"\0\0")
+                    else:
+                        body = await reader.read()
+            answers.append({"status": status, "body": body.decode("latin-1")})
         writer.transport.abort()
-        return {"status": status, "body": body.decode("latin-1"), "reached": self.everywhere.reached}
+        return answers
 
     async def runner(self, binary: str, uid: str, egress: list[str]) -> list[str]:
         """Starts a runner; returns what its assignment names. Its step is under way until `finish`."""
