@@ -6,7 +6,7 @@ Times of claims are the database's, times of user code its own; on one node that
 import asyncio
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,15 +70,18 @@ async def pool(cluster: Cluster, least: int, most: int, runtime_class: str | Non
 
 async def ready(cluster: Cluster, number: int) -> None:
     """Waits until so many members wait to be claimed."""
-    query = (
-        "SELECT count(*) FROM sandboxes WHERE uid IS NULL AND status = 'live'"
-        f" AND namespace = '{cluster.namespace}'"
-    )
+    await until(cluster, "uid IS NULL AND status = 'live'", lambda found: found >= number)
+
+
+async def until(cluster: Cluster, condition: str, enough: Callable[[int], bool]) -> None:
+    """Waits until there are so many sandboxes of the namespace of which this is true."""
+    query = f"SELECT count(*) FROM sandboxes WHERE {condition} AND namespace = '{cluster.namespace}'"
     for _ in range(400):
-        if int((await asyncio.to_thread(sql, query))[0]) >= number:
+        found = int((await asyncio.to_thread(sql, query))[0])
+        if enough(found):
             return
         await asyncio.sleep(0.3)
-    raise TimeoutError(f"no {number} members of the pool are ready")
+    raise TimeoutError(f"of {found} sandboxes it is true that {condition}")
 
 
 def sql(query: str) -> list[str]:
@@ -142,6 +145,9 @@ async def at_once(cluster: Cluster) -> Figures:
 async def writes(cluster: Cluster) -> float:
     """API writes per execution that claims, with those of the pool itself."""
     await pool(cluster, 2, 4)
+    # What the pool was before is not counted, nor its end.
+    await until(cluster, "status <> 'gone'", lambda found: found == 2)
+    await ready(cluster, 2)
     before = writes_so_far()
     for _ in range(WRITES):
         await ready(cluster, 1)

@@ -9,17 +9,18 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from citadel.api.durations import seconds
 from citadel.api.reasons import Reason
 from citadel.api.runtime import Pool as PoolSpec
+from citadel.controller.board import Board, Report
 from citadel.controller.checking import Unusable, read_runtime
 from citadel.controller.definitions import Definitions
 from citadel.controller.metrics import PoolMetrics
 from citadel.controller.pods import Diagnosis
-from citadel.controller.pools import WINDOW, Decision, Observed, Pool, Size, backoff, decide_pools
+from citadel.controller.pools import WINDOW, Decision, Observed, Pool, backoff, decide_pools
 from citadel.core.plan import template_key
 from citadel.kube.cache import Cache
 from citadel.kube.resources import RUNTIMES, Object
@@ -29,26 +30,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two rounds: at least, and at most while there is a pool, and without any.
 QUICK, SLOW, IDLE = 0.1, 1.0, 10.0
-#: Seconds between two reports of a pool's size: they cost a write each.
-REPORT_SECONDS = 30.0
 NODES_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the status of a Runtime says of its pool."""
-
-    size: Size | None = None
-    problem: Unusable | None = None
-
-
-@dataclass
-class Board:
-    """The reports that are due to be read, by namespace and name of the Runtime."""
-
-    reports: dict[tuple[str, str], Report] = field(default_factory=dict)
-    complete: bool = False
-    """Whether all pools are in it: a controller that has just begun to lead knows of none."""
 
 
 @dataclass
@@ -84,7 +66,6 @@ class Keeper:
         self._demand_at = float("-inf")
         self._lacking_since: float | None = None
         self._troubles: dict[tuple[str, str], _Trouble] = {}
-        self._reported: dict[tuple[str, str], float] = {}
         self._poked = asyncio.Event()
         self._keeps = True
 
@@ -180,26 +161,13 @@ class Keeper:
     def _publish(self, decision: Decision) -> None:
         """Sizes for Prometheus at once, for the status of Runtimes now and then, what is wrong at once."""
         self._metrics.sizes(decision.sizes)
-        self._board.complete = True
         fresh: dict[tuple[str, str], Report] = {}
         for pool, size in decision.sizes.items():
             trouble = self._troubles.get((pool.namespace, pool.runtime))
             problem = Unusable(Reason.POOL_DEGRADED, trouble.message, waits=True) if trouble else None
             fresh[pool.namespace, pool.runtime] = Report(size, problem)
-        for key in fresh.keys() | self._board.reports.keys():
-            old, new = self._board.reports.get(key), fresh.get(key)
-            due = self._now() - self._reported.get(key, float("-inf")) >= REPORT_SECONDS
-            if new is None:
-                del self._board.reports[key]
-                self._report(*key)
-            elif old is None or _said(old) != _said(new) or (due and old.size != new.size):
-                self._board.reports[key] = new
-                self._reported[key] = self._now()
-                self._report(*key)
-
-
-def _said(report: Report) -> str | None:
-    return report.problem.message if report.problem is not None else None
+        for key in self._board.post(fresh, self._now()):
+            self._report(*key)
 
 
 def _member(pool: Pool) -> SandboxRow:

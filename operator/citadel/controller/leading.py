@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from citadel.api.meta import API_VERSION
+from citadel.controller.board import Board
 from citadel.controller.bootstrap import Installation, keep_prepared
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
-from citadel.controller.keeping import Board, Keeper
+from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies

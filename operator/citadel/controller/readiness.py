@@ -6,10 +6,10 @@ from typing import Any
 from citadel.api.conditions import Condition, merge
 from citadel.api.reasons import ConditionType, Reason
 from citadel.api.runtime import RuntimeSpec
+from citadel.controller.board import Board, Report
 from citadel.controller.checking import Unusable, checked, read_runtime, runtime_names
 from citadel.controller.definitions import Definitions
 from citadel.controller.installs import Outcome
-from citadel.controller.keeping import Board, Report
 from citadel.controller.objects import read_conditions, status_of
 from citadel.core.policy import read_policy, runtime_denial
 from citadel.kube.cache import Cache

@@ -9,10 +9,11 @@ from typing import Any
 import psycopg
 from prometheus_client import CollectorRegistry
 
+from citadel.controller.board import Board
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
-from citadel.controller.keeping import Board, Keeper
+from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
