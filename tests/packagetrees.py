@@ -4,6 +4,8 @@ import base64
 import hashlib
 import io
 import json
+import struct
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -24,16 +26,23 @@ class Trees:
 
     root: Path
 
-    def wheel(self, name: str, version: str, files: Mapping[str, str], requires: str = "") -> str:
+    def wheel(
+        self,
+        name: str,
+        version: str,
+        files: Mapping[str, str | bytes],
+        requires: str = "",
+        tag: str = "py3-none-any",
+    ) -> str:
         """A wheel in a simple index below `pip/`."""
         info = f"{name}-{version}.dist-info"
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         metadata += f"Requires-Dist: {requires}\n" if requires else ""
-        wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n" + f"Tag: {tag}\n"
         content = {**files, f"{info}/METADATA": metadata, f"{info}/WHEEL": wheel}
         record = "".join(f"{path},,\n" for path in (*content, f"{info}/RECORD"))
         body = _zip({**content, f"{info}/RECORD": record})
-        file_name = f"{name}-{version}-py3-none-any.whl"
+        file_name = f"{name}-{version}-{tag}.whl"
         self._write(f"pip/{name}/{file_name}", body)
         page = self.root / "pip" / name / "index.html"
         links = page.read_text() if page.exists() else "<!DOCTYPE html>\n"
@@ -76,6 +85,62 @@ class Trees:
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(body)
+
+
+#: It has a thread from the moment of its import on, as libraries for numbers do: no fork of a process that
+#: has imported it has that thread. Declared by hand, since Python's headers are seldom installed.
+NATIVE = """
+#include <pthread.h>
+typedef struct Object Object;
+typedef Object *(*Call)(Object *, Object *);
+struct Method { const char *name; Call call; int flags; const char *doc; };
+struct Module {
+    long references; void *type, *init; long index; Object *copy;
+    const char *name, *doc; long size; struct Method *methods; void *slots, *traverse, *clear, *free;
+};
+Object *PyModule_Create2(struct Module *, int);
+Object *PyLong_FromLong(long);
+static pthread_t helper;
+static long found;
+static void *help(void *unused) { found += 42; return unused; }
+static Object *answer(Object *self, Object *none) {
+    pthread_join(helper, 0);
+    return PyLong_FromLong(found++);
+}
+static struct Method methods[] = {{"answer", answer, 4, 0}, {0}};
+static struct Module module = {.references = 1, .name = "native", .size = -1, .methods = methods};
+Object *PyInit_native(void) {
+    pthread_create(&helper, 0, help, 0);
+    return PyModule_Create2(&module, 3);
+}
+"""
+
+
+def native_module(folder: Path) -> bytes:
+    """The extension module `native`, for the stable ABI; what `answer()` returns first is 42."""
+    (folder / "native.c").write_text(NATIVE)
+    library = folder / "native.abi3.so"
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-pthread", "-o", library, folder / "native.c"], check=True, timeout=60
+    )
+    return library.read_bytes()
+
+
+def constants(name: str, **texts: str) -> bytes:
+    """The class file of a Java interface with these constants: there need not be a compiler."""
+
+    def utf8(text: str) -> bytes:
+        return b"\x01" + struct.pack(">H", len(text.encode())) + text.encode()
+
+    pool = [utf8(name), b"\x07\0\1", utf8("java/lang/Object"), b"\x07\0\3"]
+    pool += [utf8("ConstantValue"), utf8("Ljava/lang/String;")]
+    fields = b""
+    for field, text in texts.items():
+        pool += [utf8(field), utf8(text)]
+        pool.append(b"\x08" + struct.pack(">H", len(pool)))
+        fields += struct.pack(">HHHHHIH", 0x0019, len(pool) - 2, 6, 1, 5, 2, len(pool))
+    head = struct.pack(">IHHH", 0xCAFEBABE, 0, 52, len(pool) + 1) + b"".join(pool)
+    return head + struct.pack(">HHHHH", 0x0601, 2, 4, 0, len(texts)) + fields + bytes(4)
 
 
 @contextmanager

@@ -20,6 +20,16 @@ import urllib.request
 def main(url): return urllib.request.urlopen(url, timeout=10).read().decode()
 """,
     "javascript": "export default async ({ url }) => await (await fetch(url)).text();",
+    "java": """
+import java.net.URI;
+import java.net.http.*;
+class Fetch {
+    static String main(java.util.Map<String, Object> in) throws Exception {
+        var request = HttpRequest.newBuilder(URI.create((String) in.get("url"))).build();
+        return HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString()).body();
+    }
+}
+""",
 }
 #: What psycopg says first: a startup message, then a query; no proxy is known to it.
 QUERY = """
@@ -81,7 +91,7 @@ async def test_a_server_is_reached_by_name_in_each_language_and_each_connection_
     await cluster.workflow("flow", steps, outputs=outputs)
     async with policy(cluster, egress={"allow": [internet.at(HTTP)]}, privateDestinations=internet.private):
         name = await cluster.execute("flow")
-        status = (await cluster.finished(name))["status"]
+        status = (await cluster.finished(name, 120))["status"]
         assert status.get("outputs") == dict.fromkeys(FETCH, "hello from the internet"), status
         rows = await reached(cluster, name)
     assert {(row["step"], row["host"], row["address"], row["verdict"]) for row in rows} == {
@@ -90,6 +100,33 @@ async def test_a_server_is_reached_by_name_in_each_language_and_each_connection_
     assert all(row["sent"] > 0 and row["received"] > 0 for row in rows)
     shown = await asyncio.to_thread(citadel, "connections", name, "-n", cluster.namespace)
     assert internet.at(HTTP) in shown
+
+
+async def test_an_image_that_knows_nothing_of_citadel_reaches_a_server_by_name_and_no_other(
+    cluster: Cluster, internet: Internet, container_image: str
+) -> None:
+    ask = r"""
+fetch() { exec 3<>"/dev/tcp/$1/$PORT" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && tail -n 1 <&3; }
+if fetch "other.$HOST"; then exit 1; fi
+fetch "$HOST" | jq -R . >"$CITADEL_OUTPUT"
+"""
+    env = [{"name": "HOST", "value": internet.host}, {"name": "PORT", "value": str(HTTP)}]
+    container = {"image": container_image, "command": ["bash", "-c", ask], "env": env}
+    step = {
+        "name": "ask",
+        "container": container,
+        "network": {"egress": [internet.at(HTTP)]},
+        "timeout": "30s",
+    }
+    await cluster.workflow("flow", [step], outputs={"told": "${steps.ask.output}"})
+    async with policy(cluster, egress={"allow": [internet.at(HTTP)]}, privateDestinations=internet.private):
+        name = await cluster.execute("flow")
+        status = (await cluster.finished(name))["status"]
+        assert status.get("outputs") == {"told": "hello from the internet"}, status
+        (row,) = await reached(cluster, name)
+    assert (row["step"], row["host"], row["verdict"]) == ("ask", internet.host, "allowed")
+    log = await asyncio.to_thread(citadel, "logs", name, "-n", cluster.namespace)
+    assert f"other.{internet.host} is not in network.egress of step ask" in log
 
 
 async def test_a_database_client_needs_to_know_of_no_proxy(cluster: Cluster, internet: Internet) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import platform
 import subprocess
 import tarfile
 import uuid
@@ -15,7 +16,7 @@ import pytest
 
 from citadel.kube.resources import EXECUTIONS, RUNTIMES
 from live import SYSTEM, Cluster, kubectl
-from packagetrees import Trees
+from packagetrees import Trees, constants, native_module
 
 SERVER = """
 import http.server, os, tarfile
@@ -39,9 +40,15 @@ class Index:
         return {
             "language": language,
             "image": shared["image"],
-            "scratch": "128Mi",
+            "scratch": "256Mi" if language in ("go", "java") else "128Mi",
             "packages": {ecosystem: packages},
         }
+
+
+GREET = """package greet
+
+func Text(who string) string { return "hello " + who }
+"""
 
 
 def made(root: Path) -> dict[str, str]:
@@ -54,6 +61,15 @@ def made(root: Path) -> dict[str, str]:
         "left": trees.tarball(
             "left", "1.0.0", {"index.js": "module.exports = require('@x/right') + 1"},
             scripts=script, dependencies={"@x/right": "^2.0.0"},
+        ),
+        "native": trees.wheel(
+            "native", "1.0", {"native.abi3.so": native_module(root.parent)},
+            tag=f"cp311-abi3-linux_{platform.machine()}",
+        ),
+        "greet": trees.module("example.com/greet", "v1.2.0", {"greet.go": GREET}),
+        "lib": trees.jar(
+            "com.acme", "lib", "1.0",
+            {"acme/Lib.class": constants("acme/Lib", GREETING="hello "), "acme/who.txt": "classes"},
         ),
         "right": trees.tarball("@x/right", "2.1.0", {"index.js": "module.exports = 41"}, scripts=script),
     }  # fmt: skip
@@ -92,10 +108,10 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
     try:
         kubectl("wait", "-n", namespace, "pod/files", "--for=condition=Ready", "--timeout=60s")
-        _set_indexes(pip=f"{base}/pip", npm=f"{base}/npm")
+        _set_indexes(**{name: f"{base}/{name}" for name in ("pip", "npm", "go", "maven")})
         yield Index(lines)
     finally:
-        _set_indexes(pip="", npm="")
+        _set_indexes(pip="", npm="", go="", maven="")
         kubectl("delete", "namespace", namespace, "--wait=false")
 
 
@@ -166,6 +182,46 @@ async def test_steps_import_packages_of_npm_whose_scripts_did_not_run(cluster: C
     await cluster.workflow("flow", [step], outputs={"value": "${steps.a.output}"})
     status = await cluster.run("flow")
     assert (status["phase"], status.get("outputs")) == ("Succeeded", {"value": 42}), status
+
+
+async def test_an_extension_module_is_loaded_anew_by_every_step_of_a_session(
+    cluster: Cluster, index: Index
+) -> None:
+    await define(cluster, "data", index.runtime("python", "pip", "native"))
+    wait(cluster, "condition=Ready")
+    code = "import native, os\ndef main(): return [native.answer(), os.uname().nodename]"
+    steps = [{"name": name, "run": {"runtime": "data", "code": code}} for name in ("a", "b", "c")]
+    await cluster.workflow(
+        "flow", steps, outputs={name: f"${{steps.{name}.output}}" for name in ("a", "b", "c")}
+    )
+    status = await cluster.run("flow")
+    assert status["phase"] == "Succeeded", status
+    assert [said[0] for said in status["outputs"].values()] == [42, 42, 42]
+    assert len({said[1] for said in status["outputs"].values()}) == 1, "it was one session"
+
+
+async def test_steps_in_go_and_java_are_built_with_modules_and_jars(cluster: Cluster, index: Index) -> None:
+    await define(cluster, "words", index.runtime("go", "go", "greet"))
+    await define(cluster, "classes", index.runtime("java", "maven", "lib"))
+    for name in ("words", "classes"):
+        wait(cluster, "condition=Ready", name)
+    go = 'package main\n\nimport "example.com/greet"\n\nfunc Main() string { return greet.Text("modules") }\n'
+    java = """
+class One {
+    static Object main() throws Exception {
+        try (var in = acme.Lib.class.getResourceAsStream("who.txt")) {
+            return acme.Lib.GREETING + new String(in.readAllBytes());
+        }
+    }
+}
+"""
+    code = {"words": go, "classes": java}
+    steps = [
+        {"name": name, "run": {"runtime": name, "code": text}, "needs": []} for name, text in code.items()
+    ]
+    await cluster.workflow("flow", steps, outputs={name: f"${{steps.{name}.output}}" for name in code})
+    status = await cluster.run("flow", 120)
+    assert status.get("outputs") == {"words": "hello modules", "classes": "hello classes"}, status
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from live import SANDBOXES, SYSTEM, Cluster, kubectl
 
 WAITS = "import time\ndef main(seconds=0):\n    time.sleep(seconds)\n    return seconds"
 
+#: The name of a sandbox is its pod's.
+WHO = "import os\ndef main(): return os.uname().nodename"
+
 
 async def runtime(cluster: Cluster, name: str = "warm", **pool: Any) -> None:
     """A Runtime of the test's namespace, with the image of the shared one and a pool."""
@@ -137,6 +140,32 @@ async def test_the_pool_outlives_controller_and_gateway(cluster: Cluster) -> Non
     await cluster.workflow("one", [step()])
     await succeeded(cluster, await cluster.execute("one"), 90)
     assert not before & {pod["metadata"]["name"] for pod in await pods(cluster)}
+
+
+async def test_a_killed_database_costs_no_member_and_none_is_claimed_twice(cluster: Cluster) -> None:
+    await runtime(cluster, min=3, max=3)
+    before = await members(cluster, lambda names: len(names) == 3)
+    who = {"name": "a", "run": {"runtime": "warm", "code": WHO}}
+    await cluster.workflow("who", [who], outputs={"who": "${steps.a.output}"})
+    names = [await cluster.execute("who") for _ in range(2)]
+    restarts = postgres_restarts()
+    # As in a crash: nothing is written down first, and what was going on is rolled back.
+    kubectl("-n", SYSTEM, "exec", "citadel-postgres-0", "--", "sh", "-c", "kill -QUIT 1")
+    names += [await cluster.execute("who") for _ in range(3)]
+    ended = [(await cluster.finished(name, 120))["status"] for name in names]
+    assert postgres_restarts() > restarts
+    assert [status["phase"] for status in ended] == ["Succeeded"] * len(names), ended
+    served = [status["outputs"]["who"] for status in ended]
+    assert len(set(served)) == len(names)
+    waiting = await members(cluster, lambda names: len(names) == 3)
+    assert before <= waiting | set(served)
+    assert not waiting & set(served)
+    kubectl("-n", SYSTEM, "wait", "--for=condition=Ready", "pod/citadel-postgres-0", "--timeout=60s")
+
+
+def postgres_restarts() -> int:
+    path = "jsonpath={.status.containerStatuses[0].restartCount}"
+    return int(kubectl("-n", SYSTEM, "get", "pod", "citadel-postgres-0", "-o", path))
 
 
 async def test_the_status_of_a_runtime_tells_of_its_pool(cluster: Cluster) -> None:
