@@ -181,6 +181,7 @@ def test_what_is_due_is_the_last_minute_that_fits_since_the_last_start(
     assert reasons(decision) == told
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 3), st.integers(1, 30), st.sampled_from(["Allow", "Forbid", "Replace"]))
 def test_however_often_it_is_decided_a_time_is_started_once(lag: int, minutes: int, policy: str) -> None:
     """The controller of the world decides every 20 seconds; what it notes comes back to it late, or never."""
