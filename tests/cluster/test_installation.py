@@ -49,6 +49,9 @@ async def may(kube: KubeClient, user: str, verb: str, what: str, name: str, name
         # Installs of packages, in the namespace of their Runtime; never a change of what is there.
         (CONTROLLER, "create", "citadel.dev/executions", "", "default", True),
         (CONTROLLER, "update", "citadel.dev/executions", "", "default", False),
+        # spec.stop of what a Trigger replaces; of a spec nothing else but suspend can change.
+        (CONTROLLER, "patch", "citadel.dev/executions", "", "default", True),
+        (CONTROLLER, "patch", "citadel.dev/triggers", "", "default", False),
         (CONTROLLER, "delete", "citadel.dev/executions", "", "default", True),
         # It asks, and never answers.
         (CONTROLLER, "create", "citadel.dev/approvals", "", "default", True),
@@ -84,6 +87,8 @@ async def test_rights_are_what_they_have_to_be(
         ("edit", "get", "citadel.dev/executions/log", True),
         ("edit", "create", "citadel.dev/executions", True),
         ("edit", "patch", "citadel.dev/workflows", True),
+        ("edit", "create", "citadel.dev/triggers", True),
+        ("edit", "patch", "citadel.dev/triggers/status", False),
         ("edit", "create", "citadel.dev/runtimes", False),
         ("edit", "patch", "citadel.dev/approvals", True),
         ("edit", "create", "citadel.dev/approvals", False),

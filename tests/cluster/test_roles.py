@@ -45,7 +45,9 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "citadel.dev/approvals: get list watch",
             "citadel.dev/approvals: create delete",
             "citadel.dev/approvals/status: patch",
-            "citadel.dev/executions: delete",
+            "citadel.dev/executions: delete patch",
+            "citadel.dev/triggers: get list watch",
+            "citadel.dev/triggers/status: patch",
             "citadel.dev/workflows: create",
             "citadel.dev/executions: create",
             "citadel.dev/workflows/status: patch",
@@ -117,6 +119,8 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "citadel.dev/executions/log: get",
             "citadel.dev/approvals: get list watch",
             "citadel.dev/approvals/status: get",
+            "citadel.dev/triggers: get list watch",
+            "citadel.dev/triggers/status: get",
         },
     ),
     (
@@ -126,6 +130,7 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
         {
             f"citadel.dev/workflows: {WRITES}",
             f"citadel.dev/executions: {WRITES}",
+            f"citadel.dev/triggers: {WRITES}",
             "citadel.dev/approvals: update patch",
             "citadel.dev/executions/signal: create",
         },

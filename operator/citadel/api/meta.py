@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 GROUP = "citadel.dev"
@@ -40,6 +40,8 @@ Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length
 Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=32)]
 ObjectName = Annotated[str, StringConstraints(pattern=DNS_SUBDOMAIN_PATTERN, min_length=1, max_length=253)]
 ArgumentName = Annotated[str, StringConstraints(pattern=ARGUMENT_NAME_PATTERN, max_length=63)]
+#: How many executions that ended are kept as objects.
+HistoryLimit = Annotated[int, Field(ge=0, le=10_000)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
 

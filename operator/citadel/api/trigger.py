@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from citadel.api.conditions import Condition
-from citadel.api.meta import Model, NameRef
+from citadel.api.meta import HistoryLimit, Model, NameRef
 from citadel.api.schedules import parse_schedule, parse_zone
 
 #: The names of its executions end in 11 characters at most, and are labels of 63.
 MAX_NAME = 52
 DECADE = 10 * 365 * 24 * 3600
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-_Limit = Annotated[int, Field(ge=0, le=10_000)]
 
 
 _SUBSTITUTED = re.compile(r"(\$\$\{)|\$\{\s*trigger\.(name|scheduledTime)\s*\}|(\$\{[^}]{0,40}\}?)")
@@ -86,9 +85,9 @@ class TriggerSpec(Model):
     """While true, nothing starts; what runs goes on. Times that come meanwhile count as missed."""
     cron: Cron
     """Times at which executions start."""
-    successful_executions_history_limit: _Limit = 3
+    successful_executions_history_limit: HistoryLimit = 3
     """How many executions that succeeded are kept as objects."""
-    failed_executions_history_limit: _Limit = 1
+    failed_executions_history_limit: HistoryLimit = 1
     """How many executions that ended otherwise are kept as objects."""
 
 

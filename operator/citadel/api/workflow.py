@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from citadel.api.conditions import Condition
-from citadel.api.meta import ArgumentName, Duration, Model
+from citadel.api.meta import ArgumentName, Duration, HistoryLimit, Model
 from citadel.api.step import Step
 
 MAX_STEPS = 500
@@ -35,6 +35,10 @@ class WorkflowSpec(Model):
     """Longest time of one execution; it ends TimedOut then."""
     isolation: Isolation = Isolation()
     """What must be proven of a sandbox before it gets work."""
+    successful_executions_history_limit: HistoryLimit | None = None
+    """How many of its executions that succeeded are kept as objects; without it their time decides alone."""
+    failed_executions_history_limit: HistoryLimit | None = None
+    """How many of its executions that ended otherwise are kept as objects."""
 
 
 class DefinitionStatus(Model):

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from citadel.api.meta import API_VERSION
+from citadel.api.meta import API_VERSION, TRIGGER_LABEL
 from citadel.controller.board import Board
 from citadel.controller.bootstrap import Installation, keep_prepared
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
+from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.packages import Packages
@@ -23,12 +24,13 @@ from citadel.controller.room import Limits
 from citadel.controller.runtimes import apply_default_runtimes
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.site import RuntimeClasses, find_site
+from citadel.controller.triggers import Triggers
 from citadel.controller.watching import Key, Watcher
 from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
-from citadel.kube.resources import NAMESPACES, NODES, PODS, POLICIES, RUNTIMES
+from citadel.kube.resources import EXECUTIONS, NAMESPACES, NODES, PODS, POLICIES, RUNTIMES
 from citadel.render.pod import Site
 from citadel.serving import background, take_due
 from citadel.settings import Settings
@@ -75,8 +77,14 @@ class Leader:
             for resource in known:
                 listed = await self.kube.list(resource)
                 self.cache.replace(resource, listed.items, listed.resource_version)
+            # And what schedules have started already.
+            started = await self.kube.list(EXECUTIONS, label_selector=TRIGGER_LABEL)
+            for obj in started.items:
+                self.cache.put(EXECUTIONS, obj)
             await reconciler.pods.start()
             reconciler.queue.start()
+            for obj in started.items:
+                reconciler.add(Key("execution", *key_of(obj)))
             for resource, kind in known.items():
                 for obj in self.cache.objects(resource):  # to the watch these are no news
                     reconciler.add(Key(kind, *key_of(obj)))
@@ -120,12 +128,17 @@ class Leader:
             self._nodes,
         )
         account = f"{settings.namespace}:{settings.service_account}"
+        readiness = Readiness(kube, cache, definitions, events, time.time, packages.reconcile, board)
+
+        def started(namespace: str, name: str) -> None:
+            reconciler.add(Key("execution", namespace, name))
+
         reconciler = Reconciler(
             kube,
             cache,
             self.database,
             Executions(kube, cache, journal, sandboxes, definitions, events, waiting, self.counted.ended),
-            Readiness(kube, cache, definitions, events, time.time, packages.reconcile, board),
+            readiness,
             pods,
             Deliveries(kube, journal, sandboxes, account),
             policies,
@@ -133,6 +146,8 @@ class Leader:
             self.counted,
             settings.sandbox_namespace,
             keeper,
+            Triggers(kube, cache, readiness, events, started),
+            History(kube, cache),
             gateway_ready=self._gateway_ready,
         )
         return reconciler

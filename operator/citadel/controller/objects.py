@@ -1,8 +1,11 @@
 """Reading what objects say of themselves, which may be anything. Pure."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from citadel.api.conditions import Condition
+from citadel.api.reasons import Phase
+from citadel.core.history import Run
 from citadel.kube.resources import Object
 
 
@@ -37,3 +40,28 @@ def is_finished(obj: Object) -> bool:
 def parse_time(text: str) -> float:
     """Seconds since the epoch of an RFC 3339 time."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def read_time(value: Any) -> datetime | None:
+    """An RFC 3339 time; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def run_of(execution: Object) -> Run:
+    """An Execution as schedules and limits see it."""
+    metadata, status, spec = execution["metadata"], status_of(execution), execution.get("spec")
+    ended = is_finished(execution)
+    return Run(
+        metadata["name"],
+        metadata["uid"],
+        read_time(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+        str(status.get("phase") or Phase.FAILED) if ended else "",
+        read_time(status.get("finishedAt")) if ended else None,
+        isinstance(spec, dict) and bool(spec.get("stop")),
+    )

@@ -55,9 +55,9 @@ class Readiness:
             packages = await self._definitions.packages(obj, spec, runtimes)
             await self._definitions.permitted(namespace, obj, runtimes, packages.index)
         except Unusable as problem:
-            await self._write(WORKFLOWS, obj, problem)
+            await self.write(WORKFLOWS, obj, problem)
             return RECHECK if problem.waits else None
-        await self._write(WORKFLOWS, obj, None)
+        await self.write(WORKFLOWS, obj, None)
         return None
 
     async def runtime(self, namespace: str, name: str) -> float | None:
@@ -87,7 +87,7 @@ class Readiness:
             fields["pool"] = {"ready": report.size.ready, "wanted": report.size.wanted}
         elif self._board.complete:
             fields["pool"] = None
-        await self._write(RUNTIMES, obj, problem, **fields)
+        await self.write(RUNTIMES, obj, problem, **fields)
         return packages.again
 
     async def policy(self, name: str) -> float | None:
@@ -97,10 +97,10 @@ class Readiness:
             return None
         broken = read_policy(obj).broken
         problem = Unusable(Reason.INVALID_SPEC, broken[:1024], waits=False) if broken else None
-        await self._write(POLICIES, obj, problem)
+        await self.write(POLICIES, obj, problem)
         return None
 
-    async def _write(self, resource: Resource, obj: Object, problem: Unusable | None, **fields: Any) -> None:
+    async def write(self, resource: Resource, obj: Object, problem: Unusable | None, **fields: Any) -> None:
         """Writes conditions and other fields of the status where they differ; None removes a field."""
         metadata, status = obj["metadata"], status_of(obj)
         generation = metadata.get("generation", 0)

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions
+from citadel.controller.history import History
 from citadel.controller.installs import owner_of
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
@@ -16,6 +17,7 @@ from citadel.controller.objects import is_finished, status_of
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.triggers import Triggers
 from citadel.controller.watching import WATCHED, Key
 from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
@@ -53,6 +55,8 @@ class Reconciler:
         counted: ControllerMetrics,
         sandbox_namespace: str,
         keeper: Keeper,
+        triggers: Triggers,
+        history: History,
         *,
         gateway_ready: Callable[[], Awaitable[bool]],
     ) -> None:
@@ -60,7 +64,7 @@ class Reconciler:
         self._executions, self._readiness = executions, readiness
         self.pods, self._deliveries, self._policies = pods, deliveries, policies
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
-        self.keeper = keeper
+        self.keeper, self._triggers, self._history = keeper, triggers, history
         self._names: dict[str, Key] = {}
         self._checked: dict[Key, Any] = {}
         """What was true of each Runtime when workflows were last checked by it."""
@@ -75,10 +79,13 @@ class Reconciler:
             obj = self._cache.get(EXECUTIONS, key.namespace, key.name)
             if obj is not None:
                 self._names[obj["metadata"]["uid"]] = key
+                self._add_each(self._history.news(obj))
         elif key.kind == "runtime":
             self.keeper.poke()
             if self._is_another(key):
                 self._add_all(WORKFLOWS, "workflow")
+        elif key.kind == "workflow":
+            self._add_each(self._history.of_workflow(key.namespace, key.name))
         elif key.kind == "policy":
             self._add_all(WORKFLOWS, "workflow")
             self._add_all(RUNTIMES, "runtime")
@@ -96,6 +103,10 @@ class Reconciler:
         now = obj["metadata"]["uid"], obj["metadata"].get("generation", 0), said
         before, self._checked[key] = self._checked.get(key), now
         return before != now
+
+    def _add_each(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self.queue.add(key)
 
     def _add_all(self, resource: Resource, kind: str, namespace: str | None = None) -> None:
         """What is true of these may have changed, though they have not."""
@@ -124,10 +135,13 @@ class Reconciler:
         if key is not None:
             self.queue.add(key)
 
-    def _tell_runtime(self, key: Key) -> None:
-        """An Execution that installs packages may have ended; of what we wrote ourselves no watch tells."""
+    def _tell_others(self, key: Key) -> None:
+        """An Execution may have ended, also one that installs packages; of what we wrote no watch tells."""
         obj = self._cache.get(EXECUTIONS, key.namespace, key.name)
-        runtime = owner_of(obj) if obj is not None and is_finished(obj) else None
+        if obj is None or not is_finished(obj):
+            return
+        self._add_each(self._history.news(obj))
+        runtime = owner_of(obj)
         if runtime is not None:
             self.queue.add(Key("runtime", key.namespace, runtime[0]))
 
@@ -135,10 +149,11 @@ class Reconciler:
         match key.kind:
             case "execution":
                 again = await self._executions.reconcile(key.namespace, key.name)
-                self._tell_runtime(key)
+                self._tell_others(key)
                 return again
             case "gone":
                 self._names.pop(key.uid, None)
+                self._add_each(self._history.gone(key.uid))
                 await self._executions.gone(key.uid, key.name)
             case "workflow":
                 return await self._readiness.workflow(key.namespace, key.name)
@@ -148,6 +163,10 @@ class Reconciler:
                 if self._cache.get(RUNTIMES, key.namespace, key.name) is not before:
                     self._add_all(WORKFLOWS, "workflow")  # of what we wrote ourselves no watch tells
                 return again
+            case "trigger":
+                return await self._triggers.reconcile(key.namespace, key.name)
+            case "history":
+                await self._history.reconcile(key.namespace, key.name)
             case "policy":
                 await self._policies.publish()
                 return await self._readiness.policy(key.name)

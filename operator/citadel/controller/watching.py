@@ -19,6 +19,7 @@ from citadel.kube.resources import (
     PODS,
     POLICIES,
     RUNTIMES,
+    TRIGGERS,
     WORKFLOWS,
     Resource,
 )
@@ -31,6 +32,7 @@ WATCHED: tuple[tuple[Resource, str], ...] = (
     (EXECUTIONS, "execution"),
     (WORKFLOWS, "workflow"),
     (RUNTIMES, "runtime"),
+    (TRIGGERS, "trigger"),
     (POLICIES, "policy"),
     (NAMESPACES, "namespace"),
 )

@@ -57,6 +57,7 @@ WORKFLOWS = Resource(CITADEL_GROUP, CITADEL_VERSION, "workflows")
 RUNTIMES = Resource(CITADEL_GROUP, CITADEL_VERSION, "runtimes")
 EXECUTIONS = Resource(CITADEL_GROUP, CITADEL_VERSION, "executions")
 APPROVALS = Resource(CITADEL_GROUP, CITADEL_VERSION, "approvals")
+TRIGGERS = Resource(CITADEL_GROUP, CITADEL_VERSION, "triggers")
 POLICIES = Resource(CITADEL_GROUP, CITADEL_VERSION, "executionpolicies", namespaced=False)
 
 PODS = Resource("", "v1", "pods")

@@ -13,6 +13,7 @@ from citadel.controller.board import Board
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
+from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.packages import Packages
@@ -22,6 +23,7 @@ from citadel.controller.reconciler import Reconciler
 from citadel.controller.room import Limits
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.site import RuntimeClasses
+from citadel.controller.triggers import Triggers
 from citadel.controller.watching import WATCHED, Key, Watcher
 from citadel.core import events as ev
 from citadel.core.state import State
@@ -91,12 +93,15 @@ class Controller:
             self._nodes,
             cluster.now,
         )
+        readiness = Readiness(
+            kube, cache, definitions, self.poster, cluster.now, packages.reconcile, self.board
+        )
         self.reconciler = Reconciler(
             kube,
             cache,
             database,
             self.executions,
-            Readiness(kube, cache, definitions, self.poster, cluster.now, packages.reconcile, self.board),
+            readiness,
             self.pods,
             Deliveries(kube, journal, sandboxes, "citadel-system:citadel-controller"),
             policies,
@@ -104,6 +109,8 @@ class Controller:
             counted,
             SANDBOXES,
             self.keeper,
+            Triggers(kube, cache, readiness, self.poster, self._started, cluster.now),
+            History(kube, cache),
             gateway_ready=self._gateway_ready,
         )
         self.gateway_is_ready = False
@@ -111,6 +118,9 @@ class Controller:
 
     async def _nodes(self) -> int:
         return 1
+
+    def _started(self, namespace: str, name: str) -> None:
+        self.reconciler.add(Key("execution", namespace, name))
 
     async def _gateway_ready(self) -> bool:
         return self.gateway_is_ready
@@ -197,6 +207,15 @@ class Cluster:
         await self.until(lambda: self.ready("python", "runtimes") == "True")
         await self.apply("workflows", "flow", {"steps": list(steps), **spec})
         await self.until(lambda: self.ready("flow", "workflows") == "True")
+
+    async def define_unled(self, *steps: Mapping[str, Any], **spec: Any) -> None:
+        """The same, before any controller looks at them."""
+        await self.apply("runtimes", "python", {"language": "python", "image": "python:1"})
+        await self.apply("workflows", "flow", {"steps": list(steps), **spec})
+
+    def events(self) -> list[str]:
+        """The reasons of the events that were posted."""
+        return [obj["reason"] for path, obj in self.api.objects.items() if "/events/" in path]
 
     def ready(self, name: str, kind: str) -> str | None:
         """The status of the condition Ready."""

@@ -69,6 +69,7 @@ _DISCOVERY = {
         "executions": "Execution",
         "workflows": "Workflow",
         "runtimes": "Runtime",
+        "triggers": "Trigger",
         "executionpolicies": "ExecutionPolicy",
     },
     "/apis/apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
