@@ -109,6 +109,12 @@ def test_a_status_that_nobody_has_written_is_of_no_generation(kind: Kind) -> Non
             ["Duration", "Message"],
         ),
         ("Approval", "ctap", ["Execution", "Step", "Phase", "By", "Age"], ["Deadline"]),
+        (
+            "Trigger",
+            "cttr",
+            ["Workflow", "Schedule", "Suspend", "Last", "Next", "Age"],
+            ["Time Zone", "Ready", "Message"],
+        ),
     ],
 )
 def test_names_and_columns_are_as_promised(
@@ -133,7 +139,8 @@ def test_a_column_that_is_no_condition_shows_a_field_that_exists(kind: Kind) -> 
         schema = schema_of(kind)
         for field in column.path.removeprefix(".").split("."):
             schema = schema["properties"][field]
-        assert schema["type"] == column.type
+        shown_as = "date" if column.type == "date" and schema.get("format") == "date-time" else schema["type"]
+        assert shown_as == column.type
 
 
 def test_lists_of_named_things_merge_by_name() -> None:
@@ -156,6 +163,8 @@ def test_lists_of_named_things_merge_by_name() -> None:
         "ExecutionPolicy.spec.credentials": ["name"],
         "ExecutionPolicy.status.conditions": ["type"],
         "Approval.status.conditions": ["type"],
+        "Trigger.status.active": ["name"],
+        "Trigger.status.conditions": ["type"],
     }
 
 
@@ -167,6 +176,7 @@ def test_free_form_maps_are_preserved() -> None:
         if node.get(structural.PRESERVE)
     }
     assert free == {
+        "Trigger.spec.inputs",
         "Workflow.spec.inputs",
         "Workflow.spec.outputs",
         "Workflow.spec.steps[].with",

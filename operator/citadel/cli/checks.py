@@ -26,7 +26,7 @@ from citadel.kube.resources import (
     Resource,
 )
 
-_KINDS = ("workflows", "runtimes", "executions", "executionpolicies")
+_KINDS = ("workflows", "runtimes", "executions", "executionpolicies", "triggers")
 
 
 def clients() -> list[Finding]:
