@@ -236,6 +236,16 @@ class _NoTable:
     async def put(self, namespace: str, policies: Any) -> None: ...
 
 
+class _NoPast:
+    """Nothing ran before."""
+
+    async def of(self, namespace: str, workflow: str) -> list[Any]:
+        raise AssertionError(workflow)
+
+    async def document(self, namespace: str, workflow: str, revision: str) -> Any:
+        raise AssertionError(revision)
+
+
 def _object_of(kind: str, namespace: str, name: str, spec: Value) -> Value:
     metadata = {"name": name, "namespace": namespace, "uid": name, "generation": 1}
     return {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
@@ -248,7 +258,7 @@ def pods(submission: Submission) -> list[Value]:
     for number, spec in enumerate(submission.policies):
         cache.put(POLICIES_RESOURCE, _object_of("ExecutionPolicy", "", f"p{number}", spec))
     shelf = _Shelf(submission)
-    live = Definitions(shelf, SYSTEM, Policies(shelf, cache, _NoTable()))
+    live = Definitions(shelf, SYSTEM, Policies(shelf, cache, _NoTable()), _NoPast())
     plan = asyncio.run(live.pin(TEAM, "flow")).plan
     return [
         sandbox_pod(f"cx-{number}", f"{TEAM}/run", place.template, SITE, "key")

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from citadel.kube.resources import WORKFLOWS
 from live import CLUSTER_DIR, SANDBOXES, SYSTEM, Cluster, kubectl, python
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello" / "workflow.yaml"
@@ -143,6 +144,28 @@ def test_a_file_is_run_to_its_end_by_a_user_with_edit(user: User) -> None:
     assert user.citadel("logs", name)[0] == "greet | greeting Ada\n"
     found = json.loads(user.citadel("get", name, "-o", "json")[0])
     assert [step["name"] for step in found["status"]["steps"]] == ["greet", "count", "cheer"]
+
+
+async def test_a_workflow_that_has_changed_runs_again_as_it_was(user: User, cluster: Cluster) -> None:
+    await cluster.workflow(
+        "tale", [python("one", "def main(): return 1")], outputs={"n": "${steps.one.output}"}
+    )
+    first, _ = user.citadel("run", "tale", "--wait")
+    assert json.loads(first) == {"n": 1}
+    changed = {"spec": {"steps": [python("one", "def main(): return 2")]}}
+    await cluster.kube.patch(WORKFLOWS, "tale", changed, cluster.namespace)
+    second, _ = user.citadel("run", "tale", "--wait")
+    assert json.loads(second) == {"n": 2}
+    _, *rows = user.citadel("history", "tale")[0].splitlines()
+    new, old = (row.split()[0] for row in rows)
+    assert [row.split()[-1] for row in rows] == ["1", "1"]
+    shown, _ = user.citadel("diff", "tale", old, new, code=1)
+    changes = [line.split(maxsplit=1)[1] for line in shown.splitlines()[2:] if line[0] in "+-"]
+    assert [text.endswith(f"return {n}") for text, n in zip(changes, "12", strict=True)] == [True, True]
+    assert user.citadel("diff", "tale")[0] == ""
+    third, err = user.citadel("run", "tale", "--revision", old, "--wait")
+    assert json.loads(third) == {"n": 1}
+    assert f"\nworkflow tale, revision {old}\n" in user.citadel("get", name_of(err))[0]
 
 
 async def test_logs_are_followed_while_it_runs_and_cancelling_ends_it(user: User, cluster: Cluster) -> None:

@@ -8,6 +8,8 @@ from citadel.api.conditions import Condition
 from citadel.api.meta import Model, NameRef
 from citadel.api.reasons import Phase
 
+#: A sha256 in hexadecimal, or the beginning of one.
+REVISION_PATTERN = r"^(sha256:)?[0-9a-f]{8,64}$"
 WEEK = 7 * 24 * 3600
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 _Text = Annotated[str, StringConstraints(max_length=2048)]
@@ -16,10 +18,20 @@ _Word = Annotated[str, StringConstraints(max_length=63)]
 _StepName = Annotated[str, StringConstraints(max_length=69)]
 
 
+class WorkflowRef(NameRef):
+    """The Workflow to run, as it is or as it was."""
+
+    revision: (
+        Annotated[str, StringConstraints(pattern=REVISION_PATTERN, min_length=8, max_length=71)] | None
+    ) = None
+    """Digest, or its first characters, of a definition by which an execution of this Workflow ran before, as
+    `citadel history` lists them. Without it the Workflow as it is when the execution starts."""
+
+
 class ExecutionSpec(Model):
     """Which workflow to run, on what. Immutable but for stop and suspend."""
 
-    workflow_ref: NameRef
+    workflow_ref: WorkflowRef
     """Workflow of the same namespace; its definition is pinned when the execution starts."""
     inputs: Annotated[dict[str, Any], Field(max_length=128)] = Field(default_factory=dict)
     """Inputs by name; taken literally, never as expressions."""

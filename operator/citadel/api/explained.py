@@ -44,6 +44,7 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "InvalidSpec": "The definition is wrong; only an edit helps. The message says where.",
             "InvalidInputs": "The inputs do not fit what the Workflow declares.",
             "WorkflowNotFound": "There is no Workflow of this name; fails after ten seconds.",
+            "RevisionNotFound": "No execution that the journal keeps ran by the revision that it names.",
             "RuntimeNotFound": "A step names a Runtime that there is neither here nor among the shared ones.",
             "CodeNotFound": "The ConfigMap that `codeFrom` names, or its key, does not exist.",
             "PolicyDenied": "An ExecutionPolicy does not allow what a step needs.",

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     INVALID_INPUTS = "InvalidInputs"
     WORKFLOW_NOT_FOUND = "WorkflowNotFound"
+    REVISION_NOT_FOUND = "RevisionNotFound"
     RUNTIME_NOT_FOUND = "RuntimeNotFound"
     CODE_NOT_FOUND = "CodeNotFound"
     POLICY_DENIED = "PolicyDenied"

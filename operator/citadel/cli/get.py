@@ -14,6 +14,7 @@ from citadel.cli.following import ended, exit_code, read_journal, view_of
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
 from citadel.cli.steps import duration, lasted, render, seconds_of
 from citadel.cli.terminal import one_line, safe
+from citadel.store.revisions import short
 
 if TYPE_CHECKING:
     from citadel.kube.resources import Object
@@ -141,6 +142,9 @@ def _show(found: "Object", journal: dict[str, Any] | None) -> None:
     console = Console(soft_wrap=not sys.stdout.isatty())
     status = found.get("status") or {}
     console.print(render(view_of(found, journal), time.time()), soft_wrap=not console.is_terminal)
+    if status.get("definition"):
+        workflow = ((found.get("spec") or {}).get("workflowRef") or {}).get("name")
+        click.echo(f"\nworkflow {one_line(str(workflow))}, revision {short(str(status['definition']))}")
     failure = status.get("failure") or {}
     if failure.get("logTail"):
         click.echo(f"\nlast lines of step {failure.get('step')}:\n{_indented(failure['logTail'])}")

@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
             "connections",
             "Show what an execution reached, and what it was refused.",
         ),
+        "history": Entry("citadel.cli.revisions", "history", "List the revisions of a workflow that ran."),
+        "diff": Entry("citadel.cli.revisions", "diff", "Show what differs between two of them."),
         "cancel": Entry("citadel.cli.control", "cancel", "End an execution."),
         "suspend": Entry("citadel.cli.control", "suspend", "Let nothing new of an execution start."),
         "resume": Entry("citadel.cli.control", "resume", "Let a suspended execution go on."),

@@ -41,6 +41,7 @@ class Wanted:
     pairs: Sequence[str] = ()
     files: Sequence[str] = ()
     name: str | None = None
+    revision: str | None = None
     wait: bool = False
     logs: bool = False
 
@@ -52,21 +53,30 @@ def run_in_cluster(
     files: Sequence[str],
     *,
     name: str | None = None,
+    revision: str | None = None,
     wait: bool = False,
     logs: bool = False,
 ) -> NoReturn:
     """Creates the Execution, and with `wait` or `logs` follows it: the exit code is then the execution's."""
-    finish(_run(target, Wanted(workflow, pairs, files, name, wait, logs)))
+    finish(_run(target, Wanted(workflow, pairs, files, name, revision, wait, logs)))
 
 
 async def _run(target: Target, wanted: Wanted) -> int:
+    if wanted.revision is not None and is_path(wanted.workflow):
+        raise Refused("--revision is of a workflow in the cluster: name that, not a file")
     read = read_file(wanted.workflow) if is_path(wanted.workflow) else None
     if wanted.name is not None:
         object_name("Execution", wanted.name)
     async with connect(target) as cluster:
-        workflow = await _workflow(cluster, wanted.workflow, read.workflow if read is not None else None)
+        if wanted.revision is not None:
+            workflow = await _as_it_was(cluster, wanted.workflow, wanted.revision)
+        else:
+            workflow = await _workflow(cluster, wanted.workflow, read.workflow if read is not None else None)
         inputs = checked_inputs(workflow, wanted, read.inputs if read is not None else {})
-        execution = await _create(cluster, workflow["metadata"]["name"], inputs, wanted.name)
+        ref = {"name": workflow["metadata"]["name"]}
+        if wanted.revision is not None:
+            ref["revision"] = wanted.revision
+        execution = await _create(cluster, ref, inputs, wanted.name)
         name = execution["metadata"]["name"]
         waits = wanted.wait or wanted.logs
         click.echo(f"execution.citadel.dev/{name} created", err=waits)
@@ -80,6 +90,14 @@ async def _run(target: Target, wanted: Wanted) -> int:
                 f"\nexecution {name} goes on: `citadel get {where}`, `citadel cancel {where}`", err=True
             )
             raise
+
+
+async def _as_it_was(cluster: Cluster, name: str, revision: str) -> "Object":
+    """A Workflow by one of its revisions, as far as a run needs it; raises Refused."""
+    from citadel.cli.revisions import read_revision
+
+    found = await read_revision(cluster, name, revision)
+    return {"metadata": {"name": name}, "spec": found["document"]["spec"]}
 
 
 def is_path(text: str) -> bool:
@@ -186,16 +204,16 @@ def new_name(workflow: str) -> str:
 
 
 async def _create(
-    cluster: Cluster, workflow: str, inputs: "Mapping[str, Json]", name: str | None
+    cluster: Cluster, ref: Mapping[str, str], inputs: "Mapping[str, Json]", name: str | None
 ) -> "Object":
     from citadel.kube.errors import AlreadyExists
     from citadel.kube.resources import EXECUTIONS
 
-    spec: dict[str, Any] = {"workflowRef": {"name": workflow}}
+    spec: dict[str, Any] = {"workflowRef": dict(ref)}
     if inputs:
         spec["inputs"] = dict(inputs)
     while True:
-        metadata = {"name": name or new_name(workflow), "namespace": cluster.namespace}
+        metadata = {"name": name or new_name(ref["name"]), "namespace": cluster.namespace}
         body = {
             "apiVersion": EXECUTIONS.api_version,
             "kind": "Execution",

@@ -47,10 +47,12 @@ class Tunnel:
     server_name: str
 
     @asynccontextmanager
-    async def open(self, path: str, **query: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def open(
+        self, path: str, *, of: str = "executions", **query: str
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks."""
         token = await self.credentials.token()
-        url = f"https://127.0.0.1:{self.ports[PORT]}/api/v1/namespaces/{quote(self.namespace)}/executions/{path}"
+        url = f"https://127.0.0.1:{self.ports[PORT]}/api/v1/namespaces/{quote(self.namespace)}/{of}/{path}"
         try:
             async with self.session.get(
                 url,
@@ -108,17 +110,19 @@ class Api:
         self._tunnel = None
         await self._stack.aclose()
 
-    async def get(self, path: str, **query: str) -> Any:
-        """The JSON at a path below the namespace's executions; raises Refused, TunnelClosed."""
-        async with self.open(path, **query) as answer:
+    async def get(self, path: str, *, of: str = "executions", **query: str) -> Any:
+        """The JSON at a path below the namespace's executions, or others; raises Refused, TunnelClosed."""
+        async with self.open(path, of=of, **query) as answer:
             return await answer.json()
 
     @asynccontextmanager
-    async def open(self, path: str, **query: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def open(
+        self, path: str, *, of: str = "executions", **query: str
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks."""
         tunnel = await self._opened()
         try:
-            async with tunnel.open(path, **query) as answer:
+            async with tunnel.open(path, of=of, **query) as answer:
                 yield answer
         except TunnelClosed:
             async with self._lock:

@@ -41,6 +41,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, RUNTIMES, WORKFLOWS, Object
 from citadel.render.packages import Indexes
+from citadel.store.revisions import NoRevision, Revisions
 
 #: Seconds for which an install of packages is waited for; it ends before that, with or without success.
 INSTALL_GRACE = 3600.0
@@ -61,9 +62,15 @@ class Definitions:
     """Workflows, Runtimes and code as they are in the cluster now."""
 
     def __init__(
-        self, kube: KubeClient, shared_namespace: str, policies: Policies, indexes: Indexes | None = None
+        self,
+        kube: KubeClient,
+        shared_namespace: str,
+        policies: Policies,
+        revisions: Revisions,
+        indexes: Indexes | None = None,
     ) -> None:
         self._kube = kube
+        self._revisions = revisions
         self._shared = shared_namespace
         self._policies = policies
         self._indexes = indexes or Indexes()
@@ -116,6 +123,21 @@ class Definitions:
             self._plans[versions] = pinned
             while len(self._plans) > _PLANS:
                 self._plans.popitem(last=False)
+        return pinned
+
+    async def pin_revision(self, namespace: str, name: str, revision: str) -> Pinned:
+        """The workflow as an earlier execution pinned it; today's policies hold. Raises Unusable."""
+        try:
+            _, document = await self._revisions.document(namespace, name, revision)
+        except NoRevision as error:
+            raise Unusable(Reason.REVISION_NOT_FOUND, str(error), waits=False) from None
+        try:
+            pinned = Pinned(document, compile_definition(document))
+        except InvalidDefinition as error:
+            message = f"Workflow {name}, revision {revision}: {error}"
+            raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=False) from None
+        policies = await self._policies.of(namespace)
+        check_steps(policies, namespace, name, pinned.plan.steps, pinned.plan.placements)
         return pinned
 
     async def runtime(self, namespace: str, name: str, *, fresh: bool = False) -> Object:

@@ -117,8 +117,11 @@ class Executions:
         try:
             spec = parse("Execution", obj)
             assert isinstance(spec, ExecutionSpec)
-            workflow = spec.workflow_ref.name
-            pinned = await self._definitions.pin(metadata["namespace"], workflow)
+            workflow, revision = spec.workflow_ref.name, spec.workflow_ref.revision
+            if revision is None:
+                pinned = await self._definitions.pin(metadata["namespace"], workflow)
+            else:
+                pinned = await self._definitions.pin_revision(metadata["namespace"], workflow, revision)
             inputs = pinned.plan.workflow.inputs.apply(spec.inputs)
         except Unusable as problem:
             age = self._now() - parse_time(metadata["creationTimestamp"])

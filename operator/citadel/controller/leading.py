@@ -98,7 +98,9 @@ class Leader:
         journal, sandboxes = self.database.journal, self.database.sandboxes
         waiting = Waiting({})
         policies = Policies(kube, cache, self.database.policies)
-        definitions = Definitions(kube, settings.namespace, policies, settings.indexes)
+        definitions = Definitions(
+            kube, settings.namespace, policies, self.database.revisions, settings.indexes
+        )
         blobs = self.database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, blobs, settings.indexes, time.time)
         pods = SandboxPods(

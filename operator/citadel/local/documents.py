@@ -138,7 +138,8 @@ def _decoded(content: str) -> str:
 def _execution_problems(contents: Contents, spec: ExecutionSpec, document: Document) -> Iterator[Problem]:
     """What is wrong with an Execution whose Workflow is in the same file; others may be in a cluster."""
     workflow = contents.workflows.get(spec.workflow_ref.name)
-    if workflow is None:
+    # One that names a revision is not of the Workflow as it stands here.
+    if workflow is None or spec.workflow_ref.revision is not None:
         return
     try:
         workflow.compiled.inputs.apply(spec.inputs)

@@ -55,14 +55,23 @@ class Access:
             raise Unauthenticated("expected a bearer token or client certificate that the cluster accepts")
         return found
 
-    async def require(self, who: Identity, verb: str, subresource: str, namespace: str, name: str) -> None:
-        """Returns when `who` may do this with an Execution; raises Denied."""
-        key = (who, verb, subresource, namespace, name)
+    async def require(
+        self,
+        who: Identity,
+        verb: str,
+        subresource: str,
+        namespace: str,
+        name: str,
+        *,
+        resource: str = "executions",
+    ) -> None:
+        """Returns when `who` may do this with an Execution, or another resource; raises Denied."""
+        key = (who, verb, resource, subresource, namespace, name)
         at, allowed, why = self._answers.get(key, (float("-inf"), False, ""))
         if self._clock() - at > FRESH_SECONDS:
             attributes = {
                 "group": CITADEL_GROUP,
-                "resource": "executions",
+                "resource": resource,
                 "subresource": subresource,
                 "verb": verb,
                 "namespace": namespace,
@@ -82,7 +91,7 @@ class Access:
             allowed, why = bool(status.get("allowed")), str(status.get("reason", ""))
             _remember(self._answers, key, (self._clock(), allowed, why))
         if not allowed:
-            what = f"executions/{subresource}" if subresource else "executions"
+            what = f"{resource}/{subresource}" if subresource else resource
             raise Denied(
                 f"user {who.name} may not {verb} {what} in namespace {namespace}"
                 + (f": {why}" if why else "")

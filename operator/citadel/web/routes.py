@@ -11,16 +11,18 @@ from citadel.core.state import State
 from citadel.core.summary import summarise
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import ApiError, NotFound
-from citadel.kube.resources import EXECUTIONS
+from citadel.kube.resources import EXECUTIONS, WORKFLOWS
 from citadel.store.connections import MOST_OF_ONE, ConnectionLog
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, json_of
+from citadel.store.revisions import NoRevision, Revisions, short
 from citadel.store.waking import Waker
-from citadel.web.access import Access, Denied, Unauthenticated
+from citadel.web.access import Access, Denied, Identity, Unauthenticated
 from citadel.web.following import follow
 
 log = logging.getLogger(__name__)
 
 _EXECUTION = "/api/v1/namespaces/{namespace}/executions/{name}"
+_REVISIONS = "/api/v1/namespaces/{namespace}/workflows/{name}/revisions"
 
 
 class Routes:
@@ -33,9 +35,10 @@ class Routes:
         access: Access,
         waker: Waker,
         connections: ConnectionLog,
+        revisions: Revisions,
     ) -> None:
         self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
-        self._connections = connections
+        self._connections, self._revisions = connections, revisions
 
     def app(self) -> web.Application:
         """The application."""
@@ -44,6 +47,8 @@ class Routes:
         app.router.add_get(f"{_EXECUTION}/outputs", self.outputs)
         app.router.add_get(f"{_EXECUTION}/logs", self.logs)
         app.router.add_get(f"{_EXECUTION}/connections", self.connections)
+        app.router.add_get(_REVISIONS, self.revisions)
+        app.router.add_get(f"{_REVISIONS}/{{revision}}", self.revision)
         return app
 
     async def execution(self, request: web.Request) -> web.Response:
@@ -76,6 +81,32 @@ class Routes:
             del row["id"], row["uid"]
         return web.json_response(rows)
 
+    async def revisions(self, request: web.Request) -> web.Response:
+        """The definitions by which executions of a Workflow ran."""
+        namespace, name = await self._workflow(request)
+        found = await self._revisions.of(namespace, name)
+        return web.json_response(
+            [
+                {
+                    "revision": short(item.digest),
+                    "digest": item.digest,
+                    "firstAt": item.first_at,
+                    "lastAt": item.last_at,
+                    "executions": item.executions,
+                }
+                for item in found
+            ]
+        )
+
+    async def revision(self, request: web.Request) -> web.Response:
+        """One of them as it was pinned, with the code that stood in ConfigMaps."""
+        namespace, name = await self._workflow(request, "log")
+        try:
+            digest, document = await self._revisions.document(namespace, name, request.match_info["revision"])
+        except NoRevision as error:
+            raise web.HTTPNotFound(text=str(error)) from None
+        return web.json_response({"revision": short(digest), "digest": digest, "document": document})
+
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """Log chunks as server-sent events: `log` for each, `end` when there are no more.
 
@@ -107,11 +138,30 @@ class Routes:
         await response.write(b"event: end\ndata: {}\n\n")
         return response
 
-    async def _uid(self, request: web.Request, subresource: str) -> str:
-        """The uid of the execution a request names, once its sender may read it."""
+    async def _who(self, request: web.Request) -> Identity:
         transport = request.transport
         certificate = transport.get_extra_info("peercert") if transport is not None else None
-        who = await self._access.identity(request.headers.get("Authorization", ""), certificate)
+        return await self._access.identity(request.headers.get("Authorization", ""), certificate)
+
+    async def _workflow(self, request: web.Request, of_executions: str | None = None) -> tuple[str, str]:
+        """Namespace and name of the Workflow a request names, which may be gone, once its sender may read it.
+
+        And, where asked for, that of all the executions of the namespace: what they ran tells as much.
+        """
+        who = await self._who(request)
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        try:
+            WORKFLOWS.path(namespace, name)
+        except ValueError:
+            raise web.HTTPNotFound(text=f"found {name!r:.80}, expected the name of a Workflow") from None
+        await self._access.require(who, "get", "", namespace, name, resource="workflows")
+        if of_executions is not None:
+            await self._access.require(who, "get", of_executions, namespace, "")
+        return namespace, name
+
+    async def _uid(self, request: web.Request, subresource: str) -> str:
+        """The uid of the execution a request names, once its sender may read it."""
+        who = await self._who(request)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         try:
             EXECUTIONS.path(namespace, name)

@@ -42,7 +42,24 @@ class FakeCitadel:
     """After so many events of the log the connection is cut, once."""
     status: int = 200
     text: str = ""
+    revisions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Definitions by digest, of the Workflow `sales`."""
     authorizations: set[str] = field(default_factory=set)
+
+    async def past(self, request: web.Request) -> web.StreamResponse:
+        """The revisions of a Workflow, or one of them."""
+        given = request.match_info.get("revision")
+        if given is None:
+            shown = [
+                {"revision": digest[:12], "firstAt": 1e5, "lastAt": 2e5, "executions": 3}
+                for digest in self.revisions
+            ]
+            return web.json_response(shown)
+        for digest, document in self.revisions.items():
+            if digest.startswith(given):
+                return web.json_response({"revision": digest[:12], "document": document})
+        text = f"Workflow sales: found no execution that ran by revision {given}"
+        return web.Response(status=404, text=text)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.authorizations.add(request.headers.get("Authorization", ""))
@@ -158,6 +175,8 @@ async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
     tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     app = web.Application()
     app.router.add_get("/api/v1/namespaces/team/executions/{path:.*}", citadel.handle)
+    for path in ("revisions", "revisions/{revision}"):
+        app.router.add_get(f"/api/v1/namespaces/team/workflows/sales/{path}", citadel.past)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()

@@ -58,7 +58,7 @@ class Controller:
         self.waiting = Waiting({})
         self.poster = EventPoster(kube, "citadel-controller", "test")
         policies = Policies(kube, cache, database.policies)
-        definitions = Definitions(kube, "citadel-system", policies, INDEXES)
+        definitions = Definitions(kube, "citadel-system", policies, database.revisions, INDEXES)
         self.blobs = database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
         self.executions = Executions(

@@ -68,6 +68,32 @@ async def test_an_unknown_workflow_is_waited_for(cluster: Cluster) -> None:
     assert (await cluster.sandbox(uid)).status == "wanted"
 
 
+async def test_an_execution_runs_by_the_revision_that_it_names(cluster: Cluster) -> None:
+    await cluster.lead()
+    await cluster.define(python_step("before"))
+    await cluster.submit()
+    old = (await cluster.phase("Pending"))["definition"]
+    await cluster.define(python_step("after"))
+    ref = {"name": "flow", "revision": old.removeprefix("sha256:")[:12]}
+    again = await cluster.submit("again", workflowRef=ref)
+    assert (await cluster.phase("Pending", "again"))["definition"] == old
+    assert list((await cluster.database.journal.read(again)).steps) == ["before"]
+    now = await cluster.submit("now")
+    await cluster.phase("Pending", "now")
+    assert list((await cluster.database.journal.read(now)).steps) == ["after"]
+
+
+async def test_a_revision_that_nothing_ran_by_is_told_at_once(cluster: Cluster) -> None:
+    await cluster.lead()
+    await cluster.define(python_step("a"))
+    await cluster.submit(workflowRef={"name": "flow", "revision": "0123456789ab"})
+    status = await cluster.phase("Failed")
+    assert (status["reason"], status["message"]) == (
+        "RevisionNotFound",
+        "Workflow flow: found no execution that ran by revision 0123456789ab",
+    )
+
+
 @pytest.mark.parametrize("age", [9.0, 11.0])
 async def test_an_unknown_workflow_is_waited_for_ten_seconds(cluster: Cluster, age: float) -> None:
     await cluster.lead()

@@ -52,6 +52,16 @@ async def test_an_execution_that_a_policy_refuses_fails_at_once(cluster: Cluster
     assert not cluster.pods()
 
 
+async def test_a_policy_of_today_holds_for_a_revision_of_yesterday(cluster: Cluster) -> None:
+    await cluster.lead()
+    await cluster.define(python_step("a"))
+    await cluster.submit()
+    old = (await cluster.phase("Pending"))["definition"]
+    await policy(cluster, **LIMITED)
+    await cluster.submit("again", workflowRef={"name": "flow", "revision": old})
+    assert (await cluster.phase("Failed", "again"))["reason"] == "PolicyDenied"
+
+
 async def test_a_policy_holds_for_sandboxes_of_executions_that_run_already(cluster: Cluster) -> None:
     await cluster.lead()
     await cluster.define(python_step("a"), python_step("b", isolation="step"))

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from build import begin, chain, failed, stored, succeeded
+from build import begin, chain, failed, pinned, stored, succeeded
 from citadel.core import events as ev
 from citadel.kube.client import KubeClient
 from citadel.store.connections import ConnectionRow
@@ -91,7 +91,10 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
         stack.push_async_callback(asyncio.gather, following, return_exceptions=True)
         stack.callback(following.cancel)
         url = await listen(
-            stack, Routes(kube, database.journal, Access(kube), waker, database.connections).app()
+            stack,
+            Routes(
+                kube, database.journal, Access(kube), waker, database.connections, database.revisions
+            ).app(),
         )
         client = await stack.enter_async_context(aiohttp.ClientSession())
         yield Api(cluster, database, client, url)
@@ -121,6 +124,35 @@ async def test_connections_are_shown_to_whom_the_log_is(api: Api) -> None:
     assert (await api.get("/connections", "reader"))[0] == 403
     (found,) = await api.json("/connections")
     assert found == {name: value for name, value in asdict(row).items() if name not in ("id", "uid")}
+
+
+async def test_revisions_are_listed_to_readers_and_shown_to_whom_logs_are(api: Api) -> None:
+    await begin(api.database.journal, chain(1))
+    revisions = api.url + PATH.removesuffix("/executions/run") + "/workflows/flow/revisions"
+
+    async def asked(user: str, path: str = "") -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {user}"}
+        async with api.client.get(revisions + path, headers=headers) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if answer.status == 200 else text
+
+    assert (await asked("stranger"))[0] == 403
+    status, (only,) = await asked("reader")
+    digest = pinned(chain(1))
+    assert (status, only["digest"], only["executions"]) == (200, digest, 1)
+    assert only["revision"] == digest.removeprefix("sha256:")[:12]
+    assert only["firstAt"] == only["lastAt"]
+    path = f"/{only['revision']}"
+    assert await asked("reader", path) == (403, "user reader may not get executions/log in namespace team")
+    status, found = await asked("auditor", path)
+    assert (status, found["digest"], found["document"]) == (200, digest, chain(1))
+    status, text = await asked("auditor", "/00000000")
+    assert status == 404
+    assert text.startswith("Workflow flow: found no execution that ran by revision 00000000; the last")
+    # Another namespace, another workflow: nothing of this one.
+    elsewhere = revisions.replace("/flow/", "/other/")
+    async with api.client.get(elsewhere, headers={"Authorization": "Bearer auditor"}) as answer:
+        assert await answer.json() == []
 
 
 async def test_refusals_say_why_and_nothing_about_the_execution(api: Api) -> None:

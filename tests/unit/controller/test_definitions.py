@@ -11,6 +11,7 @@ from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
 from citadel.kube.resources import CONFIGMAPS, NAMESPACES, POLICIES, RUNTIMES, WORKFLOWS, Resource
+from citadel.store.revisions import Revision, chosen
 
 STEP = {"name": "a", "run": {"runtime": "python", "codeFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}}
 
@@ -40,6 +41,16 @@ class NoTable:
     async def put(self, namespace: str, policies: Any) -> None: ...
 
 
+class NoPast:
+    """Nothing ran before."""
+
+    async def of(self, namespace: str, workflow: str) -> list[Revision]:
+        return []
+
+    async def document(self, namespace: str, workflow: str, revision: str) -> Any:
+        return chosen(workflow, revision, [])
+
+
 def definitions(config_map: Any, *policies: dict[str, Any]) -> Definitions:
     def an_object(kind: str, name: str, spec: Any) -> dict[str, Any]:
         metadata = {"name": name, "namespace": "team", "uid": name, "generation": 1}
@@ -53,7 +64,7 @@ def definitions(config_map: Any, *policies: dict[str, Any]) -> Definitions:
     for policy in policies:
         cache.put(POLICIES, policy)
     shelf = Shelf(found)
-    return Definitions(shelf, "citadel-system", Policies(shelf, cache, NoTable()))
+    return Definitions(shelf, "citadel-system", Policies(shelf, cache, NoTable()), NoPast())
 
 
 async def test_code_of_a_config_map_is_pinned_and_read_anew_for_each_execution() -> None:

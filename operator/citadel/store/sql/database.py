@@ -12,6 +12,7 @@ from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.policies import SqlPolicies
 from citadel.store.sql.pools import SqlPools
+from citadel.store.sql.revisions import SqlRevisions
 from citadel.store.sql.sandboxes import SqlSandboxes
 
 #: More sandboxes than any cluster has.
@@ -28,6 +29,7 @@ class Database:
         self.pools = SqlPools(connections, notices)
         self.policies = SqlPolicies(connections)
         self.connections = SqlConnectionLog(connections)
+        self.revisions = SqlRevisions(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
         """What is kept by digest."""
