@@ -14,6 +14,7 @@ from citadel.api.messages import inner_models
 from citadel.api.meta import GROUP
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.step import CodeSource, Container, Run
+from citadel.api.trigger import TriggerSpec
 
 FILE = "gitops/kustomize/citadel.yaml"
 #: Steps within steps up to here: its paths know no depth either.
@@ -29,6 +30,7 @@ _NAMES: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (Run, "runtime"): ("Runtime", ""),
     (CodeSource, "configMapKeyRef"): ("ConfigMap", "/name"),
     (ExecutionSpec, "workflowRef"): ("Workflow", "/name"),
+    (TriggerSpec, "workflowRef"): ("Workflow", "/name"),
     (Container, "image"): (_IMAGE, ""),
     (RuntimeSpec, "image"): (_IMAGE, ""),
 }
