@@ -20,6 +20,8 @@ SPEC_HASH_ANNOTATION = f"{GROUP}/spec-hash"
 #: On an Execution: the Trigger that started it, and for which time of its schedule.
 TRIGGER_LABEL = f"{GROUP}/trigger"
 SCHEDULED_ANNOTATION = f"{GROUP}/scheduled-time"
+#: On an Execution of a Trigger that somebody started by hand: "manual".
+MANUAL_ANNOTATION = f"{GROUP}/instantiate"
 #: On Workflow and Execution that install packages: the uid of the Runtime for which.
 PACKAGES_LABEL = f"{GROUP}/packages-of"
 #: On a RuntimeClass: "true" if sandboxes of this class can have a user namespace of their own.

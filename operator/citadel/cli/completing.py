@@ -46,6 +46,18 @@ def workflows(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
     return _proposed(ctx, incomplete, read)
 
 
+def triggers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of Triggers, each with its schedule."""
+
+    async def read(cluster: "Cluster") -> list[CompletionItem]:
+        from citadel.kube.resources import TRIGGERS
+
+        found = (await cluster.kube.list(TRIGGERS, cluster.namespace)).items
+        return [_item(obj, ((obj.get("spec") or {}).get("cron") or {}).get("schedule")) for obj in found]
+
+    return _proposed(ctx, incomplete, read)
+
+
 def workflows_or_files(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

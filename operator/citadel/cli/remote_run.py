@@ -77,19 +77,21 @@ async def _run(target: Target, wanted: Wanted) -> int:
         if wanted.revision is not None:
             ref["revision"] = wanted.revision
         execution = await _create(cluster, ref, inputs, wanted.name)
-        name = execution["metadata"]["name"]
-        waits = wanted.wait or wanted.logs
-        click.echo(f"execution.citadel.dev/{name} created", err=waits)
-        if not waits:
-            return ExitCode.OK
-        try:
-            return await _follow(cluster, name, wanted.logs)
-        except asyncio.CancelledError:
-            where = f"-n {cluster.namespace} {name}"
-            click.echo(
-                f"\nexecution {name} goes on: `citadel get {where}`, `citadel cancel {where}`", err=True
-            )
-            raise
+        return await follow_created(cluster, execution["metadata"]["name"], wanted.wait, wanted.logs)
+
+
+async def follow_created(cluster: Cluster, name: str, wait: bool, logs: bool) -> int:
+    """Tells of an Execution that was created, and with `wait` or `logs` follows it: its exit code then."""
+    waits = wait or logs
+    click.echo(f"execution.citadel.dev/{name} created", err=waits)
+    if not waits:
+        return ExitCode.OK
+    try:
+        return await _follow(cluster, name, logs)
+    except asyncio.CancelledError:
+        where = f"-n {cluster.namespace} {name}"
+        click.echo(f"\nexecution {name} goes on: `citadel get {where}`, `citadel cancel {where}`", err=True)
+        raise
 
 
 async def _as_it_was(cluster: Cluster, name: str, revision: str) -> "Object":

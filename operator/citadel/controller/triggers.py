@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from citadel.api.meta import SCHEDULED_ANNOTATION, TRIGGER_LABEL
+from citadel.api.meta import TRIGGER_LABEL
 from citadel.api.reasons import Reason
-from citadel.api.trigger import TriggerSpec, substitute
+from citadel.api.trigger import TriggerSpec
 from citadel.api.validate import InvalidObject, parse
 from citadel.controller.checking import Unusable, checked
 from citadel.controller.objects import read_time, run_of, status_of
@@ -26,6 +25,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
 from citadel.kube.resources import EXECUTIONS, TRIGGERS, WORKFLOWS, Object
+from citadel.render.trigger import execution_of, inputs_at
 
 #: Seconds after which a schedule is looked at though nothing is due: clocks are set, and machines sleep.
 LONGEST = 300.0
@@ -110,14 +110,15 @@ class Triggers:
 
     async def _start(self, obj: Object, spec: TriggerSpec, scheduled: datetime) -> Object | None:
         namespace = obj["metadata"]["namespace"]
-        wanted = execution_of(obj, spec, execution_name(obj["metadata"]["name"], scheduled), scheduled)
+        trigger = obj["metadata"]["name"]
+        wanted = execution_of(spec, trigger, namespace, execution_name(trigger, scheduled), scheduled)
         name = wanted["metadata"]["name"]
         about = _reference(obj)
         try:
             made = await self._kube.create(EXECUTIONS, wanted)
         except AlreadyExists:
             made = await self._kube.get(EXECUTIONS, name, namespace)
-            if not belongs(made, namespace, obj["metadata"]["name"]):
+            if not belongs(made, namespace, trigger):
                 self._events.warning(about, "NameTaken", f"Execution {name} is not of this Trigger")
                 return None
         except Invalid as error:
@@ -141,7 +142,7 @@ class Triggers:
                 return Unusable(Reason.WORKFLOW_NOT_FOUND, message, waits=True)
         try:
             inputs = compile_workflow(checked(workflow)).inputs
-            inputs.apply(_inputs(spec, "", datetime.fromtimestamp(self._now(), UTC)))
+            inputs.apply(inputs_at(spec, "", datetime.fromtimestamp(self._now(), UTC)))
         except Unusable as problem:
             return Unusable(problem.reason, problem.message, waits=True)
         except InvalidInputs as error:
@@ -150,42 +151,11 @@ class Triggers:
         return None
 
 
-def execution_of(trigger: Object, spec: TriggerSpec, name: str, scheduled: datetime) -> Object:
-    """The Execution of a time of a Trigger. Nobody owns it: what ran outlives what started it."""
-    metadata = trigger["metadata"]
-    return {
-        "apiVersion": EXECUTIONS.api_version,
-        "kind": "Execution",
-        "metadata": {
-            "name": name,
-            "namespace": metadata["namespace"],
-            "labels": {TRIGGER_LABEL: metadata["name"]},
-            "annotations": {SCHEDULED_ANNOTATION: _in_its_zone(spec, scheduled)},
-        },
-        "spec": {
-            "workflowRef": {"name": spec.workflow_ref.name},
-            "inputs": _inputs(spec, metadata["name"], scheduled),
-        },
-    }
-
-
 def belongs(execution: Object, namespace: str, trigger: str) -> bool:
     """Whether an Execution is one of this Trigger, by its label."""
     metadata = execution["metadata"]
     label = (metadata.get("labels") or {}).get(TRIGGER_LABEL)
     return bool(metadata["namespace"] == namespace and label == trigger)
-
-
-def _inputs(spec: TriggerSpec, name: str, scheduled: datetime) -> dict[str, Any]:
-    known = {"name": name, "scheduledTime": _in_its_zone(spec, scheduled)}
-    found: dict[str, Any] = substitute(spec.inputs, known)
-    return found
-
-
-def _in_its_zone(spec: TriggerSpec, at: datetime) -> str:
-    """As a CronJob's annotation: what the clock of its zone shows, with the offset."""
-    text = at.astimezone(ZoneInfo(spec.cron.time_zone)).isoformat(timespec="seconds")
-    return text.replace("+00:00", "Z")
 
 
 def _status(decision: Decision, made: Object | None) -> dict[str, Any]:

@@ -174,3 +174,41 @@ async def test_logs_go_to_stdout_before_the_outputs(cli: Cli) -> None:
     code, out, _ = await cli.run("run", "sales", "--logs")
     await player
     assert (code, out) == (0, 'load | hi\n{\n  "a": 1\n}\n')
+
+
+async def test_a_trigger_is_started_by_hand_with_what_it_says(cli: Cli) -> None:
+    spec = {
+        "workflowRef": {"name": "sales"},
+        "inputs": {"at": "${trigger.scheduledTime}", "by": "${trigger.name}"},
+        "cron": {"schedule": "@daily"},
+        "suspend": True,
+    }
+    await cli.put("Trigger", "triggers", "nightly", spec, {})
+    code, out, err = await cli.run("trigger", "nightly")
+    assert (code, err) == (0, "")
+    (made,) = cli.objects("executions")
+    metadata = made["metadata"]
+    assert out == f"execution.citadel.dev/{metadata['name']} created\n"
+    assert metadata["name"].startswith("nightly-manual-")
+    assert metadata["labels"] == {"citadel.dev/trigger": "nightly"}
+    at = metadata["annotations"].pop("citadel.dev/scheduled-time")
+    assert metadata["annotations"] == {"citadel.dev/instantiate": "manual"}
+    assert made["spec"] == {"workflowRef": {"name": "sales"}, "inputs": {"at": at, "by": "nightly"}}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "name", "message"),
+    [
+        ("@daily", "other", "Trigger other does not exist in namespace team"),
+        ("61 * * * *", "nightly", "Trigger nightly: spec.cron.schedule: found '61' as minute"),
+    ],
+)
+async def test_a_trigger_that_cannot_be_started_is_told(
+    cli: Cli, schedule: str, name: str, message: str
+) -> None:
+    spec = {"workflowRef": {"name": "sales"}, "cron": {"schedule": schedule}}
+    await cli.put("Trigger", "triggers", "nightly", spec, {})
+    code, _, err = await cli.run("trigger", name)
+    assert code == 2
+    assert message in err
+    assert cli.objects("executions") == []
