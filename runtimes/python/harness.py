@@ -143,6 +143,7 @@ def become_step(channel, tell, retire, missing):
 
         prepare_streams()
         os.setsid()
+        rehearse()  # once more: what a fork touches for the first time is copied, under gVisor in pieces of 2 MiB
         set_dumpable(1)  # nobody is there who could use it before the request comes
         if channel not in select.select([channel, retire], [], [])[0]:
             os._exit(RETIRED)

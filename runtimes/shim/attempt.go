@@ -43,6 +43,7 @@ type shim struct {
 	cancels   <-chan wire.Cancel
 	verdicts  <-chan wire.Verdict
 	lost      <-chan error // the runner's connection has ended
+	next      ahead
 }
 
 // exit is how a program ended: an exit code, or minus the number of a signal; lost when that cannot be known.
@@ -81,6 +82,9 @@ func (s *shim) loop(assigned <-chan []byte) error {
 			if outcome.IsLast() {
 				return errors.New("the sandbox cannot be used again")
 			}
+			if err := s.lookAhead(); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -99,11 +103,10 @@ func (s *shim) attempt(request []byte) (wire.Outcome, []byte, error) {
 	var output []byte
 	if failure == nil {
 		var err error
-		before := s.tree.standings()
 		if output, failure, usable, err = s.serve(&a, request); err != nil {
 			return 0, nil, err
 		}
-		if usable && s.tree.standings() != before {
+		if usable && s.tree.standings() != s.next.standings {
 			log.Printf("%s: the step has changed limits or priority of what the next one descends from", a.Step)
 			usable = false
 		}
@@ -170,21 +173,9 @@ func (s *shim) prepare(usable bool) error {
 	return s.harness.prepare()
 }
 
-// streams are the pipes of the next attempt.
-func (s *shim) streams() (*capture, error) {
-	if s.harness == nil {
-		return newCapture()
-	}
-	return s.harness.streams()
-}
-
 // run runs the program to its end. usable is false when the harness is not to be trusted with another step.
 func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *wire.Failure, usable bool, err error) {
-	oomBefore := oomKills()
-	captured, err := s.streams()
-	if err != nil {
-		return nil, nil, false, err
-	}
+	captured := s.takeStreams()
 	defer captured.close()
 	captured.follow(s.out, a.OutputBytes)
 	var ended <-chan exit
@@ -218,7 +209,7 @@ func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *
 	} else {
 		output, failure = s.verdictOf(a, captured.said, end)
 	}
-	if failure != nil && oomKills() > oomBefore {
+	if failure != nil && oomKills() > s.next.kills {
 		failure.Reason = wire.ReasonOOMKilled
 		failure.Message = fmt.Sprintf("out of memory: the kernel killed a process of the step (%s)", failure.Message)
 	} else if failure != nil && by == wire.ReasonCancelled {

@@ -21,12 +21,16 @@ type capture struct {
 	stdout, stderr, result *os.File // the program's ends
 	ours                   [3]*os.File
 	readers                sync.WaitGroup
-	said                   []byte // the result, complete after drain
+	said                   []byte    // the result, complete after drain
+	buffers                [2][]byte // for frames of stdout and stderr
 }
 
 // newCapture opens the pipes.
 func newCapture() (*capture, error) {
 	c := &capture{}
+	for i := range c.buffers {
+		c.buffers[i] = make([]byte, wire.HeaderSize+64<<10)
+	}
 	for i, theirs := range []**os.File{&c.stdout, &c.stderr, &c.result} {
 		reading, writing, err := os.Pipe()
 		if err != nil {
@@ -41,8 +45,8 @@ func newCapture() (*capture, error) {
 // follow starts to forward what comes; of a result it keeps what may be one.
 func (c *capture) follow(out *wire.Writer, outputBytes int) {
 	c.readers.Add(3)
-	go c.forward(c.ours[0], out, wire.KindStdout)
-	go c.forward(c.ours[1], out, wire.KindStderr)
+	go c.forward(c.ours[0], c.buffers[0], out, wire.KindStdout)
+	go c.forward(c.ours[1], c.buffers[1], out, wire.KindStderr)
 	go func() {
 		defer c.readers.Done()
 		c.said, _ = io.ReadAll(io.LimitReader(c.ours[2], int64(outputBytes+failureBytes)))
@@ -50,9 +54,8 @@ func (c *capture) follow(out *wire.Writer, outputBytes int) {
 	}()
 }
 
-func (c *capture) forward(from *os.File, out *wire.Writer, kind wire.Kind) {
+func (c *capture) forward(from *os.File, buffer []byte, out *wire.Writer, kind wire.Kind) {
 	defer c.readers.Done()
-	buffer := make([]byte, wire.HeaderSize+64<<10)
 	for {
 		n, err := from.Read(buffer[wire.HeaderSize:])
 		if n > 0 && out.WriteInPlace(kind, buffer[:wire.HeaderSize+n]) != nil {

@@ -82,6 +82,9 @@ func serve(p places, command []string) error {
 	verdicts := make(chan wire.Verdict, 1)
 	s.cancels, s.verdicts, s.lost = cancels, verdicts, lost
 	go func() { lost <- receive(conn, s.incoming, assigned, cancels, verdicts) }()
+	if err := s.lookAhead(); err != nil {
+		return err
+	}
 	return s.loop(assigned)
 }
 
