@@ -22,7 +22,7 @@ from bench.contenders import Bench, Contender, contenders
 from bench.egress import added_by_proxy
 from bench.footprint import controller_memory, kube_writes
 from bench.pools import OneStepWarm, measure
-from bench.warm import warm_steps
+from bench.warm import warm_java_of_other_classes, warm_steps
 from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
 from citadel.kube.resources import NAMESPACES
@@ -79,6 +79,7 @@ async def main() -> None:
         try:
             rows = await race(bench, console)
             warm = {language: await warm_steps(bench.cluster, language) for language in sorted(HARNESS)}
+            warm["java, other classes"] = await warm_java_of_other_classes(bench.cluster)
             pools = await measure(bench.cluster)
             proxied, direct = await added_by_proxy(bench.cluster)
             writes = await kube_writes(bench.cluster)

@@ -47,8 +47,17 @@ final class Channel {
         Runtime.getRuntime().halt(0);
     }
 
-    /** The process ends in order though its attempt has not: code called exit. A JVM without memory ends without a word. */
-    synchronized void left() {
+    /** Says it when the process ends in order though its attempt has not: code called exit. A JVM without memory ends without a word. */
+    void tellWhenLeft() {
+        Runtime.getRuntime().addShutdownHook(new Thread() { // no lambda: the archive of classes has those alone that its making runs
+            @Override
+            public void run() {
+                left();
+            }
+        });
+    }
+
+    private synchronized void left() {
         try {
             if (!ended) out.write('X');
         } catch (IOException gone) {

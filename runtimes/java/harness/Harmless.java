@@ -1,9 +1,11 @@
 package harness;
 
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
+import java.util.StringTokenizer;
 
 /**
  * What of Java a program may name and still leave nothing behind: values, collections, text, numbers, time, printing. A class
@@ -15,7 +17,7 @@ final class Harmless {
     private static final Set<String> PACKAGES = Set.of("java/util/function", "java/util/stream", "java/util/regex", "java/math",
             "java/time", "java/time/format", "java/time/temporal", "java/util/concurrent/atomic");
 
-    private static final Set<String> TYPES = Stream.of(
+    private static final Set<String> TYPES = all(
             in("java/lang", "Object String StringBuilder StringBuffer CharSequence Character Character$UnicodeBlock Character$UnicodeScript Integer Long"
                     + " Short Byte Double Float Number Boolean Void Math StrictMath Comparable Iterable Record Enum Throwable StackTraceElement"
                     + " AutoCloseable Cloneable Appendable Readable Runnable System Class Thread Runtime"),
@@ -35,7 +37,7 @@ final class Harmless {
             in("java/io", "BufferedReader BufferedWriter ByteArrayInputStream ByteArrayOutputStream Closeable Flushable InputStream InputStreamReader"
                     + " OutputStream OutputStreamWriter PrintStream PrintWriter Reader Serializable StringReader StringWriter Writer"),
             in("java/nio/charset", "Charset StandardCharsets"),
-            in("java/security", "MessageDigest")).flatMap(each -> each).collect(Collectors.toUnmodifiableSet());
+            in("java/security", "MessageDigest"));
 
     /** Where exceptions are harmless, too. */
     private static final Set<String> EXCEPTIONS = Set.of("java/lang", "java/util", "java/util/concurrent", "java/util/regex", "java/io",
@@ -63,12 +65,24 @@ final class Harmless {
 
     private Harmless() {}
 
-    private static Stream<String> in(String place, String names) {
-        return Stream.of(names.split(" +")).map(name -> place + "/" + name);
+    private static List<String> in(String place, String names) {
+        List<String> found = new ArrayList<>();
+        for (StringTokenizer each = new StringTokenizer(names); each.hasMoreTokens();) found.add(place + "/" + each.nextToken());
+        return found;
+    }
+
+    /** Without streams, which a JVM that has just started takes milliseconds to set up. */
+    @SafeVarargs
+    private static Set<String> all(List<String>... names) {
+        Set<String> found = new HashSet<>();
+        for (List<String> each : names) found.addAll(each);
+        return found;
     }
 
     private static Map.Entry<String, Set<String>> only(String owner, String names) {
-        return Map.entry(owner, Set.of(names.split(" ")));
+        Set<String> found = new HashSet<>();
+        for (StringTokenizer each = new StringTokenizer(names); each.hasMoreTokens();) found.add(each.nextToken());
+        return Map.entry(owner, found);
     }
 
     /** Whether a class of Java may be named. */

@@ -43,7 +43,7 @@ def _prepare_go(directory: Path) -> None:
 
 def _prepare_java(directory: Path) -> None:
     source, classes = RUNTIMES / "java", directory / "classes"
-    javac = ["javac", "-d", classes, *sorted(source.glob("harness/*.java"))]
+    javac = ["javac", "-XDstringConcat=inline", "-d", classes, *sorted(source.glob("harness/*.java"))]
     subprocess.run(javac, check=True, capture_output=True)
     jar = directory / "harness.jar"
     subprocess.run(["jar", "-c", "-f", jar, "-m", source / "manifest", "-C", classes, "."], check=True)
