@@ -6,6 +6,7 @@ from citadel.api.reasons import Reason
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import InvalidObject, parse
 from citadel.api.workflow import WorkflowSpec
+from citadel.core.lookups import lookup_problems
 from citadel.core.plan import InvalidDefinition, Placement, compile_workflow
 from citadel.core.policy import Policy, step_denial
 from citadel.core.steps import CompiledStep
@@ -33,7 +34,9 @@ def checked(workflow: Object) -> WorkflowSpec:
     except InvalidObject as error:
         raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
     try:
-        compile_workflow(spec)
+        compiled = compile_workflow(spec)
+        if problems := lookup_problems(compiled):
+            raise InvalidDefinition(problems)
     except InvalidDefinition as error:
         raise Unusable(Reason.INVALID_SPEC, f"Workflow {name}: {error}"[:1024], waits=False) from None
     return spec

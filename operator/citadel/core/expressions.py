@@ -67,6 +67,11 @@ class Expression:
     _needs: dict[str, _Needs] = field(repr=False, compare=False)
     _simple: bool = field(repr=False, compare=False)
 
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """Every path in it that begins at a root."""
+        return self._chains
+
     def evaluate(self, scope: Mapping[str, Json]) -> Json:
         """The value over `scope` ({"inputs": …, "steps": {name: {output, status, error}}, …}), of which
         only what the expression reads is converted. Raises ExpressionError.

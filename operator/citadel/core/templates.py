@@ -24,6 +24,7 @@ from citadel.core.expressions import (
     compile_expression,
 )
 from citadel.core.jsonvalues import MAX_BYTES, MAX_DEPTH, Json, canonical, join_path
+from citadel.core.references import Chain
 
 __all__ = ["Template", "compile_template", "copy_path"]
 
@@ -67,6 +68,11 @@ class Template:
     plain_path: tuple[str | int, ...] | None
     """The keys, when the whole value is exactly one plain path."""
     _tree: _Node = field(repr=False)
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """Every path in its expressions that begins at a root."""
+        return tuple(chain for expression in _expressions(self._tree) for chain in expression.chains)
 
     def evaluate(self, scope: Mapping[str, Json]) -> Json:
         """The value over `scope`, which it may share parts with: treat both as read-only.

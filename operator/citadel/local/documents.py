@@ -20,6 +20,7 @@ from citadel.api.trigger import TriggerSpec
 from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_positions
 from citadel.api.workflow import WorkflowSpec
 from citadel.core.inputs import InvalidInputs
+from citadel.core.lookups import lookup_problems
 from citadel.core.plan import InvalidDefinition, Workflow, compile_workflow
 
 
@@ -100,6 +101,7 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         except InvalidDefinition as error:
             return error.problems
         contents.workflows[name] = WorkflowDocument(name, spec, compiled, document)
+        return lookup_problems(compiled)
     return []
 
 

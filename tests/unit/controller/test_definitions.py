@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from citadel.controller.checking import Unusable
+from citadel.controller.checking import Unusable, checked
 from citadel.controller.definitions import Definitions
 from citadel.controller.policies import Policies
 from citadel.kube.cache import Cache
@@ -14,6 +14,7 @@ from citadel.kube.resources import CONFIGMAPS, NAMESPACES, POLICIES, RUNTIMES, W
 from citadel.store.revisions import Revision, chosen
 
 STEP = {"name": "a", "run": {"runtime": "python", "codeFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}}
+KIND = {"apiVersion": "citadel.dev/v1alpha1", "kind": "Workflow"}
 
 
 class Shelf(KubeClient):
@@ -91,6 +92,15 @@ async def test_code_that_is_not_there_is_waited_for_and_named(config_map: Any, s
         await definitions(config_map).pin("team", "flow")
     assert (caught.value.reason, caught.value.waits) == ("CodeNotFound", True)
     assert caught.value.message == f"step a, run.codeFrom: {says}"
+
+
+async def test_a_path_that_leads_nowhere_is_refused_when_the_workflow_is_taken_in() -> None:
+    step = {**STEP, "with": {"x": "${inputs.nope}"}}
+    with pytest.raises(Unusable) as caught:
+        checked({"metadata": {"name": "flow"}, "spec": {"steps": [step]}, **KIND})
+    assert (caught.value.reason, caught.value.waits) == ("InvalidSpec", False)
+    told = "spec.steps[0].with.x: found inputs.nope, but inputs has no fields"
+    assert caught.value.message == f"Workflow flow: {told}"
 
 
 def policy(**spec: Any) -> dict[str, Any]:
