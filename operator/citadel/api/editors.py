@@ -8,14 +8,14 @@ lint accepts (but for an explicit null).
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic.json_schema import JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
 from citadel.api.crds import KINDS, Kind
 from citadel.api.messages import NAME_WORDS, PATTERN_WORDS
 from citadel.api.meta import API_VERSION, DNS_SUBDOMAIN_PATTERN, GROUP
 from citadel.api.rules import rules
-from citadel.api.schema import Schema
+from citadel.api.schema import Generator, Schema
 
 FILE = "docs/reference/citadel.schema.json"
 _DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -69,14 +69,8 @@ _JSON_SCHEMA: Schema = {
 }
 
 
-class EditorGenerator(GenerateJsonSchema):
-    """Pydantic's generator with absence instead of null, and with the choices between fields."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
-        return value
+class EditorGenerator(Generator):
+    """Models as JSON Schema, with the choices between their fields."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         result = super().model_schema(schema)

@@ -44,14 +44,18 @@ class Defaults(Enum):
     OMITTED = "it is nobody's business"
 
 
-class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, with absence instead of null, and with our rules on their models."""
+class Generator(GenerateJsonSchema):
+    """Pydantic's generator, with absence instead of null."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
     def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
         return value
+
+
+class _Generator(Generator):
+    """The same with our rules on their models."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         result = super().model_schema(schema)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from citadel.cli import completing
+from citadel.cli.columns import columns
 from citadel.cli.remote import ExitCode, Refused, Target, connect, finish, target_options
 from citadel.cli.steps import duration
 from citadel.cli.terminal import one_line, safe
@@ -46,12 +47,7 @@ async def _show(target: Target, name: str, as_json: bool) -> int:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Connections as columns, oldest first."""
-    lines = [_COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "   ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return columns([_COLUMNS, *(_cells(row) for row in rows)])
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

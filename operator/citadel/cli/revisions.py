@@ -12,6 +12,7 @@ from urllib.parse import quote
 import click
 
 from citadel.cli import completing
+from citadel.cli.columns import columns
 from citadel.cli.remote import (
     Cluster,
     ExitCode,
@@ -72,12 +73,7 @@ async def _history(target: Target, workflow: str, as_json: bool) -> int:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Revisions as columns."""
-    lines = [_COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "   ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return columns([_COLUMNS, *(_cells(row) for row in rows)])
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
