@@ -29,6 +29,8 @@ _NAME = {
 
 
 _SHAPE = _REFERENCE.format(model="JsonSchema")
+#: Fields that hold a JSON Schema.
+_SCHEMAS = (("WorkflowSpec", "inputs"), ("ApprovalSpec", "form"))
 #: JSON Schema itself, as far as an editor helps with it. Not by its address: editors would fetch that.
 _JSON_SCHEMA: Schema = {
     "description": "What a value must look like, in JSON Schema.",
@@ -91,7 +93,8 @@ def editor_schema() -> Schema:
         models, by_alias=True, ref_template=_REFERENCE, schema_generator=EditorGenerator
     )
     definitions = {name: _for_editors(schema) for name, schema in generated["$defs"].items()}
-    definitions["WorkflowSpec"]["properties"]["inputs"]["$ref"] = _SHAPE
+    for model, field in _SCHEMAS:
+        definitions[model]["properties"][field]["$ref"] = _SHAPE
     names = [kind.name for kind in KINDS]
     definitions["JsonSchema"] = _JSON_SCHEMA
     return {
@@ -116,10 +119,15 @@ def editor_schema() -> Schema:
                     "properties": {"apiVersion": {"const": API_VERSION}, "kind": {"enum": names}},
                 },
             },
-            *({"if": _is(kind), "then": {"$ref": _REFERENCE.format(model=kind.name)}} for kind in KINDS),
+            *({"if": _is(kind), "then": {"$ref": _REFERENCE.format(model=_title(kind))}} for kind in KINDS),
         ],
-        "definitions": {**{kind.name: _object(kind) for kind in KINDS}, **definitions},
+        "definitions": {**{_title(kind): _object(kind) for kind in KINDS}, **definitions},
     }  # fmt: skip
+
+
+def _title(kind: Kind) -> str:
+    # A part of a resource may have the name of another kind.
+    return f"{GROUP}.{kind.name}"
 
 
 def _is(kind: Kind) -> Schema:

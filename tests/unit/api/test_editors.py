@@ -7,8 +7,9 @@ import jsonschema_rs
 import pytest
 from ruamel.yaml import YAML
 
+from citadel.api.crds import KINDS
 from citadel.api.editors import editor_schema
-from citadel.api.messages import PATTERN_WORDS
+from citadel.api.messages import PATTERN_WORDS, inner_models
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = editor_schema()
@@ -103,6 +104,14 @@ def test_every_field_is_described_and_every_reference_leads_somewhere_within() -
     assert bare == []
     # An editor would ask the network for any other.
     assert references <= {f"#/definitions/{name}" for name in SCHEMA["definitions"]}
+
+
+def test_every_kind_has_a_shape_of_its_own_name() -> None:
+    for kind in KINDS:
+        shape = SCHEMA["definitions"][f"citadel.dev.{kind.name}"]
+        assert shape["properties"]["kind"]["const"] == kind.name
+        assert shape["properties"]["spec"] == {"$ref": f"#/definitions/{kind.spec.__name__}"}
+        assert set(SCHEMA["definitions"][kind.spec.__name__]["properties"]) == set(inner_models(kind.spec))
 
 
 def test_a_pattern_is_told_in_words() -> None:
