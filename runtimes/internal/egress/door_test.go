@@ -199,6 +199,20 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// connected is a connection to a host, after the proxy's greeting; it is open until the test's end.
+func (w *world) connected() net.Conn {
+	w.t.Helper()
+	conn, err := net.Dial("tcp", apiAddress+":15443")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.Close() })
+	if _, err := io.ReadFull(conn, make([]byte, 6)); err != nil {
+		w.t.Fatal(err)
+	}
+	return conn
+}
+
 // say sends text to a host's address, closes that direction, and reads to the end.
 func (w *world) say(address, text string) (string, error) {
 	conn, err := net.Dial("tcp", address)
@@ -317,14 +331,7 @@ func TestARefusalBreaksTheConnectionAndStandsInTheLog(t *testing.T) {
 func TestNothingIsLeftForTheNextAttempt(t *testing.T) {
 	w := newWorld(t)
 	w.open("api.example.com:15443")
-	conn, err := net.Dial("tcp", apiAddress+":15443")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.ReadFull(conn, make([]byte, 6)); err != nil {
-		t.Fatal(err)
-	}
+	conn := w.connected()
 	w.door.Close()
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Error("the tunnel is still there")
@@ -360,14 +367,7 @@ func TestALinkThatTheProxyHasClosedMeanwhileCostsNoConnection(t *testing.T) {
 func TestATunnelThatBreaksIsNoAnswerAndItsLinkIsNotKept(t *testing.T) {
 	w := newWorld(t)
 	w.open("api.example.com:15443")
-	conn, err := net.Dial("tcp", apiAddress+":15443")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.ReadFull(conn, make([]byte, 6)); err != nil {
-		t.Fatal(err)
-	}
+	conn := w.connected()
 	eventually(t, "opened ahead", func() bool { return w.waiting() > 0 })
 	w.proxy.cut()
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
@@ -393,14 +393,7 @@ func TestSoManyConnectionsAtOnceAndNoMore(t *testing.T) {
 	w := newWorld(t)
 	w.open("api.example.com:15443")
 	for range maxTunnels {
-		conn, err := net.Dial("tcp", apiAddress+":15443")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if _, err := io.ReadFull(conn, make([]byte, 6)); err != nil {
-			t.Fatal(err)
-		}
+		w.connected()
 	}
 	if answer, err := w.say(apiAddress+":15443", "x"); err == nil {
 		t.Errorf("one more: %q", answer)
