@@ -1,7 +1,8 @@
 package harness;
 
 import java.io.FileDescriptor;
-import java.lang.reflect.Constructor;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
 
 /** Descriptors that the shim opened. The manifest of the harness opens the package for this. */
 final class Descriptors {
@@ -9,10 +10,9 @@ final class Descriptors {
 
     static FileDescriptor of(int number) {
         try {
-            Constructor<FileDescriptor> made = FileDescriptor.class.getDeclaredConstructor(int.class);
-            made.setAccessible(true);
-            return made.newInstance(number);
-        } catch (ReflectiveOperationException impossible) {
+            MethodHandles.Lookup inside = MethodHandles.privateLookupIn(FileDescriptor.class, MethodHandles.lookup());
+            return (FileDescriptor) inside.findConstructor(FileDescriptor.class, MethodType.methodType(void.class, int.class)).invokeExact(number);
+        } catch (Throwable impossible) {
             throw new IllegalStateException(impossible);
         }
     }

@@ -1,7 +1,8 @@
 package harness;
 
-import java.lang.reflect.Field;
-import java.lang.reflect.Method;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -9,33 +10,34 @@ import java.util.Map;
 final class Environment {
     private final Map<Object, Object> live;
     private final Map<Object, Object> before;
-    private final Method variable, value;
+    private final MethodHandle variable, value;
 
+    /** By handles, not by reflection, for whose calls a JVM that has just started makes classes. */
     @SuppressWarnings("unchecked")
     Environment() {
         try {
             Class<?> environment = Class.forName("java.lang.ProcessEnvironment");
-            Field field = environment.getDeclaredField("theEnvironment");
-            field.setAccessible(true);
-            live = (Map<Object, Object>) field.get(null);
-            variable = method(environment, "Variable");
-            value = method(environment, "Value");
-        } catch (ReflectiveOperationException impossible) {
+            MethodHandles.Lookup inside = MethodHandles.privateLookupIn(environment, MethodHandles.lookup());
+            MethodHandle all = inside.findStaticGetter(environment, "theEnvironment", HashMap.class);
+            live = (Map<Object, Object>) all.asType(MethodType.methodType(Map.class)).invokeExact();
+            variable = made(inside, "Variable");
+            value = made(inside, "Value");
+        } catch (Throwable impossible) {
             throw new IllegalStateException(impossible);
         }
         before = new HashMap<>(live);
     }
 
-    private static Method method(Class<?> environment, String name) throws ReflectiveOperationException {
-        Method found = Class.forName(environment.getName() + "$" + name).getDeclaredMethod("valueOf", String.class);
-        found.setAccessible(true);
-        return found;
+    private static MethodHandle made(MethodHandles.Lookup inside, String name) throws ReflectiveOperationException {
+        Class<?> type = Class.forName(inside.lookupClass().getName() + "$" + name);
+        MethodHandle found = inside.findStatic(type, "valueOf", MethodType.methodType(type, String.class));
+        return found.asType(MethodType.methodType(Object.class, String.class));
     }
 
     void set(String name, String text) {
         try {
-            live.put(variable.invoke(null, name), value.invoke(null, text));
-        } catch (ReflectiveOperationException impossible) {
+            live.put((Object) variable.invokeExact(name), (Object) value.invokeExact(text));
+        } catch (Throwable impossible) {
             throw new IllegalStateException(impossible);
         }
     }
