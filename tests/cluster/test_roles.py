@@ -91,6 +91,7 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "authentication.k8s.io/tokenreviews: create",
             "authorization.k8s.io/subjectaccessreviews: create",
             "citadel.dev/executions: get",
+            "core/namespaces: get",
         },
     ),
     (

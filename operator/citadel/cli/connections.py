@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from citadel.cli import completing
+from citadel.cli.archive import archived_option
 from citadel.cli.columns import columns
-from citadel.cli.remote import ExitCode, Refused, Target, connect, finish, target_options
+from citadel.cli.remote import ExitCode, Refused, Target, connect, finish, object_name, target_options
 from citadel.cli.steps import duration
 from citadel.cli.terminal import one_line, safe
 
@@ -19,18 +20,21 @@ _COLUMNS = ("TIME", "STEP", "DESTINATION", "ADDRESS", "VERDICT", "SENT", "RECEIV
 @click.command()
 @click.argument("execution", shell_complete=completing.executions)
 @click.option("-o", "--output", type=click.Choice(["json"]), help="JSON instead of columns.")
+@archived_option
 @target_options
-def connections(execution: str, output: str | None, target: Target) -> None:
+def connections(execution: str, output: str | None, archived: bool, target: Target) -> None:
     """Show the connections that steps of EXECUTION opened to hosts they name, and those refused."""
-    finish(_show(target, execution, output == "json"))
+    finish(_show(target, execution, output == "json", archived))
 
 
-async def _show(target: Target, name: str, as_json: bool) -> int:
+async def _show(target: Target, name: str, as_json: bool, archived: bool) -> int:
     from citadel.cli.tunnel import TunnelClosed, open_api
 
     async with connect(target) as cluster:
-        await cluster.execution(name)
-        async with open_api(cluster) as api:
+        object_name("Execution", name)
+        if not archived:
+            await cluster.execution(name)
+        async with open_api(cluster, archived=archived) as api:
             try:
                 found = await api.get(f"{name}/connections")
             except TunnelClosed as error:

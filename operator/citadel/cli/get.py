@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from citadel.cli import completing
+from citadel.cli.archive import archived_option, list_archived, read_archived
 from citadel.cli.following import ended, exit_code, read_journal, view_of
-from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
+from citadel.cli.remote import (
+    Cluster,
+    ExitCode,
+    Refused,
+    Target,
+    connect,
+    finish,
+    object_name,
+    target_options,
+)
 from citadel.cli.steps import duration, lasted, render, seconds_of
 from citadel.cli.terminal import one_line, safe
 from citadel.store.revisions import short
 
 if TYPE_CHECKING:
+    from citadel.cli.tunnel import Api
     from citadel.kube.resources import Object
 
 _COLUMNS = ("NAME", "WORKFLOW", "PHASE", "REASON", "PROGRESS", "DURATION", "AGE")
@@ -39,6 +50,7 @@ _COLOURS = {"Succeeded": "green", "Failed": "red", "TimedOut": "red", "Running":
     shell_complete=completing.steps,
     help="With --outputs: what this step gave.",
 )
+@archived_option
 @target_options
 def get(
     execution: str | None,
@@ -46,6 +58,7 @@ def get(
     output: str | None,
     outputs: bool,
     step: str | None,
+    archived: bool,
     target: Target,
 ) -> None:
     """List executions, or show EXECUTION with all its steps."""
@@ -55,20 +68,30 @@ def get(
         raise click.UsageError("--step goes with --outputs")
     if execution is not None and all_namespaces:
         raise click.UsageError("EXECUTION is of one namespace: leave out --all-namespaces")
+    if archived and all_namespaces:
+        raise click.UsageError("the archive is of one namespace: leave out --all-namespaces")
     if execution is None:
-        finish(_list(target, all_namespaces, output == "json"))
+        finish(_list(target, all_namespaces, output == "json", archived))
     elif outputs:
-        finish(_outputs(target, execution, step))
+        finish(_outputs(target, execution, step, archived))
     else:
-        finish(_one(target, execution, output == "json"))
+        finish(_one(target, execution, output == "json", archived))
 
 
-async def _list(target: Target, everywhere: bool, as_json: bool) -> int:
+async def _items(cluster: Cluster, everywhere: bool, archived: bool) -> list["Object"]:
+    from citadel.cli.tunnel import open_api
     from citadel.kube.resources import EXECUTIONS
 
+    if archived:
+        async with open_api(cluster, archived=True) as api:
+            return await list_archived(api)
+    return (await cluster.kube.list(EXECUTIONS, None if everywhere else cluster.namespace)).items
+
+
+async def _list(target: Target, everywhere: bool, as_json: bool, archived: bool) -> int:
     async with connect(target) as cluster:
-        found = await cluster.kube.list(EXECUTIONS, None if everywhere else cluster.namespace)
-        items = sorted(found.items, key=lambda item: str(item["metadata"].get("creationTimestamp")))
+        found = await _items(cluster, everywhere, archived)
+        items = sorted(found, key=lambda item: str(item["metadata"].get("creationTimestamp")))
         if as_json:
             listed = [_without_bookkeeping(item) for item in items]
             _print_json({"apiVersion": "v1", "kind": "List", "items": listed})
@@ -76,7 +99,8 @@ async def _list(target: Target, everywhere: bool, as_json: bool) -> int:
             click.echo(table(items, time.time(), everywhere, colour=sys.stdout.isatty()))
         else:
             where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
-            click.echo(f"There are no executions in {where}.", err=True)
+            what = "archived executions" if archived else "executions"
+            click.echo(f"There are no {what} in {where}.", err=True)
     return ExitCode.OK
 
 
@@ -119,16 +143,19 @@ def _age(seconds: int) -> str:
     return f"{seconds}s" if seconds < 60 else duration(seconds)
 
 
-async def _one(target: Target, name: str, as_json: bool) -> int:
+async def _one(target: Target, name: str, as_json: bool, archived: bool) -> int:
     from citadel.cli.tunnel import TunnelClosed, open_api
 
-    async with connect(target) as cluster, open_api(cluster) as api:
-        found = await cluster.execution(name)
+    async with connect(target) as cluster, open_api(cluster, archived=archived) as api:
         journal: dict[str, Any] | None = None
-        try:
-            journal = await read_journal(api, name)
-        except (Refused, TunnelClosed) as error:
-            click.echo(f"citadel: only steps that the status names are shown: {error}", err=True)
+        if archived:
+            found, journal = await read_archived(api, object_name("Execution", name))
+        else:
+            found = await cluster.execution(name)
+            try:
+                journal = await read_journal(api, name)
+            except (Refused, TunnelClosed) as error:
+                click.echo(f"citadel: only steps that the status names are shown: {error}", err=True)
         if as_json:
             _print_json(_with_steps(found, journal))
         else:
@@ -180,9 +207,14 @@ def _without_bookkeeping(found: "Object") -> "Object":
     return {**found, "metadata": metadata}
 
 
-async def _outputs(target: Target, name: str, step: str | None) -> int:
-    async with connect(target) as cluster:
-        found = await cluster.execution(name)
+async def _outputs(target: Target, name: str, step: str | None, archived: bool) -> int:
+    from citadel.cli.tunnel import open_api
+
+    async with connect(target) as cluster, open_api(cluster, archived=archived) as api:
+        if archived:
+            found, _ = await read_archived(api, object_name("Execution", name))
+        else:
+            found = await cluster.execution(name)
         if step is None and not ended(found):
             phase = (found.get("status") or {}).get("phase") or "Pending"
             raise Refused(f"execution {name} has not ended ({phase}): it has no outputs yet")
@@ -190,23 +222,22 @@ async def _outputs(target: Target, name: str, step: str | None) -> int:
             status = found.get("status") or {}
             told = f"{status.get('phase')}: {status.get('message') or status.get('reason')}"
             raise Refused(f"execution {name} has no outputs: {told}", ExitCode.FAILED)
-        _print_json(await read_outputs(cluster, found, step))
+        _print_json(await read_outputs(api, found, step))
     return ExitCode.OK
 
 
-async def read_outputs(cluster: Cluster, execution: "Object", step: str | None = None) -> Any:
+async def read_outputs(api: "Api", execution: "Object", step: str | None = None) -> Any:
     """What an execution, or one of its steps, gave; large values from the api. Raises Refused."""
-    from citadel.cli.tunnel import TunnelClosed, open_api
+    from citadel.cli.tunnel import TunnelClosed
 
     status = execution.get("status") or {}
     if step is None and "largeOutputs" not in status:
         return status.get("outputs") or {}
     query = {} if step is None else {"step": step}
-    async with open_api(cluster) as api:
-        try:
-            return await api.get(f"{execution['metadata']['name']}/outputs", **query)
-        except TunnelClosed as error:
-            raise Refused(str(error), ExitCode.UNREACHABLE) from error
+    try:
+        return await api.get(f"{execution['metadata']['name']}/outputs", **query)
+    except TunnelClosed as error:
+        raise Refused(str(error), ExitCode.UNREACHABLE) from error
 
 
 def _print_json(value: Any) -> None:

@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from citadel.cli import completing
+from citadel.cli.archive import archived_option, read_archived
 from citadel.cli.following import ended
-from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
+from citadel.cli.remote import (
+    Cluster,
+    ExitCode,
+    Refused,
+    Target,
+    connect,
+    finish,
+    object_name,
+    target_options,
+)
 from citadel.cli.terminal import safe, unbroken
 
 if TYPE_CHECKING:
@@ -34,18 +44,26 @@ _PATIENCE = 60.0
 @click.option("-f", "--follow", is_flag=True, help="Go on until the execution has ended.")
 @click.option("--step", metavar="NAME", shell_complete=completing.steps, help="Only this step.")
 @click.option("--timestamps", is_flag=True, help="When each line was printed, before it.")
+@archived_option
 @target_options
-def logs(execution: str, follow: bool, step: str | None, timestamps: bool, target: Target) -> None:
+def logs(
+    execution: str, follow: bool, step: str | None, timestamps: bool, archived: bool, target: Target
+) -> None:
     """Print the logs of EXECUTION, each line with its step."""
-    finish(_logs(target, execution, follow, step, timestamps))
+    finish(_logs(target, execution, follow, step, timestamps, archived))
 
 
-async def _logs(target: Target, name: str, follow: bool, step: str | None, timestamps: bool) -> int:
+async def _logs(
+    target: Target, name: str, follow: bool, step: str | None, timestamps: bool, archived: bool
+) -> int:
     from citadel.cli.tunnel import open_api
 
     printer = LogPrinter.to_stdout(timestamps)
-    async with connect(target) as cluster, open_api(cluster) as api:
-        await cluster.execution(name)
+    async with connect(target) as cluster, open_api(cluster, archived=archived) as api:
+        if archived:
+            await read_archived(api, object_name("Execution", name))
+        else:
+            await cluster.execution(name)
         async for chunk in log_chunks(cluster, api, name, step=step, follow=follow):
             printer.print(chunk)
     printer.flush()

@@ -247,7 +247,7 @@ async def _follow(cluster: Cluster, name: str, logs: bool) -> int:
             await wait_for_end(cluster, api, name, show_on_stderr())
         code = exit_code(found)
         if code == ExitCode.OK:
-            text = json.dumps(await read_outputs(cluster, found), indent=2, ensure_ascii=False)
+            text = json.dumps(await read_outputs(api, found), indent=2, ensure_ascii=False)
             click.echo(safe(text) if sys.stdout.isatty() else text)
         return code
 

@@ -52,7 +52,9 @@ class Tunnel:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks."""
         token = await self.credentials.token()
-        url = f"https://127.0.0.1:{self.ports[PORT]}/api/v1/namespaces/{quote(self.namespace)}/{of}/{path}"
+        url = f"https://127.0.0.1:{self.ports[PORT]}/api/v1/namespaces/{quote(self.namespace)}/{of}/{path}".removesuffix(
+            "/"
+        )
         try:
             async with self.session.get(
                 url,
@@ -98,8 +100,9 @@ def _refusal(status: int, text: str) -> Exception:
 class Api:
     """The api through a tunnel that is opened when it is needed, and opened anew when it broke."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, archived: bool = False) -> None:
         self._cluster = cluster
+        self._always = {"archived": "true"} if archived else {}
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._tunnel: Tunnel | None = None
@@ -122,7 +125,7 @@ class Api:
         """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks."""
         tunnel = await self._opened()
         try:
-            async with tunnel.open(path, of=of, **query) as answer:
+            async with tunnel.open(path, of=of, **self._always, **query) as answer:
                 yield answer
         except TunnelClosed:
             async with self._lock:
@@ -143,9 +146,9 @@ class Api:
 
 
 @asynccontextmanager
-async def open_api(cluster: Cluster) -> AsyncIterator[Api]:
-    """The api, for as long as a command needs it."""
-    api = Api(cluster)
+async def open_api(cluster: Cluster, *, archived: bool = False) -> AsyncIterator[Api]:
+    """The api, for as long as a command needs it; with `archived` for executions whose objects are gone."""
+    api = Api(cluster, archived=archived)
     try:
         yield api
     finally:

@@ -179,5 +179,6 @@ class Leader:
         }
 
     async def _prune(self) -> None:
-        await self.database.journal.prune(self.settings.retention_days * 86400.0)
+        while await self.database.journal.prune(self.settings.retention_days * 86400.0):
+            pass  # a few at a time: others have transactions too
         await asyncio.sleep(PRUNE_SECONDS)

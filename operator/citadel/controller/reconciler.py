@@ -36,6 +36,7 @@ SWEEP_SECONDS = 15.0
 RELIST_SECONDS = 300.0
 #: Seconds of silence of a registered runner after which its sandbox counts as lost.
 SILENCE_SECONDS = 120.0
+_ARCHIVED_AT_ONCE = 10_000
 
 
 class Reconciler:
@@ -155,6 +156,7 @@ class Reconciler:
                 self._names.pop(key.uid, None)
                 self._add_each(self._history.gone(key.uid))
                 await self._executions.gone(key.uid, key.name)
+                await self._database.archive.mark([key.uid])
             case "workflow":
                 return await self._readiness.workflow(key.namespace, key.name)
             case "runtime":
@@ -245,8 +247,13 @@ class Reconciler:
         await asyncio.sleep(RELIST_SECONDS)
         kinds: list[tuple[Resource, str, str | None]] = [(*watched, None) for watched in WATCHED]
         kinds.append((PODS, "sandbox", self._sandbox_namespace))
+        # Read before the list: what ended, and has no object in it, is of the archive.
+        ended = await self._database.archive.present(_ARCHIVED_AT_ONCE)
         for resource, kind, namespace in kinds:
             found = await self._kube.list(resource, namespace)
+            if resource is EXECUTIONS:
+                uids = {item["metadata"]["uid"] for item in found.items}
+                await self._database.archive.mark([uid for uid in ended if uid not in uids])
             before = {key_of(obj): obj for obj in self._cache.objects(resource)}
             for key in self._cache.replace(resource, found.items, found.resource_version):
                 uid = before[key]["metadata"]["uid"] if kind == "execution" else ""

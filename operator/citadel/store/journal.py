@@ -138,7 +138,7 @@ class Journal(Protocol):
         ...
 
     async def prune(self, older_than: float) -> int:
-        """Deletes executions finished over `older_than` seconds ago, some hundreds a call; says how many."""
+        """Deletes some executions finished over `older_than` seconds ago, and says how many: 0 is the end."""
         ...
 
 

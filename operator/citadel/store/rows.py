@@ -75,6 +75,17 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Recalled:
+    """What a step has though it did not run: as long as its execution is kept, so is this."""
+
+    uid: str
+    step: str
+    name: str
+    namespace: str
+    content: Content
+
+
+@dataclass(frozen=True)
 class Changes:
     """Everything that one advance changes, besides the log and its values."""
 
@@ -92,6 +103,7 @@ class Changes:
     notices: tuple[Notice, ...]
     builds: tuple[Build, ...] = ()
     """Programs that were built or used."""
+    recalled: tuple[Recalled, ...] = ()
 
 
 _OBSERVED = frozenset(("status", "pod_uid", "key_hash", "isolated", "answered", "template"))
@@ -135,6 +147,7 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
         delivered=tuple(_delivered(state, outcome.events)),
         notices=tuple(notices),
         builds=tuple(_builds(state, outcome.events)),
+        recalled=tuple(_recalled(state, outcome.events)),
     )
 
 
@@ -252,3 +265,13 @@ def _builds(state: State, events: tuple[ev.Event, ...]) -> Iterator[Build]:
             if compiled.builds is not None and PROGRAM in event.artifacts:
                 key = key_of(state.plan, state.created.namespace, compiled)
                 yield Build(key, event.artifacts[PROGRAM])
+
+
+def _recalled(state: State, events: tuple[ev.Event, ...]) -> Iterator[Recalled]:
+    """Nobody uploads it in this execution, so nobody else notes that it is used here."""
+    for event in events:
+        if isinstance(event, ev.StepRecalled):
+            assert state.created is not None
+            uid, namespace = state.created.uid, state.created.namespace
+            for name, content in event.artifacts.items():
+                yield Recalled(uid, event.step, name, namespace, content)

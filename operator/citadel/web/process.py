@@ -40,7 +40,15 @@ async def main(stop: asyncio.Event) -> None:
         kube = await stack.enter_async_context(KubeClient(load_config(), count=Metrics(registry).request))
         await serve(stack, health_app(registry, answering(database.ping)), settings.health_port)
         waker = Waker()
-        routes = Routes(kube, database.journal, Access(kube), waker, database.connections, database.revisions)
+        routes = Routes(
+            kube,
+            database.journal,
+            Access(kube),
+            waker,
+            database.connections,
+            database.revisions,
+            database.archive,
+        )
         tls = server_tls(str(settings.tls_dir))
         await accept_client_certificates(kube, tls)
         await serve(stack, routes.app(), settings.port, tls)

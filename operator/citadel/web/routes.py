@@ -3,20 +3,21 @@
 import json
 import logging
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
-from citadel.core.state import State
-from citadel.core.summary import summarise
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import ApiError, NotFound
-from citadel.kube.resources import EXECUTIONS, WORKFLOWS
+from citadel.kube.resources import EXECUTIONS, NAMESPACES, WORKFLOWS
+from citadel.store.archive import Archive
 from citadel.store.connections import MOST_OF_ONE, ConnectionLog
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, json_of
 from citadel.store.revisions import NoRevision, Revisions, short
 from citadel.store.waking import Waker
 from citadel.web.access import Access, Denied, Identity, Unauthenticated
+from citadel.web.describing import MOST_LISTED, described, listed, object_of
 from citadel.web.following import follow
 
 log = logging.getLogger(__name__)
@@ -36,13 +37,15 @@ class Routes:
         waker: Waker,
         connections: ConnectionLog,
         revisions: Revisions,
+        archive: Archive,
     ) -> None:
         self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
-        self._connections, self._revisions = connections, revisions
+        self._connections, self._revisions, self._archive = connections, revisions, archive
 
     def app(self) -> web.Application:
         """The application."""
         app = web.Application(middlewares=[errors])
+        app.router.add_get(_EXECUTION.removesuffix("/{name}"), self.executions)
         app.router.add_get(_EXECUTION, self.execution)
         app.router.add_get(f"{_EXECUTION}/outputs", self.outputs)
         app.router.add_get(f"{_EXECUTION}/logs", self.logs)
@@ -52,9 +55,22 @@ class Routes:
         return app
 
     async def execution(self, request: web.Request) -> web.Response:
-        """Every step of an execution, as the journal has it."""
+        """Every step of an execution, as the journal has it; of the archive also the object that it was."""
         state = await self._journal.read(await self._uid(request, ""))
-        return web.json_response(described(state))
+        answer = described(state)
+        if _archived(request):
+            answer["object"] = await object_of(state, self._journal)
+        return web.json_response(answer)
+
+    async def executions(self, request: web.Request) -> web.Response:
+        """The archive of a namespace, the newest first; all others the API server lists."""
+        if not _archived(request):
+            raise web.HTTPBadRequest(text="archived: expected true; the API server lists the others")
+        who, namespace = await self._who(request), request.match_info["namespace"]
+        await self._access.require(who, "list", "", namespace, "")
+        found = await self._archive.of(namespace, await self._since(namespace), MOST_LISTED + 1)
+        items = [listed(row) for row in found[:MOST_LISTED]]
+        return web.json_response({"items": items, "more": len(found) > MOST_LISTED})
 
     async def outputs(self, request: web.Request) -> web.Response:
         """The outputs of an execution, or of the step that `step` names; null while there are none."""
@@ -168,8 +184,30 @@ class Routes:
         except ValueError:
             raise web.HTTPNotFound(text=f"found {name!r:.80}, expected the name of an Execution") from None
         await self._access.require(who, "get", subresource, namespace, name)
+        if _archived(request):
+            row = await self._archive.find(namespace, name, await self._since(namespace))
+            if row is None:
+                text = f"Execution {name} is not in the archive of namespace {namespace}"
+                raise web.HTTPNotFound(text=text)
+            return row.uid
         found = await self._kube.get(EXECUTIONS, name, namespace)
         return str(found["metadata"]["uid"])
+
+    async def _since(self, namespace: str) -> float:
+        """When a namespace was made: what ran in another one of this name is none of its people's business.
+
+        One that is gone is asked about only by those who may read all.
+        """
+        try:
+            found = await self._kube.get(NAMESPACES, namespace)
+        except NotFound:
+            return 0.0
+        return datetime.fromisoformat(found["metadata"]["creationTimestamp"]).timestamp()
+
+
+def _archived(request: web.Request) -> bool:
+    """Whether an execution is meant whose object is gone."""
+    return request.query.get("archived") == "true"
 
 
 @web.middleware
@@ -193,29 +231,3 @@ async def errors(request: web.Request, handler: Any) -> web.StreamResponse:
         log.warning("the API server: %s", error)
         return web.Response(status=502, text="the API server does not answer as expected; try again")
     return answer
-
-
-def described(state: State) -> dict[str, Any]:
-    """An execution and all its steps, for views on it."""
-    summary = summarise(state)
-    return {
-        "phase": summary.phase,
-        "reason": summary.reason,
-        "message": summary.message,
-        "startedAt": state.created_at,
-        "finishedAt": state.finished_at,
-        "steps": [
-            {
-                "name": name,
-                "status": step.status,
-                "attempt": step.attempt,
-                "reason": step.failure.reason if step.failure else step.reason,
-                "message": step.failure.message if step.failure else step.message,
-                "startedAt": step.started_at,
-                "finishedAt": step.finished_at,
-                "sandbox": step.sandbox,
-                "artifacts": {left: asdict(content) for left, content in step.artifacts.items()},
-            }
-            for name, step in state.steps.items()
-        ],
-    }

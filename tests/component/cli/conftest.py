@@ -44,7 +44,14 @@ class FakeCitadel:
     text: str = ""
     revisions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Definitions by digest, of the Workflow `sales`."""
+    archived: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Objects by name, of executions that are only in the journal."""
     authorizations: set[str] = field(default_factory=set)
+
+    async def listed(self, request: web.Request) -> web.StreamResponse:
+        """The archive."""
+        assert request.query == {"archived": "true"}
+        return web.json_response({"items": [*self.archived.values()], "more": len(self.archived) > 2})
 
     async def past(self, request: web.Request) -> web.StreamResponse:
         """The revisions of a Workflow, or one of them."""
@@ -65,12 +72,17 @@ class FakeCitadel:
         self.authorizations.add(request.headers.get("Authorization", ""))
         if self.status != 200:
             return web.Response(status=self.status, text=self.text)
+        name = request.match_info["path"].partition("/")[0]
+        archived = self.archived.get(name) if request.query.get("archived") == "true" else None
+        if archived is None and "archived" in request.query:
+            return web.Response(status=404, text=f"Execution {name} is not in the archive of namespace team")
         if request.path.endswith("/outputs"):
             return web.json_response(self.outputs)
         if request.path.endswith("/connections"):
             return web.json_response(self.connections)
         if not request.path.endswith("/logs"):
-            return web.json_response({"steps": self.steps, "startedAt": 1.0, "finishedAt": 2.5})
+            answered = {"steps": self.steps, "startedAt": 1.0, "finishedAt": 2.5}
+            return web.json_response(answered | ({"object": archived} if archived else {}))
         answer = web.StreamResponse()
         await answer.prepare(request)
         for index, chunk in enumerate(self.log):
@@ -174,6 +186,7 @@ async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     app = web.Application()
+    app.router.add_get("/api/v1/namespaces/team/executions", citadel.listed)
     app.router.add_get("/api/v1/namespaces/team/executions/{path:.*}", citadel.handle)
     for path in ("revisions", "revisions/{revision}"):
         app.router.add_get(f"/api/v1/namespaces/team/workflows/sales/{path}", citadel.past)

@@ -263,6 +263,18 @@ class Cluster:
                         return found
                 await asyncio.sleep(0.01)
 
+    async def archived(self) -> list[str]:
+        """The uids of the executions in the archive."""
+        return [row.uid for row in await self.database.archive.of("team", 0.0, 100)]
+
+    async def archived_once(self, holds: Callable[[list[str]], object]) -> None:
+        """Waits until something holds of the archive."""
+        async with asyncio.timeout(8):
+            while True:
+                if holds(await self.archived()):
+                    return
+                await asyncio.sleep(0.01)
+
     async def sandbox(self, uid: str) -> SandboxRow:
         """The first sandbox of an execution, once its pod is recorded."""
 

@@ -199,3 +199,31 @@ async def test_a_status_that_somebody_else_overwrote_is_written_again(cluster: C
     await cluster.apply("executions", "run", {"workflowRef": {"name": "flow"}}, status={"phase": "Succeeded"})
     status = await cluster.phase("Pending")
     assert status["conditions"]
+
+
+async def test_an_execution_whose_object_goes_is_of_the_archive(cluster: Cluster) -> None:
+    await cluster.lead()
+    await cluster.define(python_step("a"))
+    uid = await cluster.submit()
+    await cluster.succeed(await cluster.register(uid), "a")
+    await cluster.phase("Succeeded")
+    assert await cluster.archived() == []
+    await cluster.remove("executions", "run")
+    await cluster.archived_once(lambda uids: uids == [uid])
+
+
+async def test_a_deletion_that_no_watch_told_is_found_by_the_next_list(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = await cluster.lead()
+    await cluster.define(python_step("a"))
+    uid = await cluster.submit()
+    kept = await cluster.submit("kept")
+    for one in (uid, kept):
+        await cluster.succeed(await cluster.register(one), "a")
+    await cluster.phase("Succeeded")
+    await cluster.phase("Succeeded", "kept")
+    del cluster.api.objects[path_of("executions", "run")]
+    monkeypatch.setattr("citadel.controller.reconciler.RELIST_SECONDS", 0.0)
+    await controller.reconciler.relist()
+    assert await cluster.archived() == [uid]

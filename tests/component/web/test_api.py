@@ -93,7 +93,13 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
         url = await listen(
             stack,
             Routes(
-                kube, database.journal, Access(kube), waker, database.connections, database.revisions
+                kube,
+                database.journal,
+                Access(kube),
+                waker,
+                database.connections,
+                database.revisions,
+                database.archive,
             ).app(),
         )
         client = await stack.enter_async_context(aiohttp.ClientSession())

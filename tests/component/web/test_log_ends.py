@@ -67,7 +67,13 @@ async def journal() -> OneLog:
 async def client(journal: OneLog) -> AsyncIterator[TestClient[Any, Any]]:
     cluster = Everything()
     routes = Routes(
-        cast("KubeClient", cluster), cast("Journal", journal), cast("Access", cluster), Waker(), None, None
+        cast("KubeClient", cluster),
+        cast("Journal", journal),
+        cast("Access", cluster),
+        Waker(),
+        None,
+        None,
+        None,
     )
     async with TestClient(TestServer(routes.app())) as client:
         yield client

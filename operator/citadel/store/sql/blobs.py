@@ -149,6 +149,7 @@ class SqlBlobs:
         unnamed = ~left & ~built & (b.stored_at < now() - UNNAMED_SECONDS)
         some = select(b.namespace, b.digest).where(unnamed).limit(_PRUNED_AT_ONCE)
         orphan = (p.stored_at < now() - UNNAMED_SECONDS) & ~select(b.body).where(b.body == p.body).exists()
+        orphans = select(p.body).where(orphan).distinct().limit(_PRUNED_AT_ONCE)
 
         async def work(connection: AsyncConnection) -> list[Any]:
             await connection.execute(delete(t.builds).where(u.used_at < now() - UNUSED_SECONDS))
@@ -159,7 +160,8 @@ class SqlBlobs:
                 gone += (await connection.execute(one.returning(b.body, b.remote))).all()
             bodies = [row.body for row in gone if not row.remote]
             await connection.execute(delete(t.blob_pieces).where(p.body.in_(bodies)))
-            await connection.execute(delete(t.blob_pieces).where(orphan))
+            lost = list((await connection.execute(orphans)).scalars())
+            await connection.execute(delete(t.blob_pieces).where(p.body.in_(lost), orphan))
             return gone
 
         gone = await self._connections.transact(work)

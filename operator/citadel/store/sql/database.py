@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from citadel.store.blobs import BlobLimits, Objects
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import LocalNotices, Notices
+from citadel.store.sql.archive import SqlArchive
 from citadel.store.sql.blobs import SqlBlobs
 from citadel.store.sql.connections import SqlConnectionLog
 from citadel.store.sql.engine import Connections, make_engine, parse_url
@@ -30,6 +31,7 @@ class Database:
         self.policies = SqlPolicies(connections)
         self.connections = SqlConnectionLog(connections)
         self.revisions = SqlRevisions(connections)
+        self.archive = SqlArchive(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
         """What is kept by digest."""

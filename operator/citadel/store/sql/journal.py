@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds for which an execution that cannot be advanced is left alone.
 PUT_OFF_SECONDS = 60.0
-_PRUNED_AT_ONCE = 200
+#: Executions, and definitions, deleted in one transaction: with long logs each takes its time.
+_PRUNED_AT_ONCE = 20
 
 
 class SqlJournal:
@@ -185,23 +186,26 @@ class SqlJournal:
 
     async def prune(self, older_than: float) -> int:
         """Deletes executions that finished long ago, and definitions that nothing runs by any more."""
-        used = select(t.executions.c.uid).where(t.executions.c.definition == t.definitions.c.digest).exists()
-
+        executions, definitions, sandboxes = t.executions.c, t.definitions.c, t.sandboxes.c
+        used = select(executions.uid).where(executions.definition == definitions.digest).exists()
+        old = select(executions.uid).where(executions.finished_at < now() - older_than)
+        old = old.order_by(executions.finished_at).limit(_PRUNED_AT_ONCE)
+        unused = select(definitions.digest).where(~used).limit(_PRUNED_AT_ONCE)
         # Members of pools that nobody claimed end with no execution.
-        unclaimed = delete(t.sandboxes).where(t.sandboxes.c.uid.is_(None), t.sandboxes.c.status == "gone")
+        unclaimed = select(sandboxes.name).where(sandboxes.uid.is_(None), sandboxes.status == "gone")
+        unclaimed = unclaimed.limit(_PRUNED_AT_ONCE * 10)
 
         async def work(connection: AsyncConnection) -> list[str]:
-            old = (
-                select(t.executions.c.uid)
-                .where(t.executions.c.finished_at < now() - older_than)
-                .order_by(t.executions.c.finished_at)
-                .limit(_PRUNED_AT_ONCE)
-            )
             uids = list((await connection.execute(old)).scalars())
             if uids:
-                await connection.execute(delete(t.executions).where(t.executions.c.uid.in_(uids)))
-                await connection.execute(delete(t.definitions).where(~used))
-            await connection.execute(unclaimed)
+                await connection.execute(delete(t.executions).where(executions.uid.in_(uids)))
+            digests = list((await connection.execute(unused)).scalars())
+            if digests:
+                # Looked at once more: one that begins by it may have committed meanwhile.
+                await connection.execute(delete(t.definitions).where(definitions.digest.in_(digests), ~used))
+            names = list((await connection.execute(unclaimed)).scalars())
+            if names:
+                await connection.execute(delete(t.sandboxes).where(sandboxes.name.in_(names)))
             return uids
 
         gone = await self._connections.transact(work)

@@ -89,6 +89,7 @@ class Statements:
         self.new_value = self.insert_new(t.values)
         self.new_sandbox = self.insert_new(t.sandboxes)
         self.new_logs = self.insert_new(t.logs)
+        self.new_artifacts = self.insert_new(t.artifacts)
         self.new_events = insert(t.events)
         self.new_steps = insert(t.steps)
         self.execution = (

@@ -57,6 +57,8 @@ executions = Table(
     Column("changed_at", Double, nullable=False),
     Column("finished_at", Double),
     Column("wake_at", Double),
+    # When its object was found to be gone: from then on it is one of the archive.
+    Column("deleted_at", Double),
 )
 Index("executions_namespace_name_idx", executions.c.namespace, executions.c.name)
 Index("executions_definition_idx", executions.c.definition)
@@ -66,6 +68,14 @@ for _name, _column, _which in (
     ("executions_unfinished_idx", executions.c.created_at, executions.c.finished_at.is_(None)),
 ):
     Index(_name, _column, postgresql_where=_which, sqlite_where=_which)
+_archived = executions.c.deleted_at.is_not(None)
+Index(
+    "executions_archived_idx",
+    executions.c.namespace,
+    executions.c.created_at,
+    postgresql_where=_archived,
+    sqlite_where=_archived,
+)
 
 
 def _of_execution() -> Column[str]:

@@ -51,6 +51,20 @@ async def write(
             for build in changes.builds
         ]
         await connection.execute(statements.new_build, built)
+    if changes.recalled:
+        noted = [
+            {
+                "uid": item.uid,
+                "step": item.step,
+                "attempt": 0,
+                "name": item.name,
+                "namespace": item.namespace,
+                "digest": item.content.digest,
+                "size": item.content.size,
+            }
+            for item in changes.recalled
+        ]
+        await connection.execute(statements.new_artifacts, noted)
     parameters = _renamed(changes.execution, "uid")
     if statements.postgres:
         parameters["notices"] = payloads(changes.notices)

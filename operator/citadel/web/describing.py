@@ -1,0 +1,84 @@
+"""Executions as the API tells them: every step of one, and in the archive the objects that they were."""
+
+from dataclasses import asdict
+from typing import Any
+
+from citadel.core.state import State
+from citadel.core.summary import summarise
+from citadel.kube.resources import EXECUTIONS
+from citadel.render.status import Observed, execution_status, timestamp
+from citadel.store.archive import Archived
+from citadel.store.journal import Journal, json_of
+
+#: Executions of the archive that one answer lists.
+MOST_LISTED = 500
+#: What a status says of the object rather than of what ran.
+_OF_THE_OBJECT = ("observedGeneration", "conditions")
+
+
+def described(state: State) -> dict[str, Any]:
+    """An execution and all its steps, for views on it."""
+    summary = summarise(state)
+    return {
+        "phase": summary.phase,
+        "reason": summary.reason,
+        "message": summary.message,
+        "startedAt": state.created_at,
+        "finishedAt": state.finished_at,
+        "steps": [
+            {
+                "name": name,
+                "status": step.status,
+                "attempt": step.attempt,
+                "reason": step.failure.reason if step.failure else step.reason,
+                "message": step.failure.message if step.failure else step.message,
+                "startedAt": step.started_at,
+                "finishedAt": step.finished_at,
+                "sandbox": step.sandbox,
+                "artifacts": {left: asdict(content) for left, content in step.artifacts.items()},
+            }
+            for name, step in state.steps.items()
+        ],
+    }
+
+
+def listed(row: Archived) -> dict[str, Any]:
+    """An execution of the archive, in the shape of the object that it was."""
+    status = {
+        "phase": row.phase,
+        "reason": row.reason,
+        "message": row.message,
+        "progress": {"done": row.done, "total": row.total, "text": f"{row.done}/{row.total}"},
+        "startedAt": timestamp(row.created_at),
+        "finishedAt": None if row.finished_at is None else timestamp(row.finished_at),
+    }
+    spec = {"workflowRef": {"name": row.workflow}}
+    return _object(row.uid, row.namespace, row.name, row.created_at, spec, status)
+
+
+async def object_of(state: State, journal: Journal) -> dict[str, Any]:
+    """The object that an execution was: what was asked, and how it ended."""
+    start = state.created or state.rejected
+    assert start is not None
+    spec: dict[str, Any] = {"workflowRef": {"name": start.workflow}}
+    outputs: Any = None
+    if state.created is not None:
+        spec["inputs"] = await json_of(journal, start.uid, state.created.inputs)
+    if state.finished is not None and state.finished.outputs is not None:
+        outputs = await json_of(journal, start.uid, state.finished.outputs)
+    status = execution_status(Observed(state, 0, outputs=outputs))
+    kept = {key: value for key, value in status.items() if key not in _OF_THE_OBJECT}
+    return _object(start.uid, start.namespace, start.name, state.created_at, spec, kept)
+
+
+def _object(
+    uid: str, namespace: str, name: str, created_at: float, spec: dict[str, Any], status: dict[str, Any]
+) -> dict[str, Any]:
+    made = timestamp(created_at)
+    return {
+        "apiVersion": EXECUTIONS.api_version,
+        "kind": "Execution",
+        "metadata": {"name": name, "namespace": namespace, "uid": uid, "creationTimestamp": made},
+        "spec": spec,
+        "status": {key: value for key, value in status.items() if value is not None},
+    }
