@@ -112,6 +112,7 @@ func (d *Door) Close() {
 	d.mu.Unlock()
 	if step != nil {
 		step.running.Wait()
+		d.proxy.rest()
 	}
 }
 

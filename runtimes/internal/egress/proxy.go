@@ -25,8 +25,9 @@ const (
 	answerWithin = 30 * time.Second
 	// idleFor is shorter than the proxy waits for a request.
 	idleFor = 60 * time.Second
-	// maxIdle bounds the links that wait for a tunnel.
-	maxIdle = 8
+	// maxIdle bounds the links that wait for a tunnel while a step runs; between steps it is one: the proxy serves all
+	// sandboxes.
+	maxIdle = 4
 	// prepareAfter keeps the proxy from shaking hands for the next connection while it makes this one.
 	prepareAfter = 5 * time.Millisecond
 	copyBytes    = 16 << 10
@@ -140,61 +141,6 @@ func (p *Proxy) dial(ctx context.Context) (*link, error) {
 		return nil, err
 	}
 	return &link{conn: conn.(*tls.Conn), reader: bufio.NewReaderSize(conn, headBytes)}, nil
-}
-
-// take gives the link used last, if one waits, and sees to it that the next connection finds one as well.
-func (p *Proxy) take() *link {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	time.AfterFunc(prepareAfter, p.prepare)
-	p.drop()
-	if len(p.idle) == 0 {
-		return nil
-	}
-	last := len(p.idle) - 1
-	ready := p.idle[last]
-	p.idle = p.idle[:last]
-	return ready
-}
-
-// keep has a link wait for its next tunnel.
-func (p *Proxy) keep(ready *link) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.drop()
-	if len(p.idle) >= maxIdle {
-		ready.close()
-		return
-	}
-	ready.since = time.Now()
-	p.idle = append(p.idle, ready)
-}
-
-// drop closes what has waited too long. With p.mu held.
-func (p *Proxy) drop() {
-	for len(p.idle) > 0 && time.Since(p.idle[0].since) > idleFor {
-		p.idle[0].close()
-		p.idle = p.idle[1:]
-	}
-}
-
-// prepare opens a link ahead, unless there is one that will not be closed soon.
-func (p *Proxy) prepare() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.under || len(p.idle) > 0 && time.Since(p.idle[len(p.idle)-1].since) < idleFor/2 {
-		return
-	}
-	p.under = true
-	go func() {
-		ready, err := p.dial(context.Background())
-		if err == nil { // else whoever needs one says so
-			p.keep(ready)
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.under = false
-	}()
 }
 
 // refusal is the proxy's answer that a connection is not made.

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -69,4 +70,69 @@ func (l *link) receive(client io.Writer) error {
 			}
 		}
 	}
+}
+
+// take gives the link used last, if one waits, and sees to it that the next connection finds one as well.
+func (p *Proxy) take() *link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	time.AfterFunc(prepareAfter, p.prepare)
+	p.drop()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	last := len(p.idle) - 1
+	ready := p.idle[last]
+	p.idle = p.idle[:last]
+	return ready
+}
+
+// keep has a link wait for its next tunnel.
+func (p *Proxy) keep(ready *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop()
+	if len(p.idle) >= maxIdle {
+		ready.close()
+		return
+	}
+	ready.since = time.Now()
+	p.idle = append(p.idle, ready)
+}
+
+// rest closes the links of a step that has ended, but for the one that the next one may need.
+func (p *Proxy) rest() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.idle) > 1 {
+		p.idle[0].close()
+		p.idle = p.idle[1:]
+	}
+}
+
+// drop closes what has waited too long. With p.mu held.
+func (p *Proxy) drop() {
+	for len(p.idle) > 0 && time.Since(p.idle[0].since) > idleFor {
+		p.idle[0].close()
+		p.idle = p.idle[1:]
+	}
+}
+
+// prepare opens a link ahead, unless there is one that will not be closed soon.
+func (p *Proxy) prepare() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.under || len(p.idle) > 0 && time.Since(p.idle[len(p.idle)-1].since) < idleFor/2 {
+		return
+	}
+	p.under = true
+	go func() {
+		ready, err := p.dial(context.Background())
+		if err == nil { // else whoever needs one says so
+			p.keep(ready)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.under = false
+	}()
 }
