@@ -11,10 +11,11 @@ from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.advance import Outcome, advance
 from citadel.core.decide import decide, wake_at
+from citadel.core.folding import fold
 from citadel.core.jsonvalues import canonical, digest
 from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan, compile_definition
-from citadel.core.state import State, fold
+from citadel.core.state import State, listed
 from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values
 
 T = TypeVar("T")
@@ -102,6 +103,10 @@ class Run:
             self.check(event)
             self.log.append((event, self.now))
         self.state = outcome.state
+        if self.state.behind:
+            # Too much for one transaction: the rest follows at once.
+            assert wake_at(self.state, self.now) == self.now
+            self.post()
         self.check_rest()
         return outcome
 
@@ -131,7 +136,8 @@ class Run:
             assert isinstance(event, ev.SandboxEnded), f"{event} after the end"
         if isinstance(event, ev.Assigned):
             assert event.step not in self.done, f"{event.step} runs again after its end"
-        if isinstance(event, ev.AttemptSucceeded | ev.StepSkipped | ev.StepFailed):
+        if isinstance(event, ev.AttemptSucceeded | ev.StepCompleted | ev.StepSkipped | ev.StepFailed):
+            assert event.step not in self.done, f"{event.step} ends twice"
             self.done.add(event.step)
         self.over |= isinstance(event, ev.Finished)
 
@@ -176,7 +182,11 @@ class Run:
         return found
 
     def running(self) -> list[str]:
-        return sorted(name for name, item in self.state.steps.items() if item.status is StepStatus.RUNNING)
+        return sorted(
+            name
+            for name, item in self.state.steps.items()
+            if item.status is StepStatus.RUNNING and item.sandbox is not None
+        )
 
     def result(self, name: str, answer: Any = None) -> ev.Event:
         """The fact of the running attempt's end."""
@@ -187,7 +197,7 @@ class Run:
         values = Values()
         output = values.put(answer)
         self.keep(values)
-        artifacts = {left: content(f"{left} of {name}") for left in self.plan.steps[name].leaves}
+        artifacts = {left: content(f"{left} of {name}") for left in self.plan.step(name).leaves}
         return ev.AttemptSucceeded(name, current.attempt, current.sandbox, output, artifacts)
 
     def end(self, name: str, answer: Any = None) -> Outcome:
@@ -228,7 +238,7 @@ class Run:
     # ---- what became of it
 
     def statuses(self) -> dict[str, str]:
-        return {name: str(item.status) for name, item in self.state.steps.items()}
+        return {name: str(item.status) for name, item in listed(self.state)}
 
     def phase(self) -> str:
         assert self.state.finished is not None

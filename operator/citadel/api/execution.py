@@ -14,8 +14,8 @@ WEEK = 7 * 24 * 3600
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 _Text = Annotated[str, StringConstraints(max_length=2048)]
 _Word = Annotated[str, StringConstraints(max_length=63)]
-#: A step, or the hidden one that builds its code: `load.build`.
-_StepName = Annotated[str, StringConstraints(max_length=69)]
+#: An instance of a step, such as fix[2].write.
+_StepName = Annotated[str, StringConstraints(max_length=640)]
 
 
 class WorkflowRef(NameRef):

@@ -57,6 +57,8 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "Terminated": "It was ended at once.",
             "Deleted": "The object was deleted while it ran.",
             "Suspended": "`spec.suspend` is true.",
+            "Compensating": "What has completed is being undone.",
+            "Finalizing": "The steps of `finally` run.",
             "DeadlineExceeded": "The Workflow's `timeout` is over.",
             "ConcurrencyLimit": "As many of its concurrency group run as may.",
             "PendingTimeout": "It did not begin within `pendingTimeout`.",

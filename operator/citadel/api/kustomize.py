@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from citadel.api.actions import Child, CodeSource, Container, Run
 from citadel.api.crds import KINDS, as_yaml
 from citadel.api.execution import ExecutionSpec
 from citadel.api.messages import inner_models
 from citadel.api.meta import GROUP
 from citadel.api.runtime import RuntimeSpec
-from citadel.api.step import CodeSource, Container, Run
 from citadel.api.trigger import TriggerSpec
 
 FILE = "gitops/kustomize/citadel.yaml"
@@ -29,6 +29,7 @@ _IMAGE = "image"
 _NAMES: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (Run, "runtime"): ("Runtime", ""),
     (CodeSource, "configMapKeyRef"): ("ConfigMap", "/name"),
+    (Child, "name"): ("Workflow", ""),
     (ExecutionSpec, "workflowRef"): ("Workflow", "/name"),
     (TriggerSpec, "workflowRef"): ("Workflow", "/name"),
     (Container, "image"): (_IMAGE, ""),

@@ -30,8 +30,8 @@ USER_NAMESPACES_ANNOTATION = f"{GROUP}/user-namespaces"
 OWN_MOUNTS_ANNOTATION = f"{GROUP}/own-mounts"
 
 STEP_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
-#: A Kubernetes duration of Go's grammar, restricted to what people write: `500ms`, `30s`, `1h30m`.
-DURATION_PATTERN = r"^([0-9]{1,7}(ms|s|m|h))+$"
+#: A duration of Go's grammar, restricted to what people write, and with days: `500ms`, `30s`, `1h30m`, `2d`.
+DURATION_PATTERN = r"^([0-9]{1,7}(ms|s|m|h|d))+$"
 QUANTITY_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 ARGUMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"

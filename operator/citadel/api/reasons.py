@@ -27,6 +27,7 @@ class StepStatus(StrEnum):
     READY = "Ready"
     RUNNING = "Running"
     BACKING_OFF = "BackingOff"
+    WAITING = "Waiting"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     SKIPPED = "Skipped"
@@ -67,6 +68,16 @@ class Reason(StrEnum):
     SANDBOX_LIMIT = "SandboxLimit"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     NOT_ISOLATED = "NotIsolated"
+    CONCURRENCY_LIMIT = "ConcurrencyLimit"
+    PENDING_TIMEOUT = "PendingTimeout"
+    # after the verdict
+    COMPENSATING = "Compensating"
+    FINALIZING = "Finalizing"
+    # waiting for what comes from outside
+    WAITING_FOR_TIME = "WaitingForTime"
+    WAITING_FOR_SIGNAL = "WaitingForSignal"
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
+    WAITING_FOR_EXECUTION = "WaitingForExecution"
     # what sandboxes found of the network
     PROVEN = "Proven"
     FORBIDDEN_ANSWERED = "ForbiddenAnswered"
@@ -77,6 +88,13 @@ class Reason(StrEnum):
     CONDITION_FALSE = "ConditionFalse"
     DEPENDENCY_SKIPPED = "DependencySkipped"
     EXECUTION_FAILED = "ExecutionFailed"
+    # failed steps
+    REJECTED = "Rejected"
+    MAX_ITERATIONS = "MaxIterations"
+    CHILD_FAILED = "ChildFailed"
+    ITEMS_FAILED = "ItemsFailed"
+    COMPENSATION_FAILED = "CompensationFailed"
+    OUTPUT_TOO_LARGE = "OutputTooLarge"
     # failed attempts
     ERROR = "Error"
     EXPRESSION_ERROR = "ExpressionError"

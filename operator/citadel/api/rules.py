@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from citadel.api.actions import EnvVar, Run
 from citadel.api.approval import ApprovalSpec
 from citadel.api.execution import ExecutionSpec
 from citadel.api.meta import STEP_NAME_PATTERN
 from citadel.api.packages import ECOSYSTEMS
 from citadel.api.policy import LabelRequirement, RuntimeClassRules
 from citadel.api.runtime import Pool, RuntimeSpec
-from citadel.api.step import ACTIONS, EnvVar, Run, Step
+from citadel.api.step import ACTIONS, Step
 from citadel.api.trigger import Cron
 
 #: Fields of an Execution's spec that may change after it was created.

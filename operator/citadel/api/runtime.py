@@ -4,10 +4,10 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from citadel.api.actions import EnvVar, ResourceList, Resources
 from citadel.api.egress import Network
 from citadel.api.meta import Duration, Model, NameRef, ObjectName, Quantity
 from citadel.api.packages import ECOSYSTEMS, Packages
-from citadel.api.step import EnvVar, ResourceList, Resources
 from citadel.api.workflow import DefinitionStatus
 
 _Label = Annotated[str, StringConstraints(max_length=316)]

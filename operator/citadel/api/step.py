@@ -1,175 +1,73 @@
 """A step of a workflow: a name, exactly one action, and modifiers."""
 
+from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from citadel.api.actions import Approval, Child, Container, Run, Switch, Wait
 from citadel.api.egress import Network
-from citadel.api.meta import (
-    ENV_NAME_PATTERN,
-    ArgumentName,
-    Duration,
-    Expression,
-    KeyRef,
-    Model,
-    ObjectName,
-    Quantity,
-    StepName,
+from citadel.api.meta import ArgumentName, Duration, Expression, Model, StepName
+from citadel.api.modifiers import Artifacts, Cache, ForEach, Repeat, Retry
+
+ACTIONS = ("run", "container", "steps", "switch", "wait", "approval", "workflow")
+#: Actions that need a sandbox.
+SANDBOXED = frozenset({"run", "container"})
+#: Names below a step that are not its inner steps.
+RESERVED_NAMES = frozenset({"compensate", "onError"})
+MAX_INNER_STEPS = 100
+_IN_SANDBOX = frozenset({"isolation", "files", "artifacts", "network", "cache"})
+#: Modifiers that mean nothing for an action, and what to say instead.
+_MEANINGLESS = MappingProxyType(
+    {
+        "steps": _IN_SANDBOX | {"arguments", "retry", "timeout", "compensate"},
+        "switch": _IN_SANDBOX | {"arguments", "retry", "timeout", "compensate"},
+        "wait": _IN_SANDBOX | {"arguments", "retry", "compensate"},
+        "approval": _IN_SANDBOX | {"retry", "compensate"},
+        "workflow": _IN_SANDBOX,
+    }
 )
-
-ACTIONS = ("run", "container")
-#: A module that Python or Node.js can import, and the name of a function in it.
-ENTRYPOINT_PATTERN = r"^[A-Za-z0-9_@.~/][A-Za-z0-9_@.~/-]*:[A-Za-z_$][A-Za-z0-9_$]*$"
-#: Reasons of failed attempts after which another attempt may end differently.
-Retriable = Literal[
-    "Error",
-    "Timeout",
-    "OOMKilled",
-    "SandboxLost",
-    "Evicted",
-    "SandboxStartFailed",
-    "ImagePullFailed",
-    "Unschedulable",
-    "InvalidOutput",
-    "ConfigMapNotFound",
-    "SecretNotFound",
-    "SecretForbidden",
-]
-
-
-class ResourceList(Model):
-    """Amounts of compute resources."""
-
-    cpu: Quantity | None = None
-    """Processor cores, such as 250m or 1."""
-    memory: Quantity | None = None
-    """Bytes of memory, such as 128Mi."""
-
-
-class Resources(Model):
-    """What a sandbox asks for and may use at most."""
-
-    requests: ResourceList = ResourceList()
-    """What the scheduler reserves."""
-    limits: ResourceList = ResourceList()
-    """What may never be exceeded."""
-
-
-class EnvVar(Model):
-    """One environment variable."""
-
-    name: Annotated[str, StringConstraints(pattern=ENV_NAME_PATTERN, max_length=253)]
-    """Name of the variable; the prefix CITADEL_ is reserved."""
-    value: Annotated[str, StringConstraints(max_length=32768)] = ""
-    """Its value; may hold expressions in dollar-brace form."""
-
-    @model_validator(mode="after")
-    def _not_reserved(self) -> Self:
-        if self.name.startswith("CITADEL_"):
-            raise ValueError(f"found {self.name!r}, expected a name without the reserved prefix CITADEL_")
-        return self
-
-
-class CodeSource(Model):
-    """Where code stands that is not written into the step."""
-
-    config_map_key_ref: KeyRef
-    """A key of a ConfigMap in the namespace of the execution; read and pinned when it starts."""
-
-
-class Run(Model):
-    """Code in a language runtime. It gets `with` as its arguments and returns its output."""
-
-    runtime: ObjectName
-    """A Runtime of this namespace, else a shared one of the operator's namespace."""
-    code: Annotated[str, StringConstraints(min_length=1, max_length=262144)] | None = None
-    """Source text with the entry point of the language: in Python a function main, in JavaScript the default
-    export, in Go a function Main of package main, in Java a static method main of a class."""
-    code_from: CodeSource | None = None
-    """Where the source text stands instead."""
-    entrypoint: (
-        Annotated[str, StringConstraints(min_length=3, max_length=512, pattern=ENTRYPOINT_PATTERN)] | None
-    ) = None
-    """A function that the image of the Runtime brings along instead, as module:function: in Python
-    jobs.load:main, in JavaScript /app/load.mjs:default or a package."""
-    env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra={"map": "name"})] = ()
-    """Environment variables of the code."""
-    resources: Resources = Resources()
-    """Overrides of the Runtime's resources."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        sources = {"code": self.code, "codeFrom": self.code_from, "entrypoint": self.entrypoint}
-        given = [name for name, source in sources.items() if source is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "none"
-            raise ValueError(f"found {found} of code, codeFrom and entrypoint, expected exactly one")
-        return self
-
-
-class Container(Model):
-    """Any image, in a sandbox of its own. It reads the JSON file CITADEL_INPUT and writes CITADEL_OUTPUT."""
-
-    image: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
-    """Image reference."""
-    command: Annotated[
-        tuple[Annotated[str, StringConstraints(max_length=32768)], ...], Field(min_length=1, max_length=64)
-    ]
-    """Program and first arguments; never templated."""
-    args: Annotated[
-        tuple[Annotated[str, StringConstraints(max_length=32768)], ...], Field(max_length=256)
-    ] = ()
-    """Further arguments; never templated, but $(NAME) takes the value of an environment variable."""
-    env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra={"map": "name"})] = ()
-    """Environment variables."""
-    resources: Resources = Resources()
-    """Resources of the sandbox."""
-
-
-class Backoff(Model):
-    """Pause before each further attempt: initial, then times factor, up to max."""
-
-    initial: Duration = "1s"
-    """Pause before the second attempt."""
-    factor: Annotated[float, Field(ge=1, le=100)] = 2
-    """What each pause is multiplied with to give the next."""
-    max: Duration = "5m"
-    """Longest pause."""
-
-
-class Retry(Model):
-    """When a failed attempt is followed by another."""
-
-    attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """How many attempts in all."""
-    backoff: Backoff = Backoff()
-    """Pauses between them."""
-    reasons: Annotated[tuple[Retriable, ...], Field(max_length=32)] = (
-        "Error",
-        "Timeout",
-        "OOMKilled",
-        "SandboxLost",
-        "Evicted",
-    )
-    """Failure reasons that are retried."""
-
-
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class Artifacts(Model):
-    """Files and trees that a step takes of other steps, and those that it leaves to them."""
+class OnError(Model):
+    """What to do when the step has failed for good; the step counts as succeeded then."""
 
-    out: Annotated[dict[ArgumentName, _Path], Field(max_length=8)] = Field(default_factory=dict)
-    """What is kept when an attempt succeeds: a file or directory of /work, /data or /tmp, by name."""
-    taken: Annotated[dict[_Path, Annotated[str, StringConstraints(max_length=160)]], Field(max_length=8)] = (
-        Field(alias="in", default_factory=dict)
+    steps: Annotated[tuple["Step", ...], Field(max_length=MAX_INNER_STEPS)] = ()
+    """Steps to run, with error in scope."""
+    output: Any = None
+    """Output of the step in place of its own; may hold expressions in dollar-brace form."""
+
+
+class Compensate(Model):
+    """What undoes a completed step when the execution fails, ends too late, or is cancelled."""
+
+    run: Run | None = None
+    """Action: code in a language runtime."""
+    container: Container | None = None
+    """Action: any container image."""
+    workflow: Child | None = None
+    """Action: another workflow."""
+    arguments: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = Field(
+        alias="with", default_factory=dict
     )
-    """What is to stand at a path in /work or /data before the code starts: steps.<step>.artifacts.<name>."""
+    """Arguments by name; output is that of the step."""
+    retry: Retry = Retry()
+    """When a failed attempt is followed by another."""
+    timeout: Duration | None = None
+    """Longest time of one attempt."""
+    network: Network | None = None
+    """What it reaches beyond its sandbox, besides what its Runtime names."""
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Self:
+        _exactly_one(self, ("run", "container", "workflow"))
+        return self
 
 
 class Step(Model):
-    """A name, exactly one action (run or container), and modifiers."""
+    """A name, exactly one action, and modifiers."""
 
     name: StepName
     """Name by which other steps and expressions refer to this one."""
@@ -177,6 +75,18 @@ class Step(Model):
     """Action: code in a language runtime."""
     container: Container | None = None
     """Action: any container image."""
+    steps: Annotated[tuple["Step", ...], Field(min_length=1, max_length=MAX_INNER_STEPS)] | None = None
+    """Action: a group of steps. They see the names outside; outside sees only output of the group."""
+    switch: Switch | None = None
+    """Action: choose a value."""
+    wait: Wait | None = None
+    """Action: wait for a time or a signal."""
+    approval: Approval | None = None
+    """Action: ask people."""
+    workflow: Child | None = None
+    """Action: run another workflow."""
+    output: Any = None
+    """Output of a group of steps, which it must name; may hold expressions in dollar-brace form."""
     arguments: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = Field(
         alias="with", default_factory=dict
     )
@@ -186,11 +96,23 @@ class Step(Model):
     join: Literal["all", "any", "finished"] = "all"
     """What to wait for. all: each step succeeded or was skipped; any: one succeeded; finished: each ended."""
     when: Expression | None = None
-    """CEL condition; when it is false the step is skipped."""
+    """CEL condition; when it is false the step is skipped. One that names item or index is asked per item."""
+    for_each: ForEach | None = None
+    """Runs the step once for each item of a list or map."""
+    repeat: Repeat | None = None
+    """Runs the step again until a condition holds."""
     retry: Retry | None = None
     """When a failed attempt is followed by another; without it never."""
     timeout: Duration | None = None
-    """Longest time of one attempt; its whole process tree is ended then."""
+    """Longest time of one attempt, or of waiting; its whole process tree is ended then."""
+    on_timeout: Literal["fail", "approve"] = "fail"
+    """What becomes of an approval that nobody has decided in time."""
+    on_error: OnError | None = None
+    """What to do when the step has failed for good; without it the execution fails."""
+    compensate: Compensate | None = None
+    """What undoes the step, once it has completed, when the execution does not succeed."""
+    cache: Cache | None = None
+    """Whether an earlier output will do; implies isolation: step."""
     isolation: Literal["session", "step"] = "session"
     """session: the sandbox may serve further steps of this execution; step: it serves this attempt alone."""
     files: Annotated[dict[_Path, Any], Field(max_length=32)] = Field(default_factory=dict)
@@ -200,12 +122,58 @@ class Step(Model):
     """Files and trees of other steps, and those for other steps."""
     network: Network | None = None
     """What the step reaches beyond its sandbox, besides what its Runtime names."""
+    output_schema: dict[str, Any] | None = None
+    """JSON Schema of the output, checked when the step ends."""
+
+    @property
+    def action(self) -> str:
+        """Which of ACTIONS it is."""
+        return next(name for name in ACTIONS if getattr(self, name) is not None)
 
     @model_validator(mode="after")
-    def _one_action(self) -> Self:
-        found = [action for action in ACTIONS if getattr(self, action) is not None]
-        if len(found) != 1:
-            raise ValueError(
-                f"found {' and '.join(found) or 'no action'}, expected exactly one of {', '.join(ACTIONS)}"
-            )
+    def _fits(self) -> Self:
+        _exactly_one(self, ACTIONS)
+        action = self.action
+        for field in sorted(_MEANINGLESS.get(action, frozenset())):
+            info = type(self).model_fields[field]
+            if getattr(self, field) == info.get_default(call_default_factory=True):
+                continue
+            name = info.alias or field
+            where = "put it on its inner steps" if action == "steps" else "leave it out"
+            raise ValueError(f"found {name}, which means nothing for {action}; {where}")
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"found the name {self.name!r}, which is reserved, expected another")
+        if (self.steps is not None) != (self.output is not None):
+            found = "no output" if self.steps is not None else f"output beside {action}"
+            raise ValueError(f"found {found}, expected output with steps, and only there")
+        if self.for_each is not None and self.repeat is not None:
+            raise ValueError("found forEach and repeat, expected one; put the other on an inner step")
+        if self.on_timeout == "approve" and (self.approval is None or self.timeout is None):
+            raise ValueError("found onTimeout: approve, expected it only with approval and timeout")
+        if self.wait is not None and self.timeout is not None and self.wait.signal is None:
+            raise ValueError("found timeout, which means nothing for a wait that ends by itself")
         return self
+
+
+def _exactly_one(model: Model, actions: tuple[str, ...]) -> None:
+    found = [action for action in actions if getattr(model, action) is not None]
+    if len(found) != 1:
+        raise ValueError(
+            f"found {' and '.join(found) or 'no action'}, expected exactly one of {', '.join(actions)}"
+        )
+
+
+def walk(steps: Iterable[Step], prefix: str = "") -> Iterator[tuple[str, Step | Compensate]]:
+    """Everything that acts, with its definition path: steps, inner ones, handlers' and compensations."""
+    for step in steps:
+        path = f"{prefix}{step.name}"
+        yield path, step
+        yield from walk(step.steps or (), f"{path}.")
+        if step.on_error is not None:
+            yield from walk(step.on_error.steps, f"{path}.onError.")
+        if step.compensate is not None:
+            yield f"{path}.compensate", step.compensate
+
+
+OnError.model_rebuild()
+Step.model_rebuild()

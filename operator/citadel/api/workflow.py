@@ -1,14 +1,15 @@
 """The Workflow resource: inputs, steps and outputs."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from citadel.api.conditions import Condition
 from citadel.api.meta import ArgumentName, Duration, HistoryLimit, Model
-from citadel.api.step import Step
+from citadel.api.step import Compensate, Step, walk
 
-MAX_STEPS = 500
+MAX_STEPS = 2000
 
 
 class Isolation(Model):
@@ -27,6 +28,11 @@ class WorkflowSpec(Model):
         tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS, json_schema_extra={"map": "name"})
     ]
     """Steps; each waits for the one above it unless it says otherwise by needs."""
+    finally_steps: Annotated[
+        tuple[Step, ...], Field(alias="finally", max_length=64, json_schema_extra={"map": "name"})
+    ] = ()
+    """Steps that run at the end however it comes, all of them, with execution.phase and execution.error in
+    scope; only Terminate leaves them out."""
     outputs: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = Field(default_factory=dict)
     """Outputs by name: JSON with expressions in dollar-brace form, computed when all steps have succeeded."""
     parallelism: Annotated[int, Field(ge=1, le=64)] = 4
@@ -39,6 +45,10 @@ class WorkflowSpec(Model):
     """How many of its executions that succeeded are kept as objects; without it their time decides alone."""
     failed_executions_history_limit: HistoryLimit | None = None
     """How many of its executions that ended otherwise are kept as objects."""
+
+    def every_step(self) -> Iterator[tuple[str, Step | Compensate]]:
+        """Everything that acts, at any depth, with its definition path."""
+        return walk((*self.steps, *self.finally_steps))
 
 
 class DefinitionStatus(Model):

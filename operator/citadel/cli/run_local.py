@@ -14,6 +14,7 @@ import click
 from citadel.cli.lint import text_of
 from citadel.cli.remote import ExitCode
 from citadel.cli.terminal import safe
+from citadel.core.instances import definition
 from citadel.core.state import State
 from citadel.core.values import Stored
 from citadel.local.documents import Contents, WorkflowDocument, read
@@ -22,7 +23,7 @@ from citadel.store.journal import Journal
 
 #: Lines of its log that a failed step shows when the log was not shown anyway.
 TAIL_LINES = 5
-_CODE_LINE = re.compile(r'File "([A-Za-z0-9_]+)\.py", line ([0-9]+)')
+_CODE_LINE = re.compile(r'File "([A-Za-z0-9_.\[\]]+)\.py", line ([0-9]+)')
 
 
 def run_here(
@@ -130,10 +131,10 @@ class _Source:
     def place(self, step: str, traceback: str) -> str:
         """`workflow.yaml:17` of the last line of the step's own code in a traceback; empty when unknown."""
         found = [int(number) for name, number in _CODE_LINE.findall(traceback) if name == step]
-        index = next((i for i, item in enumerate(self._workflow.spec.steps) if item.name == step), None)
-        if not found or index is None:
+        compiled = self._workflow.compiled.steps.get(definition(step))
+        if not found or compiled is None:
             return ""
-        begin = self._workflow.document.positions.get(("spec", "steps", index, "run", "code"))
+        begin = self._workflow.document.positions.get((*compiled.place, "run", "code"))
         if begin is None or not self._lines[begin.line - 1][begin.column - 1 :].startswith("|"):
             return ""
         return f"{self._file}:{begin.line + found[-1]}"

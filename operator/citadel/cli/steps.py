@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from citadel.api.reasons import StepStatus
 from citadel.cli.terminal import one_line
+from citadel.core.state import listed
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -86,7 +87,7 @@ def rows_of_state(state: "State") -> list[StepRow]:
             step.started_at,
             step.finished_at,
         )
-        for name, step in state.steps.items()
+        for name, step in listed(state)
     ]
 
 

@@ -8,7 +8,7 @@ import click
 from citadel.api.reasons import StepStatus
 from citadel.cli.steps import View, duration, rows_of_state
 from citadel.cli.terminal import one_line, safe
-from citadel.core.state import State, StepState
+from citadel.core.state import State, StepState, listed
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
@@ -23,7 +23,7 @@ class Lines:
 
     def changed(self, state: State) -> None:
         """Tells which steps are elsewhere now."""
-        for name, step in state.steps.items():
+        for name, step in listed(state):
             if self._seen.get(name) is step:
                 continue
             before = self._seen.get(name, StepState())

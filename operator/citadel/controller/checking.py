@@ -6,10 +6,10 @@ from citadel.api.reasons import Reason
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import InvalidObject, parse
 from citadel.api.workflow import WorkflowSpec
+from citadel.core.compiled import CompiledStep
 from citadel.core.lookups import lookup_problems
 from citadel.core.plan import InvalidDefinition, Placement, compile_workflow
 from citadel.core.policy import Policy, step_denial
-from citadel.core.steps import CompiledStep
 from citadel.kube.resources import Object
 
 #: Seconds for which a missing Workflow, Runtime or ConfigMap is waited for.
@@ -52,7 +52,7 @@ def read_runtime(runtime: Object) -> RuntimeSpec:
 
 def runtime_names(spec: WorkflowSpec) -> list[str]:
     """The Runtimes that a workflow's steps name, each once."""
-    return sorted({step.run.runtime for step in spec.steps if step.run is not None})
+    return sorted({step.run.runtime for _, step in spec.every_step() if step.run is not None})
 
 
 def check_steps(
@@ -64,7 +64,9 @@ def check_steps(
 ) -> None:
     """Raises Unusable for the first step that a policy does not permit."""
     for name, step in steps.items():
-        placed = placements[name]
+        placed = placements.get(name)
+        if placed is None:
+            continue
         denial = step_denial(policies, namespace, placed.template, placed.asked, step.spec.timeout)
         if denial is not None:
             message = f"Workflow {workflow}, step {name}: {denial}"

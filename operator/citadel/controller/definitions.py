@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,7 @@ class Definitions:
         limits = smallest_limits(policies)
         versions += (repr(sorted(limits.items())), default_class or "", packages.digest, *images.values())
         versions += tuple(str(packages.spec(item)["image"]) for item in runtimes.values())
-        has_code_from = any(step.run is not None and step.run.code_from for step in spec.steps)
+        has_code_from = any(step.run is not None and step.run.code_from for _, step in spec.every_step())
         if not has_code_from and versions in self._plans:
             self._plans.move_to_end(versions)
             pinned = self._plans[versions]
@@ -159,7 +159,7 @@ class Definitions:
         spec, specs = checked(workflow), {name: read_runtime(item) for name, item in runtimes.items()}
         given = Given(frozenset(self._shared_names(runtimes)), runtime_class(policies), index=index)
         steps = compile_workflow(spec).steps
-        placements = {name: place(step, specs, given) for name, step in steps.items()}
+        placements = {name: place(step, specs, given) for name, step in steps.items() if step.sandboxed}
         check_steps(policies, namespace, workflow["metadata"]["name"], steps, placements)
 
     async def packages(
@@ -225,11 +225,11 @@ class Definitions:
 
     async def _code(self, namespace: str, spec: WorkflowSpec) -> dict[str, str]:
         code: dict[str, str] = {}
-        for step in spec.steps:
+        for path, step in spec.every_step():
             if step.run is None or step.run.code_from is None:
                 continue
             ref = step.run.code_from.config_map_key_ref
-            where = f"step {step.name}, run.codeFrom"
+            where = f"step {path}, run.codeFrom"
             try:
                 data = (await self._kube.get(CONFIGMAPS, ref.name, namespace)).get("data") or {}
             except NotFound:
@@ -241,13 +241,32 @@ class Definitions:
             if ref.key not in data:
                 message = f"{where}: ConfigMap {ref.name} of namespace {namespace} has no key {ref.key}"
                 raise Unusable(Reason.CODE_NOT_FOUND, message, waits=True)
-            code[step.name] = data[ref.key]
+            code[path] = data[ref.key]
         return code
 
 
 def with_timeouts(spec: Object, longest: str | None) -> Object:
-    """The spec of a Workflow with the policies' longest timeout for the steps that say none."""
+    """The spec of a Workflow with the policies' longest timeout for all code that has none."""
     if longest is None:
         return spec
-    steps = [step if step.get("timeout") else {**step, "timeout": longest} for step in spec["steps"]]
-    return {**spec, "steps": steps}
+    lists: Object = {
+        name: _limited_steps(spec[name], longest) for name in ("steps", "finally") if name in spec
+    }
+    return {**spec, **lists}
+
+
+def _limited_steps(steps: Sequence[Object], longest: str) -> list[Object]:
+    return [_limited(step, longest) for step in steps]
+
+
+def _limited(step: Object, longest: str) -> Object:
+    step = dict(step)
+    if (step.get("run") or step.get("container")) and not step.get("timeout"):
+        step["timeout"] = longest
+    if step.get("steps"):
+        step["steps"] = _limited_steps(step["steps"], longest)
+    if step.get("onError"):
+        step["onError"] = _limited(step["onError"], longest)
+    if step.get("compensate"):
+        step["compensate"] = _limited(step["compensate"], longest)
+    return step

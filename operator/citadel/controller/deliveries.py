@@ -61,7 +61,7 @@ class Deliveries:
     async def _seal(self, state: State, delivery: Delivery, namespace: str, box: Any) -> dict[str, Any]:
         assert state.plan is not None
         sealed: dict[str, Any] = {}
-        for name, where, argument in state.plan.steps[delivery.step].by_reference():
+        for name, where, argument in state.plan.step(delivery.step).by_reference():
             text = await self._read(namespace, argument, f"step {delivery.step}, {where}")
             encoded = base64.b64encode(box.encrypt(json.dumps(text).encode())).decode()
             sealed[name] = {"box": encoded, "secret": argument.secret}

@@ -198,7 +198,7 @@ class Executions:
         self._ended(finished.phase, (state.finished_at or 0.0) - state.created_at)
         about = _reference(obj)
         if finished.phase == Phase.SUCCEEDED:
-            done, total = state.ended_steps, len(state.steps)
+            done, total = state.ended_steps, state.total_steps
             self._events.normal(about, finished.phase, f"{done}/{total} steps ended")
         else:
             self._events.warning(about, finished.phase, f"{finished.reason}: {finished.message}")

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.decide import decide
+from citadel.core.facts import admissible
+from citadel.core.folding import apply
 from citadel.core.members import Members
 from citadel.core.plan import Plan
 from citadel.core.sessions import assign, current, hand_over
-from citadel.core.state import State, admissible, apply
+from citadel.core.state import State, compiled_of
 from citadel.core.values import Values
 
 
@@ -42,7 +45,8 @@ def advance(
     """
     events: list[ev.Event] = []
     accepted: list[bool] = []
-    for fact in facts:
+    for given in facts:
+        fact = _checked(state, given, values)
         accepted.append(admissible(state, fact))
         if accepted[-1]:
             state = apply(state, fact, now, plan)
@@ -60,3 +64,16 @@ def advance(
             events += [taken, *decision.events]
         step = current(state, claim)
     return Outcome(state, tuple(events), tuple(accepted), step)
+
+
+def _checked(state: State, fact: ev.Event, values: Values) -> ev.Event:
+    """A result, unless it is not what the step's schema says: then its failure."""
+    if not isinstance(fact, ev.AttemptSucceeded) or fact.step not in state.steps:
+        return fact
+    schema = compiled_of(state, fact.step).schema
+    problem = None if schema is None else schema.problem(values.get(fact.output))
+    if problem is None:
+        return fact
+    return ev.AttemptFailed(
+        fact.step, fact.attempt, fact.sandbox, ev.Failure.cut(Reason.INVALID_OUTPUT, problem)
+    )

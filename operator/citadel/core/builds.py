@@ -4,15 +4,18 @@ A build runs in a fresh sandbox of the same image that takes nothing of the step
 makes depends on nothing else, and is known again by a digest of just that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from citadel.api.actions import ResourceList, Resources
 from citadel.api.durations import quantity, seconds
+from citadel.api.modifiers import Retry
 from citadel.api.runtime import RuntimeSpec
-from citadel.api.step import ResourceList, Resources, Retry, Step
+from citadel.api.step import Step
+from citadel.core.compiled import FINALLY, ON_DEMAND, CompiledStep, build_step
+from citadel.core.instances import COMPENSATE, ON_ERROR
 from citadel.core.jsonvalues import canonical, digest
-from citadel.core.steps import CompiledStep
 from citadel.core.values import BuildKey
 
 SUFFIX = ".build"
@@ -29,24 +32,33 @@ _RETRY = Retry(attempts=3, reasons=("SandboxLost", "Evicted"))
 
 
 def build_of(
-    step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], limits: Mapping[str, str]
+    step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], limits: Mapping[str, str], *, last: bool = False
 ) -> CompiledStep | None:
-    """The hidden step that compiles the code of `step`; None where nothing is compiled."""
+    """The hidden step that compiles the code of `step`; None where nothing is compiled.
+
+    `last`: the step comes after a failure as well."""
     run = step.spec.run
     if run is None or run.runtime not in runtimes or runtimes[run.runtime].language not in FLAGS:
         return None
+    scope, waited_for = _scope(step)
     spec = Step.model_construct(
         name=f"{step.name}{SUFFIX}",
         # The same code, and nothing else of the step.
         run=run.model_copy(update={"env": (), "resources": Resources()}),
         needs=(),
         # What comes after a failure as well is compiled then too.
-        join="finished" if step.spec.join == "finished" else "all",
+        join="finished" if last or not waited_for else "all",
         retry=_RETRY,
         timeout=min((TIMEOUT, limits.get("timeout", TIMEOUT)), key=seconds),
         isolation="step",
     )
-    return CompiledStep.plain(spec, step.index, builds=step.name)
+    return build_step(spec, step.index, step.path, scope)
+
+
+def _scope(step: CompiledStep) -> tuple[str, bool]:
+    """The scope of a step's build, and whether the workflow waits for it: some may never be wanted."""
+    late = step.scope == FINALLY or {ON_ERROR, COMPENSATE} & set(step.path.split("."))
+    return (ON_DEMAND, False) if late else ("", True)
 
 
 def room(limits: Mapping[str, str]) -> tuple[Resources, str]:
@@ -69,20 +81,29 @@ def with_builds(
 ) -> dict[str, CompiledStep]:
     """The steps, each with its build before it; `limits` is what an admin lets a sandbox have at most."""
     found: dict[str, CompiledStep] = {}
+    waiting: dict[str, frozenset[str]] = {}
     for name, step in steps.items():
-        build = build_of(step, runtimes, limits)
+        around = (steps[path] for path in _around(name))
+        last = any(other.spec.join == "finished" for other in around)
+        build = build_of(step, runtimes, limits, last=last)
         if build is None:
             found[name] = step
             continue
-        found[build.name] = build
-        # As if it read the output of its build: it waits for that, and is skipped without it.
-        found[name] = replace(
-            step,
-            references=step.references | {build.name},
-            hard_reads=step.hard_reads | {build.name},
-            program=build.name,
-        )
+        found[build.path] = build
+        found[name] = replace(step, program=build.path)
+        if build.scope == "":
+            top = name.partition(".")[0]
+            waiting[top] = waiting.get(top, frozenset()) | {build.path}
+    for name, paths in waiting.items():
+        found[name] = replace(found[name], references=found[name].references | paths)
     return found
+
+
+def _around(path: str) -> Iterator[str]:
+    """A step, and the steps that it is part of."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
 
 
 def build_key(

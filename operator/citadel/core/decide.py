@@ -5,31 +5,28 @@ any order, twice, or late. It is called until it has nothing more to say.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
-from citadel.core.expressions import ExpressionError
-from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
+from citadel.core.closing import CANCEL_LIMIT, compensate, conclude, end, verdict
+from citadel.core.compiled import FINALLY, CompiledStep
+from citadel.core.containers import go_on, next_iteration_at
+from citadel.core.failing import failed
+from citadel.core.folding import apply
 from citadel.core.members import Members
-from citadel.core.recalling import recalled
-from citadel.core.retry import next_delay
+from citadel.core.opening import due
 from citadel.core.sessions import scale, wake_times
-from citadel.core.state import State, StepState, apply, is_over, is_running
-from citadel.core.steps import CompiledStep, hard_reads
-from citadel.core.templates import Template, copy_path
-from citadel.core.values import ByReference, MissingValues, Stored, Value, Values, encode
+from citadel.core.state import State, StepState, blocker, compiled_of, is_over, is_running, position
+from citadel.core.values import Values
+from citadel.core.waiting import attend, is_outside, retried, start_again
 
 #: Seconds after its own timeout at which an attempt counts as timed out even if its sandbox says nothing.
 TIMEOUT_GRACE = 30.0
-#: Seconds that running steps get after `stop: Cancel`, and after which it ends without them.
-CANCEL_GRACE = 10.0
-CANCEL_LIMIT = 30.0
 #: Seconds within which a sandbox claimed from a pool takes what it was claimed for.
 TAKE_LIMIT = 15.0
-#: Bytes of JSON that one environment variable may take; Linux refuses 128 KiB.
-MAX_VARIABLE = 64 * 1024
+#: Events after which the rest is left to the next advance: one transaction stays short.
+MAX_EVENTS = 500
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,7 @@ def decide(state: State, now: float, values: Values, members: Members | None = N
     With `members` sandboxes are taken from pools where they can be; raises MemberWanted to ask one.
     """
     events: list[ev.Event] = []
+    state = replace(state, behind=False) if state.behind else state
     while state.created is not None and state.finished is None:
         found = list(_step(state, now, values, members))
         if not found:
@@ -53,6 +51,9 @@ def decide(state: State, now: float, values: Values, members: Members | None = N
         for event in found:
             state = apply(state, event, now)
         events += found
+        if len(events) > MAX_EVENTS:
+            state = replace(state, behind=True)
+            break
     return Decision(tuple(events), state)
 
 
@@ -61,18 +62,23 @@ def wake_at(state: State, now: float) -> float | None:
     plan = state.plan
     if plan is None or state.finished is not None:
         return None
+    if state.behind:
+        return now
     times: list[float] = []
-    if plan.workflow.timeout is not None:
+    if state.concluded is None and plan.workflow.timeout is not None:
         times.append(state.created_at + plan.workflow.timeout)
-    if state.stop is not None:
+    if state.concluded is None and state.stop is not None:
         times.append(state.stop_at + CANCEL_LIMIT)
     else:
         times += wake_times(state, now)
+        times += (at for name in state.open if (at := next_iteration_at(state, name)) is not None)
         for name in state.active:
             step = state.steps[name]
             if step.status is StepStatus.BACKING_OFF:
                 times.append(step.ready_at)
-            elif (overdue := _overdue_at(state, step, plan.steps[name])) is not None:
+            elif step.status is StepStatus.WAITING:
+                times += () if step.until is None else (step.until,)
+            elif (overdue := _overdue_at(state, step, plan.step(name))) is not None:
                 times.append(overdue)
     return min((time for time in times if time > now), default=None)
 
@@ -80,58 +86,75 @@ def wake_at(state: State, now: float) -> float | None:
 def _step(state: State, now: float, values: Values, members: Members | None) -> Iterator[ev.Event]:
     """One round of decisions: each only from what the state says before the round."""
     assert state.plan is not None
+    if state.stop is not None and state.stop.mode == "Terminate":
+        yield ev.Finished(Phase.CANCELLED, state.stop.reason, ev.shorten(state.stop.message))
+        return
     timeout = state.plan.workflow.timeout
-    if timeout is not None and now >= state.created_at + timeout:
-        yield ev.Finished(
-            Phase.TIMED_OUT,
-            Reason.DEADLINE_EXCEEDED,
-            f"not finished within {state.plan.workflow.spec.timeout}",
-        )
+    if state.concluded is None and timeout is not None and now >= state.created_at + timeout:
+        message = f"not finished within {state.plan.workflow.spec.timeout}"
+        yield conclude(state, Phase.TIMED_OUT, Reason.DEADLINE_EXCEEDED, message)
         return
-    if state.stop is not None:
-        yield from _stopping(state, now)
+    if state.stop is not None and state.concluded is None:
+        yield from _stopping(state, now, values)
         return
-    failed = [event for name in sorted(state.active) if (event := _attempt(state, name, now)) is not None]
-    if failed:
-        yield from failed
-        return
-    started = list(_start(state, now, values))
-    if started:
-        yield from started
-        return
-    finish = [] if state.active else list(_finish(state, values))
-    yield from finish or scale(state, now, members)
+    for stage in (_attempts, _closing if state.concluded is not None else _starting):
+        found = list(stage(state, now, values))
+        if found:
+            yield from found
+            return
+    over: list[ev.Event] = []
+    if not (state.active or state.open):
+        if state.concluded is None:
+            over = list(verdict(state, values))
+        elif compensate(state, now, values) is None and (finished := end(state)) is not None:
+            over = [finished]
+    yield from over or scale(state, now, members)
 
 
-def _attempt(state: State, name: str, now: float) -> ev.Event | None:
-    """What follows for a step that is under way."""
-    assert state.plan is not None
-    step, compiled = state.steps[name], state.plan.steps[name]
+def _attempts(state: State, now: float, values: Values) -> Iterator[ev.Event]:
+    """What follows for steps that are under way."""
+    plan = state.plan
+    assert plan is not None
+    changing = (name for name in state.active if state.failing or not _is_calm(state.steps[name]))
+    for name in sorted(changing, key=lambda name: position(plan, name)):
+        event = _attempt(state, name, now, values)
+        if event is not None:
+            yield event
+            if isinstance(event, ev.StepCompleted) and event.signal is not None:
+                return  # It is taken: the next one to wait for it must see that.
+
+
+def _is_calm(step: StepState) -> bool:
+    """Whether nothing follows for a step by itself: it waits for a sandbox."""
+    return step.status is StepStatus.READY and not step.undecided
+
+
+def _attempt(state: State, name: str, now: float, values: Values) -> ev.Event | None:
+    step, compiled = state.steps[name], compiled_of(state, name)
+    if step.status is StepStatus.WAITING:
+        return attend(state, name, now, values)
     if step.undecided:
         assert step.failure is not None
-        delay = None
-        if not state.failing or compiled.spec.join == "finished":
-            delay = next_delay(compiled.spec.retry, step.attempt, step.failure.reason)
-        if delay is not None:
-            return ev.RetryScheduled(name, step.attempt + 1, now + delay)
-        return ev.StepFailed(name, step.failure)
-    if state.failing and step.sandbox is None and compiled.spec.join != "finished":
+        again = retried(state, name, compiled, step.failure, now)
+        return again or failed(state, name, step.failure, values)
+    failing = blocker(state, name) if step.sandbox is None else None
+    if failing is not None:
         if step.failure is not None:
             return ev.StepFailed(name, step.failure)
-        message = f"not started, because step {state.failed_step} failed"
+        message = f"not started, because step {failing} failed"
         return ev.StepSkipped(name, Reason.EXECUTION_FAILED, message)
+    if is_outside(step, compiled):
+        return start_again(state, name, now)
     overdue = _overdue_at(state, step, compiled)
-    if overdue is not None and now >= overdue:
-        assert step.sandbox is not None
-        if step.delivered_at is None:
-            message = f"claimed from its pool, it did not ask for its work within {TAKE_LIMIT:.0f}s"
-            return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.SANDBOX_LOST, message))
-        # Its sandbox enforces the timeout; one that says nothing this long after it is of no use any more.
-        message = (
-            f"no result within the timeout of {compiled.spec.timeout}, nor {TIMEOUT_GRACE:.0f}s after it"
-        )
-        return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.TIMEOUT, message))
-    return None
+    if overdue is None or now < overdue:
+        return None
+    assert step.sandbox is not None
+    if step.delivered_at is None:
+        message = f"claimed from its pool, it did not ask for its work within {TAKE_LIMIT:.0f}s"
+        return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.SANDBOX_LOST, message))
+    # Its sandbox enforces the timeout; one that says nothing this long after it is of no use any more.
+    message = f"no result within the timeout of {compiled.spec.timeout}, nor {TIMEOUT_GRACE:.0f}s after it"
+    return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.TIMEOUT, message))
 
 
 def _overdue_at(state: State, step: StepState, compiled: CompiledStep) -> float | None:
@@ -148,202 +171,81 @@ def _overdue_at(state: State, step: StepState, compiled: CompiledStep) -> float 
     return step.delivered_at + compiled.timeout + TIMEOUT_GRACE
 
 
+def _starting(state: State, now: float, values: Values) -> Iterator[ev.Event]:
+    """What begins, and what follows for groups and loops."""
+    plan = state.plan
+    assert plan is not None
+    for name in sorted(state.open, key=lambda name: position(plan, name)):
+        yield from go_on(state, name, now, values)
+    if not state.suspended:
+        yield from _start(state, now, values)
+
+
+def _closing(state: State, now: float, values: Values) -> Iterator[ev.Event]:
+    """Compensations one after another, then `finally`."""
+    undoing = compensate(state, now, values)
+    if undoing is not None:
+        yield from undoing
+    else:
+        yield from _starting(state, now, values)
+
+
 def _start(state: State, now: float, values: Values) -> Iterator[ev.Event]:
     assert state.plan is not None
-    names = state.candidates
-    if state.failing:
-        names = frozenset(state.plan.workflow.finishers)
-    for name in sorted(names, key=lambda name: state.plan.steps[name].index):  # type: ignore[union-attr]
-        if state.steps[name].status is not StepStatus.PENDING:
+    plan, begun = state.plan, set()
+    for name in sorted(state.candidates, key=lambda name: position(plan, name)):
+        step = state.steps[name]
+        if step.status is not StepStatus.PENDING or blocker(state, name) is not None:
             continue
-        compiled = state.plan.steps[name]
-        if _waits(state, compiled):
+        if _waits(state, name):
             continue
-        yield _open(state, compiled, values)
+        event = due(state, name, values, now)
+        # Several steps may want the same code built.
+        if event is not None and event.step not in begun:  # type: ignore[attr-defined]
+            begun.add(event.step)  # type: ignore[attr-defined]
+            yield event
 
 
-def _satisfied(state: State, compiled: CompiledStep, name: str) -> bool:
-    if compiled.spec.join == "finished":
-        return is_over(state, name)
-    return state.steps[name].status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
-
-
-def _waits(state: State, compiled: CompiledStep) -> bool:
+def _waits(state: State, name: str) -> bool:
     """Whether something that this step waits for has not come to pass."""
+    plan = state.plan
+    assert plan is not None
+    compiled = plan.step(name)
+    finished = compiled.spec.join == "finished" or compiled.scope == FINALLY
+
+    def satisfied(path: str) -> bool:
+        other = plan.beside(name, path)
+        if finished:
+            return is_over(state, other)
+        return state.steps[other].status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
+
+    if compiled.spec.join != "any" or finished:
+        return not all(map(satisfied, compiled.after))
     needs = compiled.needs
-    if compiled.spec.join != "any":
-        return not all(_satisfied(state, compiled, name) for name in compiled.after)
-    strict = [name for name in compiled.after if name not in needs or name in compiled.hard_reads]
-    if not all(_satisfied(state, compiled, name) for name in strict):
+    strict = [path for path in compiled.after if path not in needs or path in compiled.hard_reads]
+    if not all(map(satisfied, strict)):
         return True
-    succeeded = any(state.steps[name].status is StepStatus.SUCCEEDED for name in needs)
-    return not succeeded and not all(is_over(state, name) for name in needs)
+    needed = [plan.beside(name, path) for path in needs]
+    succeeded = any(state.steps[other].status is StepStatus.SUCCEEDED for other in needed)
+    return not succeeded and not all(is_over(state, other) for other in needed)
 
 
-def _open(state: State, compiled: CompiledStep, values: Values) -> ev.Event:
-    """The step is due: it becomes ready, is skipped, or fails because an expression does."""
-    name = compiled.name
-    if (known := recalled(state, compiled, values)) is not None:
-        return known
-    for read in sorted(compiled.hard_reads):
-        if state.steps[read].output is None:
-            message = f"step {read} is {state.steps[read].status} and has no output"
-            return ev.StepSkipped(name, Reason.DEPENDENCY_SKIPPED, message)
-    where = "when"
-    try:
-        if compiled.when is not None:
-            holds = compiled.when.evaluate(scope(state, compiled.when.reads, compiled.when.names, values))
-            if not isinstance(holds, bool):
-                raise ExpressionError(f"found {holds!r:.60}, expected true or false")
-            if not holds:
-                return ev.StepSkipped(
-                    name, Reason.CONDITION_FALSE, ev.shorten(f"when: {compiled.spec.when}", 256)
-                )
-        arguments: dict[str, Json] = {}
-        for argument, template in compiled.arguments.items():
-            where = f"with.{argument}"
-            if isinstance(template, ByReference):
-                arguments[argument] = encode(template)
-            else:
-                arguments[argument] = encode(evaluate(state, template, values))
-        variables: list[Json] = []
-        for variable, template in compiled.env:
-            where = f"env.{variable}"
-            variables.append({"name": variable, "value": _text(evaluate(state, template, values), values)})
-        where = "files"
-        files = _files(state, compiled, values)
-    except ExpressionError as error:
-        failure = ev.Failure.cut(Reason.EXPRESSION_ERROR, f"step {name}, {where}: {error}")
-        return ev.StepFailed(name, failure)
-    payload: dict[str, Json] = {"arguments": arguments, "env": variables}
-    payload |= {"files": files} if files else {}
-    return ev.StepReady(name, values.put(payload), compiled.has_references)
-
-
-def _files(state: State, compiled: CompiledStep, values: Values) -> dict[str, Json]:
-    """The files of a step, by path; raises ExpressionError that names the one."""
-    found: dict[str, Json] = {}
-    size = 0
-    for path, template in compiled.files.items():
-        if isinstance(template, ByReference):
-            found[path] = encode(template)
-            continue
-        try:
-            content = values.get(evaluate(state, template, values))
-        except ExpressionError as error:
-            raise ExpressionError(f"{path}: {error}") from None
-        text = content if isinstance(content, str) else canonical(content).decode()
-        size += len(text.encode())
-        if size > MAX_BYTES:
-            raise ExpressionError(
-                f"{path}: found {size} bytes of text so far, expected at most {MAX_BYTES} in all;"
-                " hand larger ones on as artifacts"
-            )
-        found[path] = encode(values.put(text))
-    return found
-
-
-def evaluate(state: State, template: Template, values: Values) -> Value:
-    """The value of a template; a whole output is passed on by its digest, without being loaded."""
-    path = template.plain_path
-    if path is not None and len(path) == 3 and path[0] == "steps" and path[2] == "output":
-        output = state.steps[str(path[1])].output
-        if output is not None:
-            return output
-    context = scope(state, template.reads, template.names, values)
-    result = template.evaluate(context) if path is None else copy_path(context, path)
-    value = values.put(result)
-    if isinstance(value, Stored) and value.size > MAX_BYTES:
-        raise ExpressionError(f"found {value.size} bytes of JSON, expected at most {MAX_BYTES}")
-    return value
-
-
-def scope(state: State, reads: Any, names: frozenset[str], values: Values) -> dict[str, Any]:
-    """What expressions see: inputs, identity, and the steps that are read."""
-    created = state.created
-    assert created is not None
-    wanted: dict[str, bool] = {}
-    for read in reads:
-        wanted[read.step] = wanted.get(read.step, False) or read.attribute in ("output", None)
-    # All at once: each round of loading is a round trip.
-    needed = [created.inputs] if "inputs" in names else []
-    needed += [output for name, whole in wanted.items() if whole and (output := state.steps[name].output)]
-    if missing := values.missing(needed):
-        raise MissingValues(missing)
-    context: dict[str, Any] = {}
-    if "inputs" in names:
-        context["inputs"] = values.get(created.inputs)
-    if "execution" in names:
-        context["execution"] = {"name": created.name, "namespace": created.namespace, "uid": created.uid}
-    if "steps" in names:
-        context["steps"] = {name: _seen(state.steps[name], whole, values) for name, whole in wanted.items()}
-    return context
-
-
-def _seen(step: StepState, with_output: bool, values: Values) -> dict[str, Json]:
-    seen: dict[str, Json] = {"status": str(step.status)}
-    if step.output is not None and with_output:
-        seen["output"] = values.get(step.output)
-    if step.failure is not None and step.status.terminal:
-        seen["error"] = {"reason": step.failure.reason, "message": step.failure.message}
-    return seen
-
-
-def _text(value: Value, values: Values) -> str:
-    """An environment variable's value: strings raw, anything else compact JSON."""
-    if isinstance(value, Stored) and value.size > MAX_VARIABLE:
-        raise ExpressionError(
-            f"found {value.size} bytes, expected at most {MAX_VARIABLE}; pass it in with instead"
-        )
-    content = values.get(value)
-    return content if isinstance(content, str) else canonical(content).decode()
-
-
-def _finish(state: State, values: Values) -> Iterator[ev.Event]:
-    """Nothing is under way and nothing can start: the execution is over."""
-    assert state.plan is not None
-    if state.failing:
-        step = state.failed_step
-        assert step is not None
-        failure = state.steps[step].failure
-        assert failure is not None
-        yield ev.Finished(
-            Phase.FAILED, failure.reason, ev.shorten(f"step {step}: {failure.message}"), step=step
-        )
-        return
-    if state.ended_steps < len(state.steps):
-        return
-    outputs: dict[str, Json] = {}
-    name = ""
-    try:
-        for name, template in state.plan.workflow.outputs.items():
-            for read in sorted(hard_reads(template.reads)):
-                if state.steps[read].output is None:
-                    raise ExpressionError(
-                        f"step {read} was skipped and has no output; use .?output.orValue(…)"
-                    )
-            outputs[name] = values.get(evaluate(state, template, values))
-    except ExpressionError as error:
-        yield ev.Finished(Phase.FAILED, Reason.EXPRESSION_ERROR, ev.shorten(f"outputs.{name}: {error}"))
-        return
-    result = values.put(outputs)
-    if isinstance(result, Stored) and result.size > MAX_BYTES:
-        message = f"outputs: found {result.size} bytes of JSON in all, expected at most {MAX_BYTES}"
-        yield ev.Finished(Phase.FAILED, Reason.INVALID_OUTPUT, message)
-        return
-    yield ev.Finished(Phase.SUCCEEDED, Reason.COMPLETED, "", outputs=result)
-
-
-def _stopping(state: State, now: float) -> Iterator[ev.Event]:
-    """Nothing new starts; running attempts are waited for, but not for long."""
+def _stopping(state: State, now: float, values: Values) -> Iterator[ev.Event]:
+    """Nothing new starts; running attempts and executions are waited for, but not for long."""
     assert state.stop is not None
-    running = [name for name in sorted(state.active) if state.steps[name].sandbox is not None]
-    undecided = [name for name in running if state.steps[name].undecided]
-    overdue = now >= state.stop_at + CANCEL_LIMIT
-    if undecided:
-        for name in undecided:
-            failure = state.steps[name].failure
-            assert failure is not None
-            yield ev.StepFailed(name, failure)
-    elif state.stop.mode == "Terminate" or not running or overdue:
-        yield ev.Finished(Phase.CANCELLED, state.stop.reason, ev.shorten(state.stop.message))
+    ended: list[ev.Event] = []
+    running = False
+    for name in sorted(state.active):
+        step = state.steps[name]
+        if step.undecided or step.answer is not None:
+            event = attend(state, name, now, values) if step.answer is not None else None
+            if event is None or isinstance(event, ev.RetryScheduled):
+                failure = step.failure or ev.Failure(Reason.CHILD_FAILED, "ended without success")
+                event = ev.StepFailed(name, failure)
+            ended.append(event)
+        waits = step.status is StepStatus.WAITING and compiled_of(state, name).spec.workflow is not None
+        running = running or step.sandbox is not None or waits
+    if ended:
+        yield from ended
+    elif not running or now >= state.stop_at + CANCEL_LIMIT:
+        yield conclude(state, Phase.CANCELLED, state.stop.reason, state.stop.message)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from citadel.core.compiled import PROGRAM, CompiledStep
+from citadel.core.instances import visible
 from citadel.core.jsonvalues import Json
-from citadel.core.state import State
-from citadel.core.steps import PROGRAM, CompiledStep
+from citadel.core.state import State, compiled_of
 from citadel.core.values import ByReference, Content, Values, decode
 
 
@@ -38,7 +39,7 @@ class Dispatch:
 def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
     """The current attempt of a step; `loaded` holds the values its payload names. Raises MissingValues."""
     assert state.plan is not None
-    step, compiled = state.steps[name], state.plan.steps[name]
+    step, compiled = state.steps[name], state.plan.step(name)
     assert step.payload is not None
     values = Values(loaded=dict(loaded))
     payload: Any = values.get(step.payload)
@@ -73,7 +74,7 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
         env=env,
         timeout=compiled.timeout,
         files=files,
-        taken=taken_by(state, compiled),
+        taken=taken_by(state, name),
         left=compiled.left,
         program=program_of(state, compiled),
     )
@@ -82,15 +83,18 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
 def contents(state: State, name: str) -> list[Content]:
     """Every blob that the current attempt of a step needs."""
     assert state.plan is not None
-    compiled = state.plan.steps[name]
+    compiled = state.plan.step(name)
     program = program_of(state, compiled)
-    found = list(taken_by(state, compiled).values())
+    found = list(taken_by(state, name).values())
     return found if program is None else [*found, program]
 
 
-def taken_by(state: State, compiled: CompiledStep) -> dict[str, Content]:
+def taken_by(state: State, name: str) -> dict[str, Content]:
     """The artifacts that a step takes, by path."""
-    return {path: state.steps[source.step].artifacts[source.name] for path, source in compiled.taken.items()}
+    return {
+        path: state.steps[visible(name, source.step)].artifacts[source.name]
+        for path, source in compiled_of(state, name).taken.items()
+    }
 
 
 def program_of(state: State, compiled: CompiledStep) -> Content | None:

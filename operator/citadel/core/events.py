@@ -87,6 +87,8 @@ class Created(Event):
     workflow: str
     definition: str
     inputs: Value
+    recalled: Value | None = None
+    """What an earlier execution has recorded and this one takes over: `{instance: {output, artifacts}}`."""
 
     @property
     def key(self) -> str:
@@ -214,6 +216,50 @@ class SuspendChanged(Event):
         return f"suspend:{self.generation}"
 
 
+@dataclass(frozen=True)
+class SignalReceived(Event):
+    """Somebody sent a signal. It is kept until a step takes it; one of the same id is the same signal."""
+
+    name: str
+    id: str
+    payload: Value
+
+    @property
+    def key(self) -> str:
+        return f"signal:{self.id}"
+
+
+@dataclass(frozen=True)
+class ApprovalDecided(Event):
+    """An approver has decided. `at` is when, in seconds since the epoch."""
+
+    step: str
+    approved: bool
+    by: str
+    reason: str
+    form: Value
+    at: float
+
+    @property
+    def key(self) -> str:
+        return f"approval:{self.step}"
+
+
+@dataclass(frozen=True)
+class ChildFinished(Event):
+    """The execution of another workflow, which a step waits for, has ended."""
+
+    step: str
+    attempt: int
+    phase: str
+    outputs: Value | None = None
+    failure: Failure | None = None
+
+    @property
+    def key(self) -> str:
+        return f"child:{self.step}:{self.attempt}"
+
+
 # ---- decisions
 
 
@@ -233,6 +279,55 @@ class StepRecalled(Event):
     step: str
     output: Value
     artifacts: Mapping[str, Content] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepOpened(Event):
+    """A group of steps, or a loop, begins: what is part of it may start. A loop over items has their list."""
+
+    step: str
+    items: Value | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class StepWaiting(Event):
+    """The step waits for a time, a signal or people. `payload` is what these are shown."""
+
+    step: str
+    until: float | None = None
+    """Seconds since the epoch."""
+    payload: Value | None = None
+
+
+@dataclass(frozen=True)
+class ChildWanted(Event):
+    """An execution of another workflow shall exist, on `payload` as its inputs."""
+
+    step: str
+    attempt: int
+    payload: Value
+    until: float | None = None
+    """When it is waited for no longer."""
+
+
+@dataclass(frozen=True)
+class StepCompleted(Event):
+    """A step that needs no sandbox of its own has its output. `signal` names the signal that it took."""
+
+    step: str
+    output: Value
+    failure: Failure | None = None
+    """What its handler has handled."""
+    signal: str | None = None
+
+
+@dataclass(frozen=True)
+class HandlerOpened(Event):
+    """The step failed for good, and its handler begins."""
+
+    step: str
+    failure: Failure
 
 
 @dataclass(frozen=True)
@@ -279,6 +374,17 @@ class SandboxReleased(Event):
 
 
 @dataclass(frozen=True)
+class Concluded(Event):
+    """How the execution ends is decided; compensations and `finally` follow."""
+
+    phase: str
+    reason: str
+    message: str
+    outputs: Value | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True)
 class Finished(Event):
     """The execution is over. Nothing follows."""
 
@@ -289,7 +395,7 @@ class Finished(Event):
     step: str | None = None
 
 
-_VALUES = frozenset(("inputs", "output", "outputs", "payload"))
+_VALUES = frozenset(("inputs", "output", "outputs", "payload", "recalled", "form", "items"))
 EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
 
 
@@ -317,6 +423,6 @@ def from_json(kind: str, data: dict[str, Any]) -> Event:
             found[name] = decode_value(found[name])
     if "artifacts" in found:
         found["artifacts"] = {name: Content(**content) for name, content in found["artifacts"].items()}
-    if "failure" in found:
+    if found.get("failure") is not None:
         found["failure"] = Failure(**found["failure"])
     return EVENTS[kind](**found)

@@ -74,7 +74,7 @@ class InputSchema:
         _fill(self.schema, self.schema, filled)
         messages: list[str] = []
         for problem in self._validator.iter_errors(filled):
-            for message in _messages(problem, self.schema):
+            for message in in_words(problem, self.schema):
                 if message not in messages:
                     messages.append(message)
             if len(messages) >= MAX_MESSAGES:
@@ -103,12 +103,13 @@ def compile_inputs(schema: Mapping[str, Json] | None) -> InputSchema:
         raise InvalidSchema(f"found {shown_value(dialect)}, expected {_DIALECT}", ("$schema",))
     weight = weigh(root)
     closed = root if any(keyword in root for keyword in _CLOSED) else {**root, "unevaluatedProperties": False}
-    result = InputSchema(schema=root, _validator=_compile(closed, ()), _weight=weight)
+    result = InputSchema(schema=root, _validator=compile_validator(closed, ()), _weight=weight)
     _check_defaults(root)
     return result
 
 
-def _compile(schema: Json, path: Path) -> jsonschema_rs.Validator:
+def compile_validator(schema: Json, path: Path) -> jsonschema_rs.Validator:
+    """A validator that is quick on any pattern; raises InvalidSchema with `path` before the place."""
     try:
         return jsonschema_rs.Draft202012Validator(
             schema,  # type: ignore[arg-type]
@@ -188,14 +189,16 @@ def _check_defaults(root: dict[str, Json]) -> None:
             continue
         default = copy.deepcopy(schema["default"])
         _fill(root, schema, default)
-        for error in _compile({**definitions, **schema}, path).iter_errors(default):
-            message = next(iter(_messages(error, schema))).partition(": ")[2]
+        for error in compile_validator({**definitions, **schema}, path).iter_errors(default):
+            message = next(iter(in_words(error, schema))).partition(": ")[2]
             raise InvalidSchema(message, (*path, "default", *error.instance_path))
 
 
-def _messages(error: jsonschema_rs.ValidationError, schema: dict[str, Json]) -> Iterator[str]:
+def in_words(
+    error: jsonschema_rs.ValidationError, schema: dict[str, Json], root: str = "inputs"
+) -> Iterator[str]:
     """One error of the validator in our words: field, what was found, what was expected."""
-    place = shown_path(("inputs", *error.instance_path))
+    place = shown_path((root, *error.instance_path))
     found = shown_value(error.instance)
     match error.kind.as_dict() if error.kind.name != "referencing" else {}:
         case {"types": [*types]}:

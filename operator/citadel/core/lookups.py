@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from citadel.api.problems import Problem
+from citadel.core.compiled import CompiledStep
 from citadel.core.expressions import Expression
 from citadel.core.plan import Workflow
 from citadel.core.references import Chain
 from citadel.core.shapes import UNKNOWN, NoSuchPart, Shape, of_fields
-from citadel.core.steps import CompiledStep
 from citadel.core.templates import Template
 
 _Path = tuple[str | int, ...]
-_EXECUTION = of_fields(name="string", namespace="string", uid="string")
+_EXECUTION = of_fields(name="string", namespace="string", uid="string", phase="string", error="any")
 _FAILURE = of_fields(reason="string", message="string")
 _STATUS = Shape({"type": "string"}, {})
 
@@ -40,14 +40,10 @@ def lookup_problems(workflow: Workflow) -> list[Problem]:
     for step in workflow.steps.values():
         if step.builds is None:
             for path, found in _expressions(step):
-                problems += _problems((*_place(step), *path), found, sight)
+                problems += _problems((*step.place, *path), found, sight)
     for name, template in workflow.outputs.items():
         problems += _problems(("spec", "outputs", name), template, sight)
     return problems
-
-
-def _place(step: CompiledStep) -> _Path:
-    return ("spec", "steps", step.index)
 
 
 def _expressions(step: CompiledStep) -> Iterator[tuple[_Path, Template | Expression]]:

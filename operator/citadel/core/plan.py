@@ -11,17 +11,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from citadel.api.actions import ResourceList, Resources
 from citadel.api.durations import quantity
 from citadel.api.problems import Problem
 from citadel.api.runtime import RuntimeSpec
-from citadel.api.step import ResourceList, Resources
 from citadel.api.workflow import WorkflowSpec
 from citadel.core import builds
-from citadel.core.graph import dependents, find_cycle
+from citadel.core.checking import Sight
+from citadel.core.compiled import CompiledStep
+from citadel.core.graph import dependents
 from citadel.core.inputs import InputSchema, InvalidSchema, compile_inputs
+from citadel.core.instances import container, definition, turn, visible
 from citadel.core.jsonvalues import canonical, digest
 from citadel.core.parcels import is_data
-from citadel.core.steps import CompiledStep, StepCompiler
+from citadel.core.steps import StepCompiler
 from citadel.core.templates import Template
 
 DEFAULT_RESOURCES = Resources(
@@ -82,9 +85,10 @@ class Workflow:
 
     spec: WorkflowSpec
     steps: dict[str, CompiledStep]
+    """All steps by definition path: inner ones, those of `finally`, handlers, compensations."""
     dependents: dict[str, tuple[str, ...]]
-    finishers: tuple[str, ...]
-    """Steps with `join: finished`: they run after a failure too."""
+    finishers: dict[str, tuple[str, ...]]
+    """Steps with `join: finished`, by their scope: they run after a failure too."""
     inputs: InputSchema
     outputs: dict[str, Template]
     timeout: float | None
@@ -102,12 +106,37 @@ class Plan:
     index: str | None = None
     """Where this definition installs packages from, as `host:port`, if it is the operator's own for that."""
 
+    def step(self, instance: str) -> CompiledStep:
+        """The definition of a step instance."""
+        steps = self.workflow.steps
+        # Most are their own definition, and this is asked for often.
+        return steps.get(instance) or steps[definition(instance)]
+
+    def placement(self, instance: str) -> Placement:
+        """Where attempts of a step instance run; KeyError for steps that need no sandbox."""
+        return self.placements[definition(instance)]
+
+    def places(self, instance: str, placement: str) -> bool:
+        """Whether attempts of a step instance run in sandboxes of this placement."""
+        found = self.placements.get(definition(instance))
+        return found is not None and found.key == placement
+
+    def beside(self, instance: str, path: str) -> str:
+        """The instance of the definition `path` that a step instance waits for, or that waits for it."""
+        return path if self.steps[path].builds is not None else visible(instance, path)
+
+    def scope_of(self, instance: str) -> str:
+        """The id of the group or loop that a step instance counts in; empty for those at the top."""
+        if turn(instance) is None and (step := self.step(instance)).in_own_scope:
+            return step.scope
+        return container(instance)
+
     def code_of(self, step: CompiledStep) -> str | None:
         """The source text of a step that runs code, or builds it; None where the image has it."""
         assert step.spec.run is not None
         if step.spec.run.entrypoint is not None:
             return None
-        return step.spec.run.code or self.code[step.builds or step.name]
+        return step.spec.run.code or self.code[step.builds or step.path]
 
     @property
     def steps(self) -> dict[str, CompiledStep]:
@@ -116,43 +145,42 @@ class Plan:
 
 def compile_workflow(spec: WorkflowSpec) -> Workflow:
     """The workflow's graph and expressions; raises InvalidDefinition with every problem found."""
-    compiler = StepCompiler(spec.steps)
-    compiled = compiler.compile()
+    compiler = StepCompiler()
+    steps = compiler.compile(spec.steps, spec.finally_steps)
     problems = compiler.problems
     try:
         inputs = compile_inputs(spec.inputs)
     except InvalidSchema as error:
         problems.append(Problem(("spec", "inputs", *error.path), error.message))
         inputs = compile_inputs(None)
+    names = {step.spec.name: path for path, step in steps.items() if step.scope == ""}
     outputs: dict[str, Template] = {}
     for name, value in spec.outputs.items():
-        path = ("spec", "outputs", name)
-        template = compiler.template(path, value)
+        template = compiler.template(("spec", "outputs", name), value, Sight("", names))
         if template is not None:
             outputs[name] = template
-    problems += _resource_problems(spec)
+    problems += _resource_problems(steps.values())
     timeout = compiler.timeout(("spec", "timeout"), spec.timeout)
-    steps = {step.name: step for step in compiled}
-    after = {name: step.after for name, step in steps.items()}
-    if not problems and (cycle := find_cycle(after)):
-        message = f"found a cycle: {' needs '.join(cycle)}"
-        problems.append(Problem(("spec", "steps", steps[cycle[0]].index), message))
     if problems:
         raise InvalidDefinition(problems)
     return Workflow(
         spec=spec,
         steps=steps,
-        dependents=dependents(after),
-        finishers=finishers_of(compiled),
+        dependents=dependents({path: step.after for path, step in steps.items()}),
+        finishers=finishers_of(steps.values()),
         inputs=inputs,
         outputs=outputs,
         timeout=timeout,
     )
 
 
-def finishers_of(steps: Iterable[CompiledStep]) -> tuple[str, ...]:
-    """The steps that run after a failure too."""
-    return tuple(step.name for step in steps if step.spec.join == "finished")
+def finishers_of(steps: Iterable[CompiledStep]) -> dict[str, tuple[str, ...]]:
+    """The steps that run after a failure too, by scope."""
+    found: dict[str, tuple[str, ...]] = {}
+    for step in steps:
+        if step.spec.join == "finished":
+            found[step.scope] = (*found.get(step.scope, ()), step.name)
+    return found
 
 
 def compile_definition(definition: Mapping[str, Any]) -> Plan:
@@ -176,7 +204,9 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
     return Plan(
         digest=digest(canonical(dict(definition))),
         workflow=workflow,
-        placements={name: place(step, runtimes, given) for name, step in workflow.steps.items()},
+        placements={
+            name: place(step, runtimes, given) for name, step in workflow.steps.items() if step.sandboxed
+        },
         code=definition["code"],
         runtimes=runtimes,
         index=definition.get("index"),
@@ -191,12 +221,12 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
     if step.spec.run is not None:
         name = step.spec.run.runtime
         if name not in runtimes:
-            path = ("spec", "steps", step.index, "run", "runtime")
+            path = (*step.place, "run", "runtime")
             raise InvalidDefinition([Problem(path, f"found {name!r}, expected the name of a Runtime")])
         runtime = runtimes[name]
         if step.spec.run.entrypoint is not None and runtime.language in builds.FLAGS:
             found = f"found one, but {runtime.language} is compiled from code; expected code or codeFrom"
-            raise InvalidDefinition([Problem(("spec", "steps", step.index, "run", "entrypoint"), found)])
+            raise InvalidDefinition([Problem((*step.place, "run", "entrypoint"), found)])
         egress.update(runtime.network.egress if runtime.network else ())
         template = runtime_template(runtime, step.spec.run.resources, given.packages.get(name))
         if step.builds is not None:
@@ -212,7 +242,9 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
             template["data"] = True
     if given.runtime_class is not None:
         template.setdefault("runtimeClassName", given.runtime_class)
-    exclusive = step.spec.isolation == "step" or step.spec.container is not None
+    exclusive = (
+        step.spec.isolation == "step" or step.spec.container is not None or step.spec.cache is not None
+    )
     key = template_key(template)
     # Any egress: a sandbox is told of it with its assignment.
     pool = key if step.spec.run is not None else None
@@ -266,23 +298,16 @@ def _merge(base: ResourceList, override: ResourceList) -> ResourceList:
     return base.model_copy(update=override.model_dump(exclude_none=True))
 
 
-def _resource_problems(spec: WorkflowSpec) -> list[Problem]:
+def _resource_problems(steps: Iterable[CompiledStep]) -> list[Problem]:
     problems = []
-    for index, step in enumerate(spec.steps):
-        action = step.run or step.container
-        assert action is not None
-        for amount in ("cpu", "memory"):
+    for step in steps:
+        action = step.spec.run or step.spec.container
+        for amount in ("cpu", "memory") if action is not None else ():
+            assert action is not None
             wanted = getattr(action.resources.requests, amount)
             most = getattr(action.resources.limits, amount)
             if wanted and most and quantity(wanted) > quantity(most):
-                path = (
-                    "spec",
-                    "steps",
-                    index,
-                    "run" if step.run else "container",
-                    "resources",
-                    "requests",
-                    amount,
-                )
+                kind = "run" if step.spec.run else "container"
+                path = (*step.place, kind, "resources", "requests", amount)
                 problems.append(Problem(path, f"found {wanted}, expected at most the limit {most}"))
     return problems

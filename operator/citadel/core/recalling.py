@@ -1,20 +1,29 @@
-"""What need not run because it ran before: programs built of the same code, in the same namespace."""
+"""What need not run because it ran before: what an earlier execution has recorded, and programs."""
+
+from typing import Any
 
 from citadel.api.reasons import StepStatus
 from citadel.core.builds import build_key
+from citadel.core.compiled import PROGRAM, CompiledStep
 from citadel.core.events import StepRecalled
 from citadel.core.plan import Plan
-from citadel.core.state import State
-from citadel.core.steps import PROGRAM, CompiledStep
-from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values
+from citadel.core.state import State, StepState
+from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values, decode_value
+
+_NEVER = StepState()
 
 
-def recalled(state: State, compiled: CompiledStep, values: Values) -> StepRecalled | None:
+def recalled(state: State, compiled: CompiledStep, name: str, values: Values) -> StepRecalled | None:
     """The end of a step whose result is known; None when it has to run. Raises MissingValues."""
+    assert state.created is not None
+    if state.created.recalled is not None:
+        taken: Any = values.get(state.created.recalled)
+        if (found := taken.get(name)) is not None:
+            artifacts = {key: Content(**content) for key, content in found.get("artifacts", {}).items()}
+            return StepRecalled(name, decode_value(found["output"]), artifacts)
     if compiled.builds is None:
         return None
     assert state.plan is not None
-    assert state.created is not None
     plan, namespace = state.plan, state.created.namespace
     key = key_of(plan, namespace, compiled)
     if key not in values.builds:
@@ -22,19 +31,19 @@ def recalled(state: State, compiled: CompiledStep, values: Values) -> StepRecall
         waiting = (
             step
             for name, step in plan.steps.items()
-            if step.builds is not None and state.steps[name].status is StepStatus.PENDING
+            if step.builds is not None and state.steps.get(name, _NEVER).status is StepStatus.PENDING
         )
         raise MissingValues(builds=frozenset(key_of(plan, namespace, step) for step in waiting))
     program = values.builds[key]
     if program is None:
         return None
-    return StepRecalled(compiled.name, built(program), {PROGRAM: program})
+    return StepRecalled(name, built(program), {PROGRAM: program})
 
 
 def key_of(plan: Plan, namespace: str, compiled: CompiledStep) -> BuildKey:
     """What the program of a build is known by."""
     assert compiled.spec.run is not None
-    template = plan.placements[compiled.name].template
+    template = plan.placements[compiled.path].template
     parts = (template.get("packages", {}).get("digest"), template.get("imageId"))
     code = plan.code_of(compiled)
     assert code is not None

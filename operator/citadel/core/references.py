@@ -23,7 +23,17 @@ from citadel.core.syntax import (
     children,
 )
 
-ROOTS = ("inputs", "steps", "item", "index", "execution")
+ROOTS = (
+    "inputs",
+    "steps",
+    "item",
+    "index",
+    "iteration",
+    "previous",
+    "output",
+    "error",
+    "execution",
+)
 ATTRIBUTES = ("output", "status", "error")
 _TYPES = frozenset(("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"))
 _NAMESPACES = frozenset(("optional", "strings"))

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
+from citadel.core.instances import COMPENSATE, definition
 from citadel.core.jsonvalues import digest
 from citadel.core.members import Members, Wish
-from citadel.core.state import SandboxState, State, is_over, is_ready, is_running, ready_steps
+from citadel.core.state import SandboxState, State, is_over, is_ready, is_running, position, ready_steps
 
 SPREAD_SECONDS = 0.3
 IDLE_SECONDS = 20.0
@@ -31,7 +32,7 @@ def assign(state: State, sandbox: str, now: float) -> ev.Assigned | None:
     if name is None or state.plan is None:
         return None
     step = state.steps[name]
-    delivered = not state.plan.steps[name].has_references
+    delivered = not state.plan.step(name).has_references
     return ev.Assigned(name, step.attempt, step.placing, sandbox, delivered)
 
 
@@ -44,7 +45,7 @@ def current(state: State, sandbox: str) -> str | None:
 def hand_over(state: State, sandbox: str) -> ev.Delivered | None:
     """The fact that a sandbox from a pool takes what it was claimed for: from here its code may run."""
     name = current(state, sandbox)
-    if name is None or state.plan is None or state.plan.steps[name].has_references:
+    if name is None or state.plan is None or state.plan.step(name).has_references:
         return None
     step = state.steps[name]
     if not is_running(step) or step.delivered_at is not None:
@@ -71,7 +72,8 @@ def scale(state: State, now: float, members: Members | None = None) -> Iterator[
     for key, ready in waiting.items():
         same = [sandbox for sandbox in usable.values() if sandbox.placement == key]
         free = sum(1 for sandbox in same if sandbox.step is None)
-        long = sum(1 for at in ready if now >= at + SPREAD_SECONDS)
+        # Where each attempt needs a sandbox of its own, waiting for one that serves would be in vain.
+        long = len(ready) if "/" in key else sum(1 for at in ready if now >= at + SPREAD_SECONDS)
         if max(long, 0 if same else 1) <= free:
             continue
         if room > 0:
@@ -93,7 +95,7 @@ def _want(state: State, key: str, now: float, members: Members | None) -> Iterat
     assert created is not None
     sandbox = sandbox_name(created.uid, len(state.sandboxes))
     first = ready_steps(state, key, now)[0]
-    pool = plan.placements[first].pool
+    pool = plan.placement(first).pool
     member = None
     if members is not None and pool is not None:
         identity = (created.uid, created.namespace, created.name)
@@ -124,11 +126,13 @@ def _waiting(state: State, now: float) -> dict[str, list[float]]:
     waiting: dict[str, list[float]] = {}
     if _closed(state):
         return waiting
-    ready = [
-        name for name in state.active if is_ready(state.steps[name]) and now >= state.steps[name].ready_at
-    ]
-    for name in sorted(ready, key=lambda name: plan.steps[name].index):
-        waiting.setdefault(plan.placements[name].key, []).append(state.steps[name].ready_at)
+    due = []
+    for name in state.active:
+        step = state.steps[name]
+        if is_ready(step) and now >= step.ready_at and plan.step(name).sandboxed:
+            due.append((position(plan, name), name, step.ready_at))
+    for _, name, ready_at in sorted(due):
+        waiting.setdefault(plan.placement(name).key, []).append(ready_at)
     return waiting
 
 
@@ -160,12 +164,27 @@ def _may_be_needed(state: State, placement: str) -> bool:
     assert plan is not None
     # From the end: there the steps are that have not run yet.
     return any(
-        plan.placements[name].key == placement and not is_over(state, name) for name in reversed(plan.steps)
+        place.key == placement and not _has_gone(state, path)
+        for path, place in zip(reversed(plan.placements), reversed(plan.placements.values()), strict=True)
     )
 
 
+def _has_gone(state: State, path: str) -> bool:
+    """Whether no instance of this definition will run any more, as far as is known from its topmost step."""
+    plan = state.plan
+    assert plan is not None
+    step = plan.steps[path]
+    if step.builds is not None:
+        return path not in state.steps or is_over(state, path)
+    if COMPENSATE in path.split("."):
+        # It runs late and seldom: no sandbox is kept for it.
+        return not any(definition(name) == path for name in state.active)
+    return is_over(state, path.partition(".")[0])
+
+
 def _closed(state: State) -> bool:
-    return state.finished is not None or state.stop is not None or state.suspended
+    stopping = state.stop is not None and state.concluded is None
+    return state.finished is not None or stopping or state.suspended
 
 
 def failure_of(sandbox: str, reason: str | None, message: str) -> ev.SandboxEnded:

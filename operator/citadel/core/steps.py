@@ -1,250 +1,319 @@
-"""One step, compiled: its expressions parsed, what it reads and waits for made explicit."""
+"""Steps compiled: one list of all steps of a workflow, inner ones and hidden ones included."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from citadel.api.durations import seconds
-from citadel.api.meta import KeyRef
-from citadel.api.problems import Problem
 from citadel.api.step import Step
-from citadel.core.expressions import Expression, InvalidExpression, Read, compile_expression
-from citadel.core.jsonvalues import Json
+from citadel.core.checking import Checker, Path, Sight, hard_reads
+from citadel.core.compiled import FINALLY, Cases, CompiledStep, Loop
+from citadel.core.expressions import Expression, Read
+from citadel.core.graph import find_cycle
+from citadel.core.instances import COMPENSATE, ON_ERROR
+from citadel.core.outputs import compile_output
 from citadel.core.parcels import Source, read_parcels
-from citadel.core.templates import Template, compile_template
+from citadel.core.schemas import InvalidSchema
+from citadel.core.templates import Template
 from citadel.core.values import ByReference
 
-Path = tuple[str | int, ...]
-#: Roots that a step's expressions may use in this version of the language.
-_ROOTS = frozenset(("inputs", "steps", "execution"))
-#: Fields of `valueFrom`, and the kinds they refer to.
-_REFERENCES = MappingProxyType({"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"})
+#: Levels of steps within steps, handlers included.
+MAX_DEPTH = 8
 
 
-#: The artifact that a build leaves.
-PROGRAM = "program"
-
-
-@dataclass(frozen=True)
-class CompiledStep:
-    """A step as the engine works with it."""
-
-    spec: Step
-    index: int
-    needs: tuple[str, ...]
-    """Steps named by `needs`, or the step above."""
-    references: frozenset[str]
-    """Steps its expressions refer to."""
-    hard_reads: frozenset[str]
-    """Steps whose output it reads without `.?`: when one has none, this step is skipped."""
-    when: Expression | None
-    arguments: dict[str, Template | ByReference]
-    env: tuple[tuple[str, Template], ...]
-    timeout: float | None
-    """Seconds an attempt may take."""
-    files: dict[str, Template | ByReference] = field(default_factory=dict)
-    """What stands at each path when an attempt begins."""
-    taken: dict[str, Source] = field(default_factory=dict)
-    """Artifacts of other steps, by the path where each is to stand."""
-    left: dict[str, str] = field(default_factory=dict)
-    """Paths of what an attempt leaves, by name."""
-    builds: str | None = None
-    """The step whose code this hidden step compiles."""
-    program: str | None = None
-    """The hidden step that compiles this one's code."""
-
-    @classmethod
-    def plain(cls, spec: Step, index: int, *, builds: str) -> "CompiledStep":
-        """A hidden step: it waits for nothing, and takes nothing."""
-        timeout = None if spec.timeout is None else seconds(spec.timeout)
-        none: frozenset[str] = frozenset()
-        return cls(spec, index, (), none, none, None, {}, (), timeout, builds=builds)
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def leaves(self) -> tuple[str, ...]:
-        """Names of the artifacts without which no attempt of it has succeeded."""
-        return (PROGRAM,) if self.builds is not None else tuple(self.left)
-
-    @property
-    def after(self) -> tuple[str, ...]:
-        """Every step this one may have to wait for, each once."""
-        return tuple(dict.fromkeys((*self.needs, *sorted(self.references))))
-
-    @property
-    def has_references(self) -> bool:
-        """Whether arguments or files come from ConfigMaps or Secrets."""
-        return any(isinstance(item, ByReference) for item in (*self.arguments.values(), *self.files.values()))
-
-    def by_reference(self) -> Iterator[tuple[str, str, ByReference]]:
-        """What comes from ConfigMaps and Secrets: the name by which a sandbox gets it, its field, the key."""
-        for given, kind in ((self.arguments, "with."), (self.files, "files ")):
-            for name, item in given.items():
-                if isinstance(item, ByReference):
-                    yield name, f"{kind}{name}", item
-
-
-class StepCompiler:
+class StepCompiler(Checker):
     """Compiles the steps of one workflow, collecting every problem instead of stopping at the first."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self.steps = steps
-        self.names = [step.name for step in steps]
-        self.problems: list[Problem] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.compiled: dict[str, CompiledStep] = {}
+        self._specs: dict[str, Step] = {}
+        self._reads: dict[str, frozenset[str]] = {}
+        """Definition paths that each step refers to."""
 
-    def compile(self) -> list[CompiledStep]:
-        """The steps in their order; what is wrong is in `problems`."""
-        seen: dict[str, int] = {}
-        for index, name in enumerate(self.names):
-            if name in seen:
-                self._problem(
-                    ("spec", "steps", index, "name"),
-                    f"found {name!r}, which is also the name of steps[{seen[name]}]; names are unique",
-                )
-            seen.setdefault(name, index)
-        return [self._step(index, step) for index, step in enumerate(self.steps)]
+    def compile(self, steps: Sequence[Step], final: Sequence[Step]) -> dict[str, CompiledStep]:
+        """All steps by definition path, in the order of their definition; what is wrong is in `problems`."""
+        sight = self._scope("", "", steps, ("spec", "steps"), Sight("", {}))
+        self._scope(FINALLY, "", final, ("spec", "finally"), sight)
+        self._wait_for_what_is_read()
+        if not self.problems:
+            self._refuse_cycles()
+        return self.compiled
 
-    def _step(self, index: int, step: Step) -> CompiledStep:
-        path: Path = ("spec", "steps", index)
-        above = (self.steps[index - 1].name,) if index else ()
-        needs = above if step.needs is None else tuple(dict.fromkeys(step.needs))
-        if step.needs is not None:
-            for position, name in enumerate(step.needs):
-                self._known((*path, "needs", position), name, step.name)
+    def _scope(self, scope: str, prefix: str, steps: Sequence[Step], place: Path, sight: Sight) -> Sight:
+        """Compiles steps that stand in one list; returns what can be seen among them."""
+        own: dict[str, str] = {}
+        if prefix.count(".") > MAX_DEPTH:
+            self.problem(place, f"found steps nested more than {MAX_DEPTH} levels deep")
+            return sight
+        for index, step in enumerate(steps):
+            at = (*place, index, "name")
+            if step.name in own:
+                first = next(i for i, other in enumerate(steps) if other.name == step.name)
+                message = f"found {step.name!r}, which is also the name of steps[{first}]; names are unique"
+                self.problem(at, message)
+            elif step.name in sight.names:
+                message = f"found {step.name!r}, which a step around it is called; expected a name of its own"
+                self.problem(at, message)
+            own[step.name] = f"{prefix}{step.name}"
+            self._specs[own[step.name]] = step
+        sight = replace(sight, names={**sight.names, **own})
+        for index, step in enumerate(steps):
+            above = (own[steps[index - 1].name],) if index else ()
+            path = own[step.name]
+            needs = above if step.needs is None else tuple(self._needs(step, (*place, index), own, path))
+            self._step(step, path, scope, needs, (*place, index), replace(sight, reader=path))
+        return sight
+
+    def _needs(self, step: Step, place: Path, own: Mapping[str, str], path: str) -> Iterator[str]:
+        for position, name in enumerate(step.needs or ()):
+            self.known((*place, "needs", position), name, Sight(path, own))
+            if name in own and step.needs is not None and name not in step.needs[:position]:
+                yield own[name]
+
+    def _step(
+        self, step: Step, path: str, scope: str, needs: tuple[str, ...], place: Path, sight: Sight
+    ) -> None:
+        index = len(self.compiled)
+        inner = sight.also(*_roots_of(step))
         when = None
         if step.when is not None:
-            when = self._expression((*path, "when"), step.when, step.name)
-        arguments: dict[str, Template | ByReference] = {}
-        for name, value in step.arguments.items():
-            argument = self._argument((*path, "with", name), value, step.name)
-            if argument is not None:
-                arguments[name] = argument
-        env = tuple(self._env(path, step))
-        reads = set(when.reads) if when else set()
-        parcels = read_parcels(step, self.steps)
-        for place, message in parcels.problems:
-            self._problem((*path, *place), message)
-        files: dict[str, Template | ByReference] = {}
-        for at, (spelling, value) in parcels.files.items():
-            content = self._argument((*path, "files", spelling), value, step.name)
-            if content is not None:
-                files[at] = content
-        for at, source in parcels.taken.items():
-            self._known((*path, "artifacts", "in", at), source.step, step.name)
-        takes_of = frozenset(source.step for source in parcels.taken.values())
-        for argument in (*arguments.values(), *files.values(), *(template for _, template in env)):
-            if isinstance(argument, Template):
-                reads |= argument.reads
-        return CompiledStep(
+            asked_in = sight.also("item", "index") if step.for_each is not None else sight
+            when = self.expression((*place, "when"), step.when, asked_in)
+        arguments = self.arguments((*place, "with"), step.arguments, inner)
+        self._refuse_references(step, arguments, place)
+        env = tuple(self._env(step, place, inner))
+        files, taken, left = self._parcels(step, place, inner)
+        cache = None if step.cache is None else self.template((*place, "cache", "key"), step.cache.key, inner)
+        switch, wait = self._switch(step, place, inner), self._wait(step, place, inner)
+        loop = self._loop(step, place, sight)
+        templates = [item for item in (*arguments.values(), *files.values()) if isinstance(item, Template)]
+        reads = _reads([*templates, *(template for _, template in env), when, cache, wait])
+        soft = _reads([loop.items if loop else None, *(_parts(switch) if switch else ())])
+        takes_of = frozenset(source.step for source in taken.values())
+        names = {read.step: sight.names[read.step] for read in reads | soft if read.step in sight.names}
+        hard = hard_reads(reads) | hard_reads(_reads([loop.items if loop else None]))
+        # Who has no output has left no artifact either.
+        hard_paths = frozenset(sight.names[name] for name in hard if name in sight.names) | takes_of
+        self._reads[path] = frozenset(names.values()) | takes_of
+        self.compiled[path] = CompiledStep(
             spec=step,
             index=index,
             needs=needs,
-            references=frozenset(read.step for read in reads) | takes_of,
-            # Who has no output has left no artifact either.
-            hard_reads=hard_reads(reads) | takes_of,
+            references=frozenset(),
+            hard_reads=hard_paths,
             when=when,
             arguments=arguments,
             env=env,
-            timeout=self.timeout((*path, "timeout"), step.timeout),
+            timeout=self.timeout((*place, "timeout"), step.timeout),
             files=files,
-            taken=parcels.taken,
-            left=parcels.left,
+            taken=taken,
+            left=left,
+            path=path,
+            scope=scope,
+            names=sight.names,
+            place=place,
+            loop=loop,
+            switch=switch,
+            wait=wait,
+            per_item=when is not None and step.for_each is not None and bool(when.names & _ITEM),
+            cache=cache,
+            schema=self._schema(step, place),
         )
+        changed = self._inner(step, path, place, inner)
+        self.compiled[path] = replace(self.compiled[path], **changed)
 
-    def timeout(self, path: Path, text: str | None) -> float | None:
-        """Seconds of a timeout; None where there is none."""
-        if text is not None and seconds(text) <= 0:
-            self._problem(path, f"found {text!r}, expected more than 0; without a timeout there is no limit")
-        return seconds(text) if text is not None else None
+    def _inner(self, step: Step, path: str, place: Path, sight: Sight) -> dict[str, Any]:
+        """Compiles what stands below a step; returns what the step has to know of it."""
+        changed: dict[str, Any] = {}
+        if step.steps is not None:
+            changed = self._group(step.steps, step.output, path, (*place, "steps"), place, sight)
+        if step.on_error is not None:
+            handler = changed["handler"] = f"{path}.{ON_ERROR}"
+            spec = Step.model_construct(name=ON_ERROR, steps=step.on_error.steps, output=step.on_error.output)
+            handles = sight if step.repeat is None else replace(sight, roots=sight.roots - _ITERATION)
+            self._hidden(spec, handler, (*place, "onError"), replace(handles.also("error"), reader=handler))
+            inner = self._group(
+                step.on_error.steps,
+                step.on_error.output,
+                handler,
+                (*place, "onError", "steps"),
+                (*place, "onError"),
+                replace(handles.also("error"), reader=handler),
+            )
+            self.compiled[handler] = replace(self.compiled[handler], **inner)
+        if step.compensate is not None:
+            undo = changed["compensation"] = f"{path}.{COMPENSATE}"
+            given = step.compensate
+            spec = Step.model_construct(
+                name=COMPENSATE,
+                run=given.run,
+                container=given.container,
+                workflow=given.workflow,
+                arguments=given.arguments,
+                retry=given.retry,
+                timeout=given.timeout,
+                network=given.network,
+            )
+            self._hidden(spec, undo, (*place, "compensate"), replace(sight.also("output"), reader=undo))
+        return changed
 
-    def _env(self, path: Path, step: Step) -> Iterator[tuple[str, Template]]:
+    def _group(
+        self,
+        steps: Sequence[Step],
+        output: object,
+        path: str,
+        steps_place: Path,
+        place: Path,
+        sight: Sight,
+    ) -> dict[str, Any]:
+        inside = self._scope(path, f"{path}.", steps, steps_place, sight)
+        reader = replace(inside, reader="")
+        template = self.template((*place, "output"), output, reader)  # type: ignore[arg-type]
+        if template is not None:
+            self._reads[path] |= inside.paths(template.reads)
+        children = tuple(f"{path}.{step.name}" for step in steps)
+        return {"children": children, "output": template, "names": inside.names}
+
+    def _hidden(self, spec: Step, path: str, place: Path, sight: Sight) -> None:
+        """A step that nobody waits for: it begins when the engine says so."""
+        self._step(spec, path, path.rpartition(".")[0], (), place, sight)
+
+    def _loop(self, step: Step, place: Path, sight: Sight) -> Loop | None:
+        if step.for_each is not None:
+            items = self.template((*place, "forEach", "items"), step.for_each.items, sight)
+            return Loop(step.for_each, items=items)
+        if step.repeat is None:
+            return None
+        until = None
+        if step.repeat.until is not None:
+            asked_in = sight.also("output", *_ITERATION)
+            until = self.expression((*place, "repeat", "until"), step.repeat.until, asked_in)
+        return Loop(step.repeat, until=until, delay=seconds(step.repeat.delay) if step.repeat.delay else 0.0)
+
+    def _switch(self, step: Step, place: Path, sight: Sight) -> Cases | None:
+        if step.switch is None:
+            return None
+        cases: list[tuple[Expression, Template]] = []
+        for position, case in enumerate(step.switch.cases):
+            at = (*place, "switch", "cases", position)
+            when = self.expression((*at, "when"), case.when, sight)
+            value = self.template((*at, "value"), case.value, sight)
+            if when is not None and value is not None:
+                cases.append((when, value))
+        default = None
+        if step.switch.default is not None:
+            default = self.template((*place, "switch", "default"), step.switch.default, sight)
+        return Cases(tuple(cases), default)
+
+    def _wait(self, step: Step, place: Path, sight: Sight) -> Template | None:
+        wait = step.wait
+        if wait is None or wait.signal is not None:
+            return None
+        field, text = ("for", wait.duration) if wait.duration is not None else ("until", wait.until)
+        template = self.template((*place, "wait", field), text, sight)
+        if template is not None and template.constant and field == "for":
+            self._duration((*place, "wait", "for"), str(text))
+        return template
+
+    def _duration(self, place: Path, text: str) -> None:
+        try:
+            seconds(text)
+        except ValueError as error:
+            self.problem(place, str(error))
+
+    def _env(self, step: Step, place: Path, sight: Sight) -> Iterator[tuple[str, Template]]:
         action = step.run or step.container
-        assert action is not None
-        path = (*path, "run" if step.run else "container", "env")
-        for position, variable in enumerate(action.env):
-            template = self.template((*path, position, "value"), variable.value, step.name)
+        for position, variable in enumerate(action.env if action is not None else ()):
+            at = (*place, "run" if step.run else "container", "env", position, "value")
+            template = self.template(at, variable.value, sight)
             if template is not None:
                 yield variable.name, template
 
-    def _argument(self, path: Path, value: Json, reader: str) -> Template | ByReference | None:
-        if not (isinstance(value, dict) and set(value) == {"valueFrom"}):
-            template = self.template(path, value, reader)
-            # Only of a template is it known that it is not too deep to look through.
-            for inner in _nested_references(path, value) if template is not None else ():
-                self._problem(inner, "found a reference inside a value, expected it as a whole argument")
-            return template
-        source = value["valueFrom"]
-        if isinstance(source, dict) and len(source) == 1 and (field := next(iter(source))) in _REFERENCES:
-            try:
-                reference = KeyRef.model_validate(source[field])
-            except ValueError:
-                self._problem((*path, "valueFrom", field), "expected {name, key}, both names of Kubernetes")
-                return None
-            return ByReference(_REFERENCES[field], reference.name, reference.key)
-        self._problem(
-            (*path, "valueFrom"),
-            "expected exactly one of configMapKeyRef: {name, key} and secretKeyRef: {name, key}",
-        )
-        return None
+    def _parcels(
+        self, step: Step, place: Path, sight: Sight
+    ) -> tuple[dict[str, Template | ByReference], dict[str, Source], dict[str, str]]:
+        seen = {name: self._specs[path] for name, path in sight.names.items()}
+        parcels = read_parcels(step, list(seen.values()))
+        for below, message in parcels.problems:
+            self.problem((*place, *below), message)
+        files: dict[str, Template | ByReference] = {}
+        for at, (spelling, value) in parcels.files.items():
+            content = self.argument((*place, "files", spelling), value, sight)
+            if content is not None:
+                files[at] = content
+        taken: dict[str, Source] = {}
+        for at, source in parcels.taken.items():
+            here = (*place, "artifacts", "in", at)
+            self.known(here, source.step, sight)
+            if source.step not in seen:
+                continue
+            if seen[source.step].for_each is not None or seen[source.step].repeat is not None:
+                self.problem(here, f"step {source.step} runs more than once, expected artifacts of one run")
+            taken[at] = Source(sight.names[source.step], source.name)
+        return files, taken, parcels.left
 
-    def _expression(self, path: Path, source: str, reader: str) -> Expression | None:
-        if source.startswith("${") and source.endswith("}"):
-            self._problem(path, f"found {source!r}, expected bare CEL without ${{…}} around it")
-            return None
+    def _refuse_references(
+        self, step: Step, arguments: Mapping[str, Template | ByReference], place: Path
+    ) -> None:
+        """What people are shown, and inputs of another execution, is stored: no secret may be in it."""
+        if step.workflow is None and step.approval is None:
+            return
+        for name, argument in arguments.items():
+            if isinstance(argument, ByReference):
+                self.problem((*place, "with", name), "found valueFrom, expected a value: it is stored")
+
+    def _schema(self, step: Step, place: Path) -> object:
         try:
-            expression = compile_expression(source)
-        except InvalidExpression as error:
-            self._problem(path, str(error))
+            return None if step.output_schema is None else compile_output(step.output_schema)
+        except InvalidSchema as error:
+            self.problem((*place, "outputSchema", *error.path), error.message)
             return None
-        self._check(path, expression, reader)
-        return expression
 
-    def template(self, path: Path, value: Json, reader: str | None = None) -> Template | None:
-        """The compiled template of the step `reader`, or of an output; None with a problem noted."""
-        try:
-            template = compile_template(value)
-        except InvalidExpression as error:
-            self._problem(path, str(error))
-            return None
-        self._check(path, template, reader)
-        return template
+    def _wait_for_what_is_read(self) -> None:
+        """A step waits for every step beside it that it, or anything within it, refers to."""
+        waits: dict[str, set[str]] = {path: set() for path in self.compiled}
+        for path, read in self._reads.items():
+            for other in read:
+                if (beside := ancestor_beside(path, self.compiled[other].scope, self.compiled)) is not None:
+                    waits[beside].add(other)
+        for path, step in self.compiled.items():
+            self.compiled[path] = replace(step, references=frozenset(waits[path] - {path}))
 
-    def _check(self, path: Path, found: Expression | Template, reader: str | None) -> None:
-        """Notes a problem for every name in it that means nothing here."""
-        for name in sorted(found.names - _ROOTS):
-            self._problem(path, f"found {name!r}, which exists only inside a loop")
-        for name in sorted({read.step for read in found.reads}):
-            self._known(path, name, reader)
-
-    def _known(self, path: Path, name: str, reader: str | None) -> None:
-        if name == reader:
-            self._problem(path, f"step {name!r} refers to itself")
-        elif name not in self.names:
-            known = ", ".join(self.names[:20]) + (", …" if len(self.names) > 20 else "")
-            self._problem(path, f"found a reference to step {name!r}, expected one of: {known}")
-
-    def _problem(self, path: Path, message: str) -> None:
-        problem = Problem(path, message)
-        if problem not in self.problems:
-            self.problems.append(problem)
+    def _refuse_cycles(self) -> None:
+        after = {path: step.after for path, step in self.compiled.items()}
+        if cycle := find_cycle(after):
+            message = f"found a cycle: {' needs '.join(cycle)}"
+            self.problem(self.compiled[cycle[0]].place, message)
 
 
-def _nested_references(path: Path, value: Json) -> Iterator[Path]:
-    """Where in a value something stands that would be a reference if it were the whole argument."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _nested_references((*path, index), item)
-    elif isinstance(value, dict):
-        source = value.get("valueFrom")
-        if len(value) == 1 and isinstance(source, dict) and set(source) & _REFERENCES.keys():
-            yield (*path, "valueFrom")
-        for name, item in value.items():
-            yield from _nested_references((*path, name), item)
+_ITEM = frozenset(("item", "index"))
+_ITERATION = frozenset(("iteration", "previous"))
 
 
-def hard_reads(reads: set[Read] | frozenset[Read]) -> frozenset[str]:
-    """Steps whose output must exist for these reads to make sense."""
-    return frozenset(read.step for read in reads if read.attribute == "output" and not read.optional)
+def _roots_of(step: Step) -> Iterable[str]:
+    """What a step's own expressions see of its loop."""
+    if step.for_each is not None:
+        return _ITEM
+    return _ITERATION if step.repeat is not None else ()
+
+
+def ancestor_beside(path: str, scope: str, steps: Mapping[str, CompiledStep]) -> str | None:
+    """The step of `scope` that `path` is, or is within; None if it is in another one."""
+    while path:
+        if steps[path].scope == scope:
+            return path
+        path = path.rpartition(".")[0]
+    return None
+
+
+def _reads(found: Iterable[Template | Expression | None]) -> frozenset[Read]:
+    return frozenset(read for item in found if item is not None for read in item.reads)
+
+
+def _parts(switch: Cases) -> Iterator[Template | Expression]:
+    for when, value in switch.cases:
+        yield when
+        yield value
+    if switch.default is not None:
+        yield switch.default

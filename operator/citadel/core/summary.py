@@ -1,9 +1,11 @@
 """An execution in a few words: phase, reason and message for people."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from citadel.api.reasons import Phase, Reason, StepStatus
-from citadel.core.state import State
+from citadel.core.closing import not_undone
+from citadel.core.state import State, position
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,38 @@ def summarise(state: State) -> Summary:
     if not state.known:
         return Summary(Phase.PENDING, Reason.ACCEPTED, "")
     running = [name for name in state.active if state.steps[name].status is StepStatus.RUNNING]
-    if state.stop is not None:
+    if state.stop is not None and state.concluded is None:
         return Summary(Phase.RUNNING, Reason.CANCEL_REQUESTED, state.stop.message)
     if state.suspended and not running:
         return Summary(Phase.SUSPENDED, Reason.SUSPENDED, "spec.suspend is true")
+    if state.concluded is not None:
+        undoing = state.concluded.phase != Phase.SUCCEEDED and not_undone(state)
+        reason = Reason.COMPENSATING if undoing else Reason.FINALIZING
+        return Summary(Phase.RUNNING, reason, state.concluded.message)
+    waiting = _waiting(state) if not running else None
+    if waiting is not None:
+        return waiting
     if state.ended_steps == 0 and not running:
         return Summary(Phase.PENDING, Reason.ACCEPTED, "")
     return Summary(Phase.RUNNING, Reason.RUNNING, "")
+
+
+def _waiting(state: State) -> Summary | None:
+    """What it waits for, when it waits for nothing but what comes from outside."""
+    waiting = [name for name in state.active if state.steps[name].status is StepStatus.WAITING]
+    if not waiting or len(waiting) < len(state.active) or state.plan is None:
+        return None
+    name = min(waiting, key=lambda name: position(state.plan, name))  # type: ignore[arg-type]
+    spec = state.plan.step(name).spec
+    more = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
+    if spec.approval is not None:
+        return Summary(Phase.WAITING, Reason.WAITING_FOR_APPROVAL, f"step {name} waits for approval{more}")
+    if spec.workflow is not None:
+        what = f"step {name} waits for workflow {spec.workflow.name}{more}"
+        return Summary(Phase.WAITING, Reason.WAITING_FOR_EXECUTION, what)
+    if spec.wait is not None and spec.wait.signal is not None:
+        what = f"step {name} waits for signal {spec.wait.signal}{more}"
+        return Summary(Phase.WAITING, Reason.WAITING_FOR_SIGNAL, what)
+    until = state.steps[name].until
+    at = "" if until is None else f" until {datetime.fromtimestamp(until, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return Summary(Phase.WAITING, Reason.WAITING_FOR_TIME, f"step {name} waits{at}{more}")

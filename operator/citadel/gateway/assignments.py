@@ -17,12 +17,12 @@ def assignment(advance: Advance, sealed: Mapping[str, Any] | None) -> dict[str, 
     told: dict[str, Any] = {
         "step": name,
         "attempt": given.attempt,
-        "exclusive": state.plan.placements[name].exclusive,
+        "exclusive": state.plan.placement(name).exclusive,
         "timeoutSeconds": given.timeout,
         "input": given.arguments,
         "sealed": dict(sealed or {}),
         "env": [{"name": key, "value": value} for key, value in given.env.items()],
-        "egress": list(state.plan.placements[name].egress),
+        "egress": list(state.plan.placement(name).egress),
     }
     if given.files:
         told["files"] = dict(given.files)
@@ -31,7 +31,7 @@ def assignment(advance: Advance, sealed: Mapping[str, Any] | None) -> dict[str, 
             "in": [{"path": path, **asdict(content)} for path, content in given.taken.items()],
             "out": [{"name": left, "path": path} for left, path in given.left.items()],
         }
-    compiled = state.plan.steps[name]
+    compiled = state.plan.step(name)
     spec = compiled.spec
     if spec.run is not None:
         runtime = state.plan.runtimes[spec.run.runtime]

@@ -60,7 +60,7 @@ class EgressDesk:
             return Verdict(False, f"step {step} attempt {attempt} is not under way in this sandbox")
         assert state.plan is not None
         assert state.created is not None
-        place = state.plan.placements[step]
+        place = state.plan.placement(step)
         if place.index == f"{host}:{port}":
             return to_index()
         if not named(place.egress, host, port):

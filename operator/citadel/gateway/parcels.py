@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from citadel.core import events as ev
+from citadel.core.compiled import PROGRAM
 from citadel.core.dispatch import contents
 from citadel.core.recalling import built
 from citadel.core.state import State
-from citadel.core.steps import PROGRAM
 from citadel.core.values import Content
 from citadel.gateway.refusals import Refused
 from citadel.gateway.sessions import Session
@@ -43,7 +43,7 @@ class Parcels:
             raise Refused(
                 409, "Superseded", f"step {step} attempt {attempt} is not under way in this sandbox"
             )
-        if name not in state.plan.steps[step].leaves:
+        if name not in state.plan.step(step).leaves:
             raise Refused(403, "NotDeclared", f"step {step} has no artifact {name}")
         namespace = state.created.namespace
         try:
@@ -83,7 +83,7 @@ class Parcels:
     ) -> ev.AttemptSucceeded | ev.AttemptFailed:
         """The result with what the attempt left; a build gives its program."""
         plan, created = state.plan, state.created
-        compiled = plan.steps.get(fact.step) if plan is not None else None
+        compiled = plan.step(fact.step) if plan is not None and fact.step in state.steps else None
         if compiled is None or created is None or not compiled.leaves:
             return fact
         left: Mapping[str, Content] = await self._blobs.left(created.uid, fact.step, fact.attempt)

@@ -38,7 +38,7 @@ class LivePolicies:
         """Why this step may not run now; None if it may."""
         assert state.plan is not None
         assert state.created is not None
-        namespace, place = state.created.namespace, state.plan.placements[step]
+        namespace, place = state.created.namespace, state.plan.placement(step)
         policies = await self.of(namespace)
-        timeout = state.plan.steps[step].spec.timeout
+        timeout = state.plan.step(step).spec.timeout
         return step_denial(policies, namespace, place.template, place.asked, timeout)

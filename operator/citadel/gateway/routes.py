@@ -27,7 +27,8 @@ BODY_SECONDS = 30.0
 _STRANGERS_PER_SECOND, _STRANGERS_BURST = 25.0, 50.0
 _KNOWN_ADDRESSES = 10_000
 _REQUESTS = frozenset(("register", "poll", "heartbeat", "isolation", "result", "logs"))
-_STEP = r"[A-Za-z][A-Za-z0-9_]{0,62}(?:\.build)?"
+#: Ids of step instances: fix[2].write
+_STEP = r"[A-Za-z][A-Za-z0-9_.\[\]]{0,639}"
 _ATTEMPT = re.compile(rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/(?P<what>result|logs)")
 _ARTIFACT = re.compile(
     rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/artifacts/(?P<name>[A-Za-z_][A-Za-z0-9_]{{0,62}})"

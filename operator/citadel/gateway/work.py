@@ -132,7 +132,7 @@ class Work:
             return await self._assignment(session, await self._advance(session, [fact], claim=True))
         if not await self._may_work(session):
             return None  # it came with the sandbox's claim; the controller ends what is never proven
-        if not advance.state.plan.steps[name].has_references:
+        if not advance.state.plan.step(name).has_references:
             return assignment(advance, None)
         delivery = await self._sandboxes.delivery(session.sandbox)
         if (

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
-from citadel.core.decide import CANCEL_GRACE, wake_at
+from citadel.core.closing import CANCEL_GRACE
+from citadel.core.decide import wake_at
 from citadel.core.dispatch import Dispatch, dispatch
 from citadel.core.jsonvalues import Json
 from citadel.core.sessions import failure_of
@@ -95,7 +96,7 @@ class LocalRun:
         if advance.state.seq > self._state.seq:
             self._state = advance.state
             self._observer.changed(self._state)
-            if self._state.stop is not None:
+            if self._state.stop is not None and self._state.concluded is None:
                 for sandbox in self._sandboxes.values():
                     sandbox.cancel(CANCEL_GRACE)
         self._wake()

@@ -82,20 +82,20 @@ def prepare(contents: Contents, given: Mapping[str, Json]) -> Start:
 
 def _definition(workflow: WorkflowDocument, contents: Contents) -> dict[str, Any]:
     runtimes: dict[str, Any] = {"python": dict(PYTHON)}
-    used = {step.run.runtime for step in workflow.spec.steps if step.run is not None}
+    used = {step.run.runtime for _, step in workflow.spec.every_step() if step.run is not None}
     for name in used & contents.runtimes.keys():
         runtimes[name] = contents.runtimes[name].model_dump(by_alias=True, exclude_none=True, mode="json")
     code = {}
-    for step in workflow.spec.steps:
+    for path, step in workflow.spec.every_step():
         if step.run is not None and step.run.code_from is not None:
             reference = step.run.code_from.config_map_key_ref
-            code[step.name] = contents.data["ConfigMap", reference.name][reference.key]
+            code[path] = contents.data["ConfigMap", reference.name][reference.key]
     spec = workflow.spec.model_dump(by_alias=True, exclude_none=True, mode="json")
     return {"spec": spec, "runtimes": runtimes, "code": code}
 
 
 def _containers(workflow: WorkflowDocument) -> list[str]:
-    names = [step.name for step in workflow.spec.steps if step.container is not None]
+    names = [path for path, step in workflow.spec.every_step() if step.container is not None]
     if not names:
         return []
     which = f"step {names[0]} is one" if len(names) == 1 else f"steps {', '.join(names[:8])} are some"
@@ -104,9 +104,9 @@ def _containers(workflow: WorkflowDocument) -> list[str]:
 
 def _entrypoints(workflow: WorkflowDocument) -> list[str]:
     return [
-        f"step {step.name}: run.entrypoint {step.run.entrypoint} is a module of the Runtime's image, "
+        f"step {path}: run.entrypoint {step.run.entrypoint} is a module of the Runtime's image, "
         "which is not here; apply the file and run it without --local"
-        for step in workflow.spec.steps
+        for path, step in workflow.spec.every_step()
         if step.run is not None and step.run.entrypoint is not None
     ]
 
@@ -117,13 +117,13 @@ def _runtimes(workflow: WorkflowDocument, contents: Contents) -> list[str]:
     languages |= {name: runtime.language for name, runtime in contents.runtimes.items()}
     here = sorted({"python", *contents.runtimes})
     messages = []
-    for step in workflow.spec.steps:
+    for path, step in workflow.spec.every_step():
         if step.run is None:
             continue
         language, own = languages.get(step.run.runtime), contents.runtimes.get(step.run.runtime)
         if own is not None and own.packages is not None and list(own.packages.listed()):
             messages.append(
-                f"step {step.name}: the Runtime {step.run.runtime} has packages, which a cluster installs; "
+                f"step {path}: the Runtime {step.run.runtime} has packages, which a cluster installs; "
                 "apply the file and run it without --local"
             )
             continue
@@ -131,12 +131,12 @@ def _runtimes(workflow: WorkflowDocument, contents: Contents) -> list[str]:
             continue
         if language is None:
             messages.append(
-                f"step {step.name}: found the runtime {step.run.runtime}, expected one of "
+                f"step {path}: found the runtime {step.run.runtime}, expected one of "
                 f"{', '.join(here)}: here there are python and the Runtimes of the file"
             )
         else:
             messages.append(
-                f"step {step.name}: {language} needs a cluster, only python runs here; "
+                f"step {path}: {language} needs a cluster, only python runs here; "
                 "apply the file and run it without --local"
             )
     return messages

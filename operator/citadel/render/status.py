@@ -13,7 +13,7 @@ from citadel.api.execution import ExecutionStatus, Failure, LargeValue, Progress
 from citadel.api.reasons import ConditionType, Phase, Reason, StepStatus
 from citadel.core.events import shorten
 from citadel.core.jsonvalues import Json, canonical, digest
-from citadel.core.state import State
+from citadel.core.state import State, listed
 from citadel.core.summary import Summary, summarise
 
 OUTPUTS_LIMIT = 8 * 1024
@@ -173,7 +173,7 @@ def _outcome(summary: Summary, finished: bool, generation: int, at: float) -> tu
 def _progress(state: State) -> Progress | None:
     if state.created is None:
         return None
-    done, total = state.ended_steps, len(state.steps)
+    done, total = state.ended_steps, state.total_steps
     return Progress(done=done, total=total, text=f"{done}/{total}")
 
 
@@ -190,9 +190,7 @@ def _duration(state: State) -> str | None:
 
 def _steps(state: State) -> Iterable[StepSummary]:
     named = sorted(
-        (_NOTEWORTHY.index(step.status), name)
-        for name, step in state.steps.items()
-        if step.status in _NOTEWORTHY
+        (_NOTEWORTHY.index(step.status), name) for name, step in listed(state) if step.status in _NOTEWORTHY
     )
     for _, name in named[:NAMED_STEPS]:
         step = state.steps[name]

@@ -5,22 +5,40 @@ Pure: the same for every database. Nothing here is needed to fold an execution; 
 from the log.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from citadel.api.reasons import Phase, Reason
 from citadel.core import events as ev
 from citadel.core.advance import Outcome
+from citadel.core.compiled import PROGRAM
 from citadel.core.decide import wake_at
 from citadel.core.recalling import key_of
 from citadel.core.state import State, StepState
-from citadel.core.steps import PROGRAM
 from citadel.core.summary import summarise
 from citadel.core.values import BuildKey, Content
 from citadel.store.journal import Notice
 from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.texts import mend
 
+#: Events after which the row of one step may differ, and those after which any may.
+_OF_ONE_STEP = (
+    ev.Assigned,
+    ev.Delivered,
+    ev.AttemptSucceeded,
+    ev.AttemptFailed,
+    ev.ApprovalDecided,
+    ev.ChildFinished,
+    ev.StepReady,
+    ev.StepRecalled,
+    ev.StepWaiting,
+    ev.ChildWanted,
+    ev.StepCompleted,
+    ev.StepSkipped,
+    ev.StepFailed,
+    ev.RetryScheduled,
+)
+_OF_MANY_STEPS = (ev.Created, ev.StepOpened, ev.HandlerOpened, ev.SandboxEnded, ev.Concluded)
 #: Reasons after which what still runs is not waited for.
 _AT_ONCE = frozenset((Reason.TERMINATED, Reason.DELETED))
 
@@ -139,7 +157,7 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
     notices += [Notice("delivery", delivery.sandbox) for delivery in deliveries]
     return Changes(
         execution=execution,
-        steps=tuple(_steps(before, state, execution.uid)),
+        steps=tuple(_steps(before, state, outcome.events, execution.uid)),
         wanted=wanted,
         claimed=claimed,
         draining=draining,
@@ -168,7 +186,7 @@ def execution_row(state: State, now: float) -> ExecutionRow:
         message=mend(summary.message),
         suspended=state.suspended,
         done=state.ended_steps,
-        total=len(state.steps),
+        total=state.total_steps,
         created_at=state.created_at,
         changed_at=now,
         finished_at=state.finished_at,
@@ -176,10 +194,17 @@ def execution_row(state: State, now: float) -> ExecutionRow:
     )
 
 
-def _steps(before: State, state: State, uid: str) -> Iterator[StepRow]:
-    for position, (name, step) in enumerate(state.steps.items()):
+def _steps(before: State, state: State, events: tuple[ev.Event, ...], uid: str) -> Iterator[StepRow]:
+    plan = state.plan
+    if plan is None:
+        return
+    names: Iterable[str] = {event.step for event in events if isinstance(event, _OF_ONE_STEP)}
+    if any(isinstance(event, _OF_MANY_STEPS) for event in events):
+        names = state.steps
+    for name in names:
+        step = state.steps[name]
         if before.steps.get(name) is not step:
-            yield _step_row(uid, position, name, step)
+            yield _step_row(uid, plan.step(name).index, name, step)
 
 
 def _step_row(uid: str, position: int, name: str, step: StepState) -> StepRow:
@@ -226,6 +251,10 @@ def _draining(state: State, events: tuple[ev.Event, ...]) -> dict[str, bool]:
         match event:
             case ev.SandboxReleased() | ev.SandboxEnded():
                 found.setdefault(event.sandbox, False)
+            case ev.Concluded():
+                at_once = event.phase == Phase.TIMED_OUT
+                left = (name for name, sandbox in state.sandboxes.items() if sandbox.released)
+                found.update({name: at_once for name in left if not state.sandboxes[name].ended})
             case ev.Finished():
                 at_once = event.phase == Phase.TIMED_OUT or event.reason in _AT_ONCE
                 names = (name for name, sandbox in state.sandboxes.items() if not sandbox.ended)
@@ -238,7 +267,7 @@ def _deliveries(state: State, events: tuple[ev.Event, ...]) -> Iterator[Delivery
         if not isinstance(event, ev.Assigned) or state.created is None or state.plan is None:
             continue
         # What comes from a pool is not delivered either, but waits for nothing.
-        if state.plan.steps[event.step].has_references:
+        if state.plan.step(event.step).has_references:
             yield Delivery(event.sandbox, state.created.uid, event.step, event.attempt, event.placing)
 
 
@@ -248,7 +277,7 @@ def _delivered(state: State, events: tuple[ev.Event, ...]) -> Iterator[str]:
         match event:
             case ev.AttemptSucceeded() | ev.AttemptFailed():
                 assert state.plan is not None
-                if state.plan.steps[event.step].has_references:
+                if state.plan.step(event.step).has_references:
                     yield event.sandbox
             case ev.SandboxEnded():
                 yield event.sandbox
@@ -261,7 +290,7 @@ def _builds(state: State, events: tuple[ev.Event, ...]) -> Iterator[Build]:
         if isinstance(event, ev.AttemptSucceeded | ev.StepRecalled):
             assert state.plan is not None
             assert state.created is not None
-            compiled = state.plan.steps[event.step]
+            compiled = state.plan.step(event.step)
             if compiled.builds is not None and PROGRAM in event.artifacts:
                 key = key_of(state.plan, state.created.namespace, compiled)
                 yield Build(key, event.artifacts[PROGRAM])

@@ -28,8 +28,12 @@ def values_of(facts: Iterable[ev.Event]) -> list[str]:
     digests = []
     for fact in facts:
         match fact:
-            case ev.AttemptSucceeded(output=Stored() as value) | ev.Created(inputs=Stored() as value):
+            case ev.AttemptSucceeded(output=Stored() as value) | ev.SignalReceived(payload=Stored() as value):
                 digests.append(value.digest)
+            case ev.ApprovalDecided(form=Stored() as value) | ev.ChildFinished(outputs=Stored() as value):
+                digests.append(value.digest)
+            case ev.Created(inputs=inputs, recalled=recalled):
+                digests += [value.digest for value in (inputs, recalled) if isinstance(value, Stored)]
     return digests
 
 

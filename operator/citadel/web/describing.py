@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from citadel.core.state import State
+from citadel.core.state import listed as steps_in_order
 from citadel.core.summary import summarise
 from citadel.kube.resources import EXECUTIONS
 from citadel.render.status import Observed, execution_status, timestamp
@@ -37,7 +38,7 @@ def described(state: State) -> dict[str, Any]:
                 "sandbox": step.sandbox,
                 "artifacts": {left: asdict(content) for left, content in step.artifacts.items()},
             }
-            for name, step in state.steps.items()
+            for name, step in steps_in_order(state)
         ],
     }
 

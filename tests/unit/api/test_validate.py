@@ -5,9 +5,9 @@ from typing import Any, get_args
 import pytest
 
 from citadel.api.loader import load
+from citadel.api.modifiers import Retriable
 from citadel.api.problems import Problem, dotted, found
 from citadel.api.reasons import Reason
-from citadel.api.step import Retriable
 from citadel.api.validate import InvalidObject, parse, problems, problems_with_positions, title
 
 STEP: dict[str, Any] = {"name": "a", "run": {"runtime": "python", "code": "x"}}
@@ -88,7 +88,9 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
         (
             "Workflow",
             step(container={"image": "i", "command": ["c"]}),
-            ["spec.steps[0]: found run and container, expected exactly one of run, container"],
+            [
+                "spec.steps[0]: found run and container, expected exactly one of run, container, steps, switch, wait, approval, workflow"
+            ],
         ),
         ("Workflow", step(neeeds=[]), ["spec.steps[0].neeeds: unknown field, did you mean needs?"]),
         ("Workflow", step(comand=[]), ["spec.steps[0].comand: unknown field, did you mean command?"]),
@@ -96,7 +98,9 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
         (
             "Workflow",
             step(frobnicate=1),
-            ["spec.steps[0].frobnicate: unknown field, expected one of name, run, container, with, needs,"],
+            [
+                "spec.steps[0].frobnicate: unknown field, expected one of name, run, container, steps, switch, wait,"
+            ],
         ),
         (
             "Workflow",
@@ -135,7 +139,7 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
             ["spec.outputs: found a list of 0 items, expected a mapping"],
         ),
         ("Workflow", workflow(), ["spec.steps: found 0 items, expected at least 1"]),
-        ("Workflow", workflow(*[STEP] * 501), ["spec.steps: found 501 items, expected at most 500"]),
+        ("Workflow", workflow(*[STEP] * 2001), ["spec.steps: found 2001 items, expected at most 2000"]),
         ("Workflow", workflow(3), ["spec.steps[0]: found 3 (integer), expected a mapping"]),
         (
             "Workflow",
@@ -276,7 +280,7 @@ def test_the_exception_names_the_object_and_counts_what_else_is_wrong() -> None:
     with pytest.raises(InvalidObject) as refused:
         parse("Workflow", value)
     assert str(refused.value) == (
-        "Workflow sales-report: spec.steps[0]: found no action, expected exactly one of run, container"
+        "Workflow sales-report: spec.steps[0]: found no action, expected exactly one of run, container, steps, switch, wait, approval, workflow"
         " (and 2 more problems)"
     )
 

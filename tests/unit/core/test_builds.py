@@ -143,7 +143,7 @@ def test_a_build_whose_sandbox_is_lost_is_tried_again() -> None:
 def test_what_comes_after_a_failure_is_built_after_a_failure_too() -> None:
     run = Run(plan(step("a"), compiled("clean", join="finished"), parallelism=1))
     run.finish(lambda name, attempt: failure() if name == "a" else None)
-    assert run.statuses() == {"a": "Failed", "clean.build": "Succeeded", "clean": "Succeeded"}
+    assert run.statuses() == {"a": "Failed", "clean": "Succeeded", "clean.build": "Succeeded"}
 
 
 def test_every_compiled_language_has_flags() -> None:
@@ -158,7 +158,7 @@ def test_what_was_built_is_looked_up_for_all_steps_at_once() -> None:
     except MissingValues as missing:
         asked = sorted(key.digest for key in missing.builds)
     names = ("b.build", "c.build", "d.build")
-    assert asked == sorted(key_of(found, "default", found.steps[name]).digest for name in names)
+    assert asked == sorted(key_of(found, "default", found.step(name)).digest for name in names)
 
 
 def test_a_build_stays_within_what_an_admin_allows_a_sandbox() -> None:

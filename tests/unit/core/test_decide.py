@@ -282,7 +282,9 @@ def test_the_workflow_timeout_ends_it_at_once() -> None:
 
 def test_a_rejected_execution_is_over() -> None:
     from citadel.core.decide import wake_at
-    from citadel.core.state import State, admissible, apply
+    from citadel.core.facts import admissible
+    from citadel.core.folding import apply
+    from citadel.core.state import State
 
     fact = ev.Rejected("n", "d", "u", "w", failure("InvalidInputs", "region: missing"))
     state = apply(State(), fact, 5.0)

@@ -165,7 +165,7 @@ INVALID = [
         "an unknown root",
         "foo.bar",
         0,
-        "unknown name foo, expected one of: inputs, steps, item, index, execution",
+        "unknown name foo, expected one of: inputs, steps, item, index, iteration, previous",
     ),
     ("a misspelt root", "1 + input.x", 4, "did you mean inputs?"),
     ("an unknown root after a two-line text", "'é' +\n  foo", 8, "unknown name foo"),

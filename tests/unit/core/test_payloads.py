@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from citadel.core.decide import MAX_VARIABLE
+from citadel.core.evaluating import MAX_VARIABLE
 from engine import Run, plan, step
 
 S, F, K, P, C = "Succeeded", "Failed", "Skipped", "Pending", "Cancelled"

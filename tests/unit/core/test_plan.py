@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from citadel.api.actions import Resources
 from citadel.api.runtime import RuntimeSpec
-from citadel.api.step import Resources
 from citadel.api.workflow import WorkflowSpec
 from citadel.core.plan import InvalidDefinition, compile_definition, compile_workflow, merge_resources
 from engine import plan, step
@@ -95,7 +95,7 @@ def test_steps_above_may_refer_to_steps_below() -> None:
         ),
         pytest.param([step("a", when="1 +")], "spec.steps[0].when", [], id="when that does not parse"),
         pytest.param(
-            [step("a", when="item > 1")], "spec.steps[0].when", ["item", "loop"], id="item outside a loop"
+            [step("a", when="item > 1")], "spec.steps[0].when", ["item", "forEach"], id="item outside a loop"
         ),
         pytest.param(
             [step("a", arguments={"x": {"valueFrom": {"fieldRef": {}}}})],

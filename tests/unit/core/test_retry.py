@@ -2,7 +2,7 @@
 
 import pytest
 
-from citadel.api.step import Retry
+from citadel.api.modifiers import Retry
 from citadel.core.retry import next_delay
 
 
@@ -16,8 +16,8 @@ from citadel.core.retry import next_delay
         pytest.param({}, 3, "Error", None, id="three attempts are the default"),
         pytest.param({}, 1, "InvalidCode", None, id="what cannot pass by itself is not retried"),
         pytest.param({}, 1, "Evicted", 1.0, id="an eviction is retried by default"),
-        pytest.param({"reasons": ["InvalidOutput"]}, 1, "InvalidOutput", 1.0, id="reasons that are named"),
-        pytest.param({"reasons": ["InvalidOutput"]}, 1, "Error", None, id="reasons that are not named"),
+        pytest.param({"reasons": ["Evicted"]}, 1, "Evicted", 1.0, id="reasons that are named"),
+        pytest.param({"reasons": ["Evicted"]}, 1, "Error", None, id="reasons that are not named"),
         pytest.param(
             {"attempts": 50, "backoff": {"initial": "100ms", "factor": 1.5, "max": "1s"}},
             3,

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from citadel.core import events as ev
+from citadel.core.facts import admissible
+from citadel.core.folding import apply
 from citadel.core.jsonvalues import canonical
-from citadel.core.state import State, admissible, apply
+from citadel.core.state import State
 from citadel.core.summary import summarise
 from citadel.core.values import Content, Inline, Stored
 from engine import Run, failure, plan, step
@@ -120,6 +122,16 @@ EVENTS = [
     ev.SandboxEnded("cx-1", failure()),
     ev.StopRequested("Cancel", "CancelRequested", "m"),
     ev.SuspendChanged(True, 3),
+    ev.SignalReceived("paid", "key-1", Stored(DIGEST, 5000)),
+    ev.ApprovalDecided("a", True, "jane", "fine", Inline({"limit": 3}), 1.5),
+    ev.ChildFinished("a", 1, "Succeeded", Inline({})),
+    ev.ChildFinished("a", 2, "Failed", None, failure()),
+    ev.StepOpened("a", Stored(DIGEST, 5000), 3),
+    ev.StepWaiting("a", 1.5, Inline({"arguments": {}})),
+    ev.ChildWanted("a", 1, Inline({"arguments": {}})),
+    ev.StepCompleted("a", Inline([1]), failure(), "key-1"),
+    ev.HandlerOpened("a", failure()),
+    ev.Concluded("Failed", "Error", "m", step="a"),
     ev.StepReady("a", Inline({"arguments": {}, "env": []}), True),
     ev.StepRecalled("a", Inline({"a": 1}), {"program": Content(DIGEST, 1)}),
     ev.StepSkipped("a", "ConditionFalse", "m"),

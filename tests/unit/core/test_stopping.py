@@ -3,7 +3,7 @@
 import pytest
 
 from citadel.core import events as ev
-from citadel.core.decide import CANCEL_LIMIT
+from citadel.core.closing import CANCEL_LIMIT
 from engine import Run, failure, plan, step
 
 S, F, K, P, C = "Succeeded", "Failed", "Skipped", "Pending", "Cancelled"
@@ -82,7 +82,7 @@ def test_suspended_nothing_is_wanted_or_assigned_and_what_runs_goes_on() -> None
     run.register()
     run.post(ev.SuspendChanged(True, 2))
     run.end("a")
-    assert run.statuses() == {"a": S, "b": "Ready"}
+    assert run.statuses() == {"a": S, "b": "Pending"}
     run.sleep(100)
     assert run.usable() == []
     run.post(ev.SuspendChanged(False, 3))

@@ -13,7 +13,8 @@ from citadel.api.conditions import Condition
 from citadel.api.execution import ExecutionStatus
 from citadel.api.reasons import Phase, StepStatus
 from citadel.core import events as ev
-from citadel.core.state import State, apply
+from citadel.core.folding import apply
+from citadel.core.state import State
 from citadel.render.status import (
     OUTPUTS_LIMIT,
     Isolation,
@@ -191,7 +192,8 @@ def all_at_once(message: str, trace: str, tail: str) -> State:
     failed = {
         name: replace(state.steps[name], status=StepStatus.FAILED, failure=failure) for name in names[:30]
     }
-    return replace(state, steps={**state.steps, **failed}, failed_step=names[0])
+    top = replace(state.top, failed=names[0])
+    return replace(state, steps=state.steps.update(failed), scopes=state.scopes.set("", top), failing=True)
 
 
 HUGE = engine.Run(

@@ -9,9 +9,10 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core import events as ev
+from citadel.core.folding import fold
 from citadel.core.jsonvalues import Json
 from citadel.core.plan import InvalidDefinition, Plan, compile_definition
-from citadel.core.state import State, fold
+from citadel.core.state import State
 from citadel.core.values import BuildKey, Content
 from citadel.store.caching import Lru
 from citadel.store.journal import CorruptJournal, ExecutionUnknown

@@ -1,0 +1,122 @@
+"""How an execution ends: its verdict, then compensations in reverse order, then `finally`."""
+
+from collections.abc import Iterator
+
+from citadel.api.reasons import Phase, Reason, StepStatus
+from citadel.core import events as ev
+from citadel.core.checking import hard_reads
+from citadel.core.compiled import FINALLY
+from citadel.core.evaluating import View, evaluate
+from citadel.core.expressions import ExpressionError
+from citadel.core.instances import COMPENSATE
+from citadel.core.jsonvalues import MAX_BYTES, Json
+from citadel.core.opening import due
+from citadel.core.state import State
+from citadel.core.values import Stored, Value, Values
+
+#: Seconds that running steps get after `stop: Cancel`, and after which it ends without them.
+CANCEL_GRACE = 10.0
+CANCEL_LIMIT = 30.0
+
+
+def conclude(
+    state: State,
+    phase: Phase,
+    reason: str,
+    message: str,
+    step: str | None = None,
+    outputs: Value | None = None,
+) -> ev.Event:
+    """The verdict: the end itself where nothing is to follow it."""
+    assert state.plan is not None
+    undo = phase is not Phase.SUCCEEDED and bool(state.completed)
+    kind = ev.Concluded if undo or state.plan.workflow.spec.finally_steps else ev.Finished
+    return kind(phase, reason, ev.shorten(message), outputs, step)
+
+
+def verdict(state: State, values: Values) -> Iterator[ev.Event]:
+    """Nothing is under way and nothing can start: the main part is over. Raises MissingValues."""
+    assert state.plan is not None
+    top = state.top
+    if top.failed is not None:
+        failure = state.steps[top.failed].failure
+        assert failure is not None
+        message = f"step {top.failed}: {failure.message}"
+        yield conclude(state, Phase.FAILED, failure.reason, message, step=top.failed)
+        return
+    if top.ended < top.total:
+        return
+    outputs: dict[str, Json] = {}
+    view = View(state, "", {name: name for name in state.plan.steps})
+    name = ""
+    try:
+        for name, template in state.plan.workflow.outputs.items():
+            for read in sorted(hard_reads(template.reads)):
+                if view.step(read).output is None:
+                    raise ExpressionError(
+                        f"step {read} was skipped and has no output; use .?output.orValue(…)"
+                    )
+            outputs[name] = values.get(evaluate(view, template, values))
+    except ExpressionError as error:
+        yield conclude(state, Phase.FAILED, Reason.EXPRESSION_ERROR, f"outputs.{name}: {error}")
+        return
+    result = values.put(outputs)
+    if isinstance(result, Stored) and result.size > MAX_BYTES:
+        message = f"outputs: found {result.size} bytes of JSON in all, expected at most {MAX_BYTES}"
+        yield conclude(state, Phase.FAILED, Reason.INVALID_OUTPUT, message)
+        return
+    yield conclude(state, Phase.SUCCEEDED, Reason.COMPLETED, "", outputs=result)
+
+
+def compensate(state: State, now: float, values: Values) -> Iterator[ev.Event] | None:
+    """What undoes the next step; None when nothing is left to undo, or what is left cannot be."""
+    name = _being_undone(state)
+    if name is None:
+        return None
+    undo = f"{name}.{COMPENSATE}"
+    if undo in state.steps or state.suspended:
+        return iter(())
+    event = due(state, undo, values, now)
+    return iter(() if event is None else (event,))
+
+
+def end(state: State) -> ev.Finished | None:
+    """The end, once `finally` is over too."""
+    verdict, final = state.concluded, state.scopes[FINALLY]
+    assert verdict is not None
+    if final.ended < final.total:
+        return None
+    phase, reason, message, step = verdict.phase, verdict.reason, verdict.message, verdict.step
+    if final.failed is not None and phase == Phase.SUCCEEDED:
+        failure = state.steps[final.failed].failure
+        assert failure is not None
+        phase, reason, step = Phase.FAILED, failure.reason, final.failed
+        message = f"finally, step {final.failed}: {failure.message}"
+    if (remains := not_undone(state)) and phase != Phase.SUCCEEDED:
+        undo = state.steps.get(f"{remains[0]}.{COMPENSATE}")
+        why = undo.message or "" if undo is not None else ""
+        reason = Reason.COMPENSATION_FAILED
+        message = (
+            f"{message}; compensation of step {remains[0]} failed: {why}; not undone: {', '.join(remains)}"
+        )
+    return ev.Finished(phase, reason, ev.shorten(message), verdict.outputs, step)
+
+
+def not_undone(state: State) -> list[str]:
+    """Completed steps that have not been compensated, the last first."""
+    return [name for name in reversed(state.completed) if not _is_undone(state, name)]
+
+
+def _is_undone(state: State, name: str) -> bool:
+    undo = state.steps.get(f"{name}.{COMPENSATE}")
+    return undo is not None and undo.status is StepStatus.SUCCEEDED
+
+
+def _being_undone(state: State) -> str | None:
+    """The step to compensate next, or being compensated; None when there is none, or when one has failed."""
+    assert state.concluded is not None
+    remains = not_undone(state) if state.concluded.phase != Phase.SUCCEEDED else []
+    if not remains:
+        return None
+    undo = state.steps.get(f"{remains[0]}.{COMPENSATE}")
+    return None if undo is not None and undo.status.terminal else remains[0]

@@ -1,0 +1,206 @@
+"""A step is due: it becomes ready, opens, waits, completes, is skipped, or fails by an expression."""
+
+from datetime import UTC, datetime
+
+from citadel.api.durations import seconds
+from citadel.api.reasons import Reason, StepStatus
+from citadel.core import events as ev
+from citadel.core.compiled import CompiledStep
+from citadel.core.evaluating import View, evaluate, holds, text_of, view_of
+from citadel.core.expressions import ExpressionError
+from citadel.core.failing import expression_failure, failed
+from citadel.core.instances import COMPENSATE, turn, visible
+from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
+from citadel.core.recalling import recalled
+from citadel.core.state import State
+from citadel.core.values import ByReference, Values, encode
+
+#: Items of one loop.
+MAX_ITEMS = 10_000
+
+
+class _At:
+    """Which field of a step is being evaluated."""
+
+    def __init__(self) -> None:
+        self.field = "when"
+
+
+def due(state: State, name: str, values: Values, now: float) -> ev.Event | None:
+    """What becomes of a step, or of a turn of a loop, that is due; None while its code is being built.
+
+    Raises MissingValues.
+    """
+    assert state.plan is not None
+    compiled = state.plan.step(name)
+    if (known := recalled(state, compiled, name, values)) is not None:
+        return known
+    if turn(name) is None and (skipped := _without_what_it_reads(state, compiled, name)) is not None:
+        return skipped
+    at = _At()
+    view = _view(state, compiled, name)
+    try:
+        asked = compiled.when if compiled.per_item == (turn(name) is not None) else None
+        if asked is not None and not holds(view, asked, values):
+            message = ev.shorten(f"when: {compiled.spec.when}", 256)
+            return ev.StepSkipped(name, Reason.CONDITION_FALSE, message)
+        if compiled.is_loop(name):
+            return _open_loop(view, compiled, name, values, at)
+        if compiled.children:
+            return ev.StepOpened(name)
+        return _act(view, compiled, name, values, now, at)
+    except ExpressionError as error:
+        return failed(state, name, expression_failure(name, at.field, error), values)
+
+
+def _view(state: State, compiled: CompiledStep, name: str) -> View:
+    if name.endswith(f".{COMPENSATE}"):
+        return view_of(state, name, output=state.steps[name.removesuffix(f".{COMPENSATE}")].output)
+    return view_of(state, name)
+
+
+def _without_what_it_reads(state: State, compiled: CompiledStep, name: str) -> ev.Event | None:
+    for path in sorted(compiled.hard_reads):
+        step = state.steps[visible(name, path)]
+        if step.output is None:
+            message = f"step {path} is {step.status} and has no output"
+            return ev.StepSkipped(name, Reason.DEPENDENCY_SKIPPED, message)
+    return None
+
+
+def _open_loop(view: View, compiled: CompiledStep, name: str, values: Values, at: _At) -> ev.Event:
+    assert compiled.loop is not None
+    if compiled.loop.items is None:
+        return ev.StepOpened(name)
+    at.field = "forEach.items"
+    found = values.get(evaluate(view, compiled.loop.items, values))
+    if isinstance(found, dict):
+        found = [{"key": key, "value": found[key]} for key in sorted(found)]
+    if not isinstance(found, list):
+        raise ExpressionError(f"found {found!r:.60}, expected a list or a map")
+    if len(found) > MAX_ITEMS:
+        raise ExpressionError(f"found {len(found)} items, expected at most {MAX_ITEMS}")
+    return ev.StepOpened(name, values.put(found), len(found))
+
+
+def _act(
+    view: View, compiled: CompiledStep, name: str, values: Values, now: float, at: _At
+) -> ev.Event | None:
+    match compiled.spec.action:
+        case "switch":
+            return _switch(view, compiled, name, values, at)
+        case "wait":
+            at.field = "wait"
+            return ev.StepWaiting(name, _until(view, compiled, values, now))
+        case "approval":
+            arguments = _arguments(view, compiled, values, at)
+            until = None if compiled.timeout is None else now + compiled.timeout
+            return ev.StepWaiting(name, until, values.put({"arguments": arguments}))
+        case "workflow":
+            arguments = _arguments(view, compiled, values, at)
+            until = None if compiled.timeout is None else now + compiled.timeout
+            return ev.ChildWanted(name, 1, values.put({"arguments": arguments}), until)
+        case _:
+            return _ready(view, compiled, name, values, now, at)
+
+
+def _switch(view: View, compiled: CompiledStep, name: str, values: Values, at: _At) -> ev.Event:
+    assert compiled.switch is not None
+    chosen = compiled.switch.default
+    at.field = "switch.default"
+    for position, (when, value) in enumerate(compiled.switch.cases):
+        at.field = f"switch.cases[{position}].when"
+        if holds(view, when, values):
+            chosen = value
+            at.field = f"switch.cases[{position}].value"
+            break
+    if chosen is None:
+        return ev.StepSkipped(name, Reason.CONDITION_FALSE, "switch: no case holds, and there is no default")
+    return ev.StepCompleted(name, evaluate(view, chosen, values))
+
+
+def _until(view: View, compiled: CompiledStep, values: Values, now: float) -> float | None:
+    wait = compiled.spec.wait
+    assert wait is not None
+    if compiled.wait is None:
+        return None if compiled.timeout is None else now + compiled.timeout
+    found = values.get(evaluate(view, compiled.wait, values))
+    if wait.duration is not None:
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return now + max(0.0, float(found))
+        try:
+            return now + seconds(str(found))
+        except ValueError as error:
+            raise ExpressionError(f"for: {error}, or a number of seconds") from None
+    try:
+        moment = datetime.fromisoformat(str(found))
+    except ValueError:
+        raise ExpressionError(f"until: found {found!r:.60}, expected a time as in RFC 3339") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _ready(
+    view: View, compiled: CompiledStep, name: str, values: Values, now: float, at: _At
+) -> ev.Event | None:
+    state = view.state
+    if compiled.program is not None:
+        build = state.steps.get(compiled.program)
+        if build is None:
+            return due(state, compiled.program, values, now)
+        if not build.status.terminal:
+            return None
+        if build.status is not StepStatus.SUCCEEDED:
+            return _unbuilt(state, compiled.program, name, values)
+    arguments = _arguments(view, compiled, values, at)
+    variables: list[Json] = []
+    for variable, template in compiled.env:
+        at.field = f"env.{variable}"
+        variables.append({"name": variable, "value": text_of(evaluate(view, template, values), values)})
+    at.field = "files"
+    files = _files(view, compiled, values)
+    payload: dict[str, Json] = {"arguments": arguments, "env": variables}
+    payload |= {"files": files} if files else {}
+    return ev.StepReady(name, values.put(payload), compiled.has_references)
+
+
+def _unbuilt(state: State, build: str, name: str, values: Values) -> ev.Event:
+    """What becomes of a step whose code could not be built."""
+    found = state.steps[build]
+    if found.failure is not None:
+        return failed(state, name, found.failure, values)
+    message = f"step {build} is {found.status} and has no output"
+    return ev.StepSkipped(name, Reason.DEPENDENCY_SKIPPED, message)
+
+
+def _arguments(view: View, compiled: CompiledStep, values: Values, at: _At) -> dict[str, Json]:
+    arguments: dict[str, Json] = {}
+    for argument, template in compiled.arguments.items():
+        at.field = f"with.{argument}"
+        if isinstance(template, ByReference):
+            arguments[argument] = encode(template)
+        else:
+            arguments[argument] = encode(evaluate(view, template, values))
+    return arguments
+
+
+def _files(view: View, compiled: CompiledStep, values: Values) -> dict[str, Json]:
+    """The files of a step, by path; raises ExpressionError that names the one."""
+    found: dict[str, Json] = {}
+    size = 0
+    for path, template in compiled.files.items():
+        if isinstance(template, ByReference):
+            found[path] = encode(template)
+            continue
+        try:
+            content = values.get(evaluate(view, template, values))
+        except ExpressionError as error:
+            raise ExpressionError(f"{path}: {error}") from None
+        text = content if isinstance(content, str) else canonical(content).decode()
+        size += len(text.encode())
+        if size > MAX_BYTES:
+            raise ExpressionError(
+                f"{path}: found {size} bytes of text so far, expected at most {MAX_BYTES} in all;"
+                " hand larger ones on as artifacts"
+            )
+        found[path] = encode(values.put(text))
+    return found

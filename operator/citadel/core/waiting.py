@@ -1,0 +1,103 @@
+"""Steps that wait: for a time, a signal, people, or another execution."""
+
+from citadel.api.reasons import Phase, Reason, StepStatus
+from citadel.core import events as ev
+from citadel.core.compiled import CompiledStep
+from citadel.core.failing import failed
+from citadel.core.jsonvalues import Json
+from citadel.core.retry import next_delay
+from citadel.core.state import State, StepState, blocker, compiled_of
+from citadel.core.values import Inline, Values
+
+
+def attend(state: State, name: str, now: float, values: Values) -> ev.Event | None:
+    """What follows for a step that waits; None as long as it does. Raises MissingValues."""
+    compiled, step = compiled_of(state, name), state.steps[name]
+    match step.answer:
+        case ev.ApprovalDecided() as decision:
+            return _decided(state, name, decision, values)
+        case ev.ChildFinished() as end:
+            return _child_ended(state, name, compiled, end, now, values)
+    action = compiled.spec.action
+    if action != "workflow" and (failing := blocker(state, name)) is not None:
+        message = f"not waited for any longer, because step {failing} failed"
+        return ev.StepSkipped(name, Reason.EXECUTION_FAILED, message)
+    wait = compiled.spec.wait
+    if wait is not None and wait.signal is not None:
+        for id_, signal in state.signals:
+            if signal.name == wait.signal:
+                return ev.StepCompleted(name, signal.payload, signal=id_)
+    if step.until is None or now < step.until:
+        return None
+    return _time_is_up(state, name, compiled, values)
+
+
+def _time_is_up(state: State, name: str, compiled: CompiledStep, values: Values) -> ev.Event:
+    wait, limit = compiled.spec.wait, compiled.spec.timeout
+    if wait is not None and wait.signal is None:
+        return ev.StepCompleted(name, Inline(None))
+    if wait is not None:
+        message = f"no signal {wait.signal} within {limit}"
+    elif compiled.spec.approval is None:
+        assert compiled.spec.workflow is not None
+        message = f"workflow {compiled.spec.workflow.name} has not finished within {limit}"
+    elif compiled.spec.on_timeout == "approve":
+        until = state.steps[name].until
+        assert until is not None
+        given = _outcome("", "nobody decided in time", None, until)
+        return ev.StepCompleted(name, values.put(given))
+    else:
+        message = f"nobody decided within {limit}"
+    return failed(state, name, ev.Failure.cut(Reason.TIMEOUT, message), values)
+
+
+def _decided(state: State, name: str, decision: ev.ApprovalDecided, values: Values) -> ev.Event:
+    if decision.approved:
+        given = _outcome(decision.by, decision.reason, values.get(decision.form), decision.at)
+        return ev.StepCompleted(name, values.put(given))
+    why = f": {decision.reason}" if decision.reason else ""
+    failure = ev.Failure.cut(Reason.REJECTED, f"{decision.by} rejected it{why}")
+    return failed(state, name, failure, values)
+
+
+def _outcome(by: str, reason: str, form: Json, at: float) -> dict[str, Json]:
+    """Output of an approved approval."""
+    return {"approved": True, "by": by, "reason": reason, "form": form, "at": at}
+
+
+def _child_ended(
+    state: State, name: str, compiled: CompiledStep, end: ev.ChildFinished, now: float, values: Values
+) -> ev.Event:
+    if end.phase == Phase.SUCCEEDED:
+        return ev.StepCompleted(name, end.outputs or Inline({}))
+    failure = end.failure or ev.Failure(Reason.CHILD_FAILED, f"ended {end.phase}")
+    if (again := retried(state, name, compiled, failure, now)) is not None:
+        return again
+    return failed(state, name, failure, values)
+
+
+def retried(
+    state: State, name: str, compiled: CompiledStep, failure: ev.Failure, now: float
+) -> ev.RetryScheduled | None:
+    """The attempt after the one that failed; None where there is none."""
+    if blocker(state, name) is not None:
+        return None
+    attempt = state.steps[name].attempt
+    assert state.created is not None
+    delay = next_delay(compiled.spec.retry, attempt, failure.reason, f"{state.created.uid}/{name}")
+    return None if delay is None else ev.RetryScheduled(name, attempt + 1, now + delay)
+
+
+def start_again(state: State, name: str, now: float) -> ev.Event | None:
+    """The next execution of another workflow, when its time has come."""
+    compiled, step = compiled_of(state, name), state.steps[name]
+    if now < step.ready_at:
+        return None
+    assert step.payload is not None
+    until = None if compiled.timeout is None else now + compiled.timeout
+    return ev.ChildWanted(name, step.attempt, step.payload, until)
+
+
+def is_outside(step: StepState, compiled: CompiledStep) -> bool:
+    """Whether the next attempt of a step is another execution, not one in a sandbox."""
+    return step.status is StepStatus.BACKING_OFF and not compiled.sandboxed
