@@ -88,9 +88,7 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
         (
             "Workflow",
             step(container={"image": "i", "command": ["c"]}),
-            [
-                "spec.steps[0]: found run and container, expected exactly one of run, container, steps,"
-            ],
+            ["spec.steps[0]: found run and container, expected exactly one of run, container, steps,"],
         ),
         ("Workflow", step(neeeds=[]), ["spec.steps[0].neeeds: unknown field, did you mean needs?"]),
         ("Workflow", step(comand=[]), ["spec.steps[0].comand: unknown field, did you mean command?"]),
@@ -98,9 +96,7 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
         (
             "Workflow",
             step(frobnicate=1),
-            [
-                "spec.steps[0].frobnicate: unknown field, expected one of name, run, container, steps,"
-            ],
+            ["spec.steps[0].frobnicate: unknown field, expected one of name, run, container, steps,"],
         ),
         (
             "Workflow",
@@ -280,8 +276,8 @@ def test_the_exception_names_the_object_and_counts_what_else_is_wrong() -> None:
     with pytest.raises(InvalidObject) as refused:
         parse("Workflow", value)
     assert str(refused.value) == (
-        "Workflow sales-report: spec.steps[0]: found no action, expected exactly one of run, container, steps,"
-        " switch, wait, approval, workflow (and 2 more problems)"
+        "Workflow sales-report: spec.steps[0]: found no action, expected exactly one of run, container,"
+        " steps, switch, wait, approval, workflow (and 2 more problems)"
     )
 
 

@@ -53,7 +53,7 @@ def test_outputs_are_followed_and_each_problem_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("expression", "told"),
     [
-        ("execution.nam", "found execution.nam, but execution has name, namespace, uid, phase, error, did you mean name?"),
+        ("execution.nam", "found execution.nam, but execution has name, namespace, uid, phase, error"),
         (
             "steps.a.error.mesage",
             "found steps.a.error.mesage, but steps.a.error has reason, message, did you",
