@@ -8,6 +8,7 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from citadel.api.execution import ExecutionSpec
@@ -22,6 +23,7 @@ from citadel.api.workflow import WorkflowSpec
 from citadel.core.inputs import InvalidInputs
 from citadel.core.lookups import lookup_problems
 from citadel.core.plan import InvalidDefinition, Workflow, compile_workflow
+from citadel.render.trigger import inputs_at
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Contents:
 
     workflows: dict[str, WorkflowDocument] = field(default_factory=dict)
     executions: dict[str, tuple[ExecutionSpec, Document]] = field(default_factory=dict)
+    triggers: dict[str, tuple[TriggerSpec, Document]] = field(default_factory=dict)
     runtimes: dict[str, RuntimeSpec] = field(default_factory=dict)
     data: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     """Texts by key, of (kind, name): ConfigMap or Secret."""
@@ -60,7 +63,13 @@ def read(text: str) -> Contents:
         found_problems = [*document.problems, *_take(contents, document)]
         contents.problems += problems_with_positions(document, found_problems)
     for spec, document in contents.executions.values():
-        contents.problems += _execution_problems(contents, spec, document)
+        # One that names a revision is not of the Workflow as it stands here.
+        if spec.workflow_ref.revision is None:
+            contents.problems += _input_problems(contents, spec.workflow_ref.name, spec.inputs, document)
+    for trigger, document in contents.triggers.values():
+        # A time like any other: which one, no schema can ask.
+        inputs = inputs_at(trigger, "name", datetime.fromtimestamp(0, UTC))
+        contents.problems += _input_problems(contents, trigger.workflow_ref.name, inputs, document)
     return contents
 
 
@@ -84,13 +93,15 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         spec = parse(kind, value)
     except InvalidObject as error:
         return list(error.problems)
-    if isinstance(spec, ExecutionPolicySpec | TriggerSpec):
+    if isinstance(spec, ExecutionPolicySpec):
         return []
     name = str(value["metadata"].get("name") or value["metadata"].get("generateName"))
     if isinstance(spec, RuntimeSpec):
         contents.runtimes[name] = spec
     elif isinstance(spec, ExecutionSpec):
         contents.executions[name] = (spec, document)
+    elif isinstance(spec, TriggerSpec):
+        contents.triggers[name] = (spec, document)
     else:
         if name in contents.workflows:
             return [
@@ -137,14 +148,15 @@ def _decoded(content: str) -> str:
         raise ValueError("expected base64 of UTF-8 text; plain text belongs in stringData") from None
 
 
-def _execution_problems(contents: Contents, spec: ExecutionSpec, document: Document) -> Iterator[Problem]:
-    """What is wrong with an Execution whose Workflow is in the same file; others may be in a cluster."""
-    workflow = contents.workflows.get(spec.workflow_ref.name)
-    # One that names a revision is not of the Workflow as it stands here.
-    if workflow is None or spec.workflow_ref.revision is not None:
+def _input_problems(
+    contents: Contents, name: str, inputs: dict[str, Any], document: Document
+) -> Iterator[Problem]:
+    """What is wrong with inputs of a Workflow of the same file; others may be in a cluster."""
+    workflow = contents.workflows.get(name)
+    if workflow is None:
         return
     try:
-        workflow.compiled.inputs.apply(spec.inputs)
+        workflow.compiled.inputs.apply(inputs)
     except InvalidInputs as error:
         at = document.position(("spec", "inputs"))
         for message in error.messages:

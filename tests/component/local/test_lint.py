@@ -123,6 +123,33 @@ def test_a_file_that_cannot_be_read(
     assert said in done.stderr
 
 
+def test_a_trigger_gives_its_workflow_of_the_same_file_inputs_that_fit(
+    citadel: Citadel, tmp_path: Path
+) -> None:
+    text = """\
+apiVersion: citadel.dev/v1alpha1
+kind: Workflow
+metadata: {name: report}
+spec:
+  inputs: {type: object, required: [day], properties: {day: {type: string}}}
+  steps: [{name: a, run: {runtime: python, code: "def main(): pass"}}]
+---
+apiVersion: citadel.dev/v1alpha1
+kind: Trigger
+metadata: {name: nightly}
+spec:
+  workflowRef: {name: report}
+  inputs: {day: "${trigger.scheduledTime}"}
+  cron: {schedule: "@daily"}
+"""
+    (tmp_path / "both.yaml").write_text(text)
+    assert citadel("lint", "both.yaml").code == 0
+    (tmp_path / "both.yaml").write_text(text.replace('day: "${trigger.scheduledTime}"', "day: 3"))
+    done = citadel("lint", "both.yaml")
+    assert done.code == 1
+    assert done.stdout == "both.yaml:13:3: spec.inputs.day: found 3 (integer), expected string\n"
+
+
 def test_an_empty_file_holds_no_workflow(citadel: Citadel, tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     done = citadel("lint", "empty.yaml")
