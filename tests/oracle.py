@@ -76,14 +76,23 @@ def beyond_a_sandbox(pod: Object, runner_image: str) -> Iterator[str]:
     runner, main = spec["containers"]
     if runner["image"] != runner_image or runner["command"] != ["/runner"]:
         yield f"runner {runner['image']} {runner['command']}"
-    if main["command"][0] != "/citadel/shim" or main.get("lifecycle"):
+    memory, command = _own_memory(main)
+    if command[0] != "/citadel/shim" or main.get("lifecycle"):
         yield f"main {main['command']}"
+    if memory and ("runtimeClassName" not in spec or ("exec" not in memory and memory[0] != "67108864")):
+        yield f"main mounts {memory}"
     ids = [container["securityContext"]["runAsUser"] for container in (runner, main)]
     if len(set(ids)) != 2 or min(ids) < 1:
         yield f"users {ids}"
     for variable in main.get("env", ()):
         if variable["name"] == "CITADEL_KEY" or variable.keys() != {"name", "value"}:
             yield f"variable {variable}"
+
+
+def _own_memory(main: Object) -> tuple[Sequence[str], Sequence[str]]:
+    """Size and kind of the memory that main mounts for itself, if it does, and the command behind that."""
+    command = main["command"]
+    return (command[1:3], command[3:]) if command[0] == "/citadel/scratch" else ((), command)
 
 
 def _beyond_a_container(container: Object) -> Iterator[str]:
@@ -124,6 +133,9 @@ def beyond_a_policy(pod: Object, policy: Object, *, shared: bool) -> Iterator[st
         found = main["resources"]["limits"][amount]
         if limits.get(amount) and _number(found) > _number(limits[amount]):
             yield f"{amount} {found}"
+    memory, _ = _own_memory(main)
+    if "exec" in memory and limits.get("scratch") and _number(memory[0]) > _number(limits["scratch"]):
+        yield f"scratch {memory[0]}"
     for volume in pod["spec"].get("volumes", ()):
         size = volume["emptyDir"]["sizeLimit"]
         if (

@@ -6,7 +6,7 @@ They follow the schemas that the API server has: a field added later is in them 
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -206,6 +206,8 @@ SITE = Site(
     user_namespaces=True,
     forbidden=("gateway-tripwire=10.96.0.7:8444",),
 )
+#: As RuntimeClasses of gVisor are to say: the sandbox mounts its own memory.
+OWN_MOUNTS = replace(SITE, user_namespaces=False, own_mounts=True)
 SYSTEM, TEAM = "citadel-system", "team"
 
 
@@ -251,6 +253,10 @@ def _object_of(kind: str, namespace: str, name: str, spec: Value) -> Value:
     return {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
+def _site(template: Mapping[str, Any]) -> Site:
+    return OWN_MOUNTS if template.get("runtimeClassName") == "gvisor" else SITE
+
+
 def pods(submission: Submission) -> list[Value]:
     """The pods that a submission comes to, as the controller makes them; raises Unusable where it refuses."""
     cache = Cache()
@@ -261,6 +267,6 @@ def pods(submission: Submission) -> list[Value]:
     live = Definitions(shelf, SYSTEM, Policies(shelf, cache, _NoTable()), _NoPast())
     plan = asyncio.run(live.pin(TEAM, "flow")).plan
     return [
-        sandbox_pod(f"cx-{number}", f"{TEAM}/run", place.template, SITE, "key")
-        for number, place in enumerate(plan.placements.values())
+        sandbox_pod(f"cx-{number}", f"{TEAM}/run", template, _site(template), "key")
+        for number, template in enumerate(place.template for place in plan.placements.values())
     ]

@@ -77,5 +77,13 @@ def test_the_oracle_sees_what_it_is_there_for() -> None:
         assert oracle.problems(
             {**pod, "spec": {**pod["spec"], **change}}, [], SITE.runner_image, shared=False
         )
+    roomy = {"image": "alpine:3", "runtimeClassName": "gvisor", "scratch": "1Gi"}
+    (pod,) = pods(Submission(plain.workflow, roomy, False, ()))
+    assert oracle.problems(pod, [], SITE.runner_image, shared=False) == []
+    assert (
+        len(oracle.problems(pod, [{"limits": {"scratch": "1023Mi"}}], SITE.runner_image, shared=False)) == 1
+    )
+    without = {field: value for field, value in pod["spec"].items() if field != "runtimeClassName"}
+    assert oracle.problems({**pod, "spec": without}, [], SITE.runner_image, shared=False)
     labels = {**pod["metadata"], "labels": {**pod["metadata"]["labels"], "x": "y"}}
     assert oracle.problems({**pod, "metadata": labels}, [], SITE.runner_image, shared=False)
