@@ -29,11 +29,12 @@ ASKED: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[str]:
-    """Ann and everybody of finance may decide, jo is an editor, bob may nothing."""
+    """Ann and everybody of finance may decide, jo is an editor, bob may look."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     here = ("-n", name)
     kubectl("create", "rolebinding", "editors", "--clusterrole=edit", "--user=jo", *here)
+    kubectl("create", "rolebinding", "readers", "--clusterrole=view", "--user=bob", *here)
     deciders = ("--user=ann", "--user=fay", "--group=finance")
     kubectl("create", "rolebinding", "deciders", "--clusterrole=citadel-approver", *deciders, *here)
     yield name
@@ -246,7 +247,7 @@ def test_nothing_is_written_around_the_spec(namespace: str, approval: str, metad
 
 def test_the_status_is_the_controllers(namespace: str, approval: str) -> None:
     status = {"status": {"phase": "Approved"}}
-    done, told = patch(namespace, approval, "ann", status, "--subresource=status")
+    done, told = patch(namespace, approval, "jo", status, "--subresource=status")
     assert not done
     assert 'cannot patch resource "approvals/status"' in told
     change = ("--type=merge", "--subresource=status", "-p", json.dumps(status))
