@@ -95,6 +95,8 @@ class Reason(StrEnum):
     ITEMS_FAILED = "ItemsFailed"
     COMPENSATION_FAILED = "CompensationFailed"
     OUTPUT_TOO_LARGE = "OutputTooLarge"
+    # approvals
+    INVALID_FORM = "InvalidForm"
     # failed attempts
     ERROR = "Error"
     EXPRESSION_ERROR = "ExpressionError"
@@ -118,3 +120,4 @@ class ConditionType(StrEnum):
     FINISHED = "Finished"
     RECONCILING = "Reconciling"
     NETWORK_ISOLATED = "NetworkIsolated"
+    DECIDED = "Decided"

@@ -17,6 +17,7 @@ from citadel.core.recalling import key_of
 from citadel.core.state import State, StepState
 from citadel.core.summary import summarise
 from citadel.core.values import BuildKey, Content
+from citadel.store.approvals import ApprovalRow, asked
 from citadel.store.journal import Notice
 from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.texts import mend
@@ -122,6 +123,8 @@ class Changes:
     builds: tuple[Build, ...] = ()
     """Programs that were built or used."""
     recalled: tuple[Recalled, ...] = ()
+    approvals: tuple[ApprovalRow, ...] = ()
+    """Rows that differ."""
 
 
 _OBSERVED = frozenset(("status", "pod_uid", "key_hash", "isolated", "answered", "template"))
@@ -148,6 +151,7 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
     }
     draining = _draining(state, outcome.events)
     deliveries = tuple(_deliveries(state, outcome.events))
+    approvals = tuple(asked(before, outcome, now))
     notices = []
     if outcome.events:
         notices.append(Notice("execution", execution.uid))
@@ -155,6 +159,7 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
         notices.append(Notice("control", execution.uid))
     notices += [Notice("sandbox", name) for name in (*(row.name for row in wanted), *claimed, *draining)]
     notices += [Notice("delivery", delivery.sandbox) for delivery in deliveries]
+    notices += [Notice("approval", f"{row.namespace}/{row.name}") for row in approvals]
     return Changes(
         execution=execution,
         steps=tuple(_steps(before, state, outcome.events, execution.uid)),
@@ -166,6 +171,7 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
         notices=tuple(notices),
         builds=tuple(_builds(state, outcome.events)),
         recalled=tuple(_recalled(state, outcome.events)),
+        approvals=approvals,
     )
 
 

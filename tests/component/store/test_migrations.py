@@ -13,7 +13,9 @@ from sqlalchemy import create_engine
 
 import build
 from citadel.core import events as ev
+from citadel.core.values import Inline
 from citadel.store.journal import LogChunk
+from citadel.store.signals import SignalRow
 from citadel.store.sql.database import open_database
 from citadel.store.sql.engine import parse_url
 from citadel.store.sql.migrate import run
@@ -112,6 +114,7 @@ FORBIDDEN = {
         "DELETE FROM logs",
         "DELETE FROM sandboxes",
         "INSERT INTO definitions VALUES ('d', '{}')",
+        "SELECT * FROM signals",
         "CREATE TABLE mine (a int)",
     ],
     "citadel_api": [
@@ -122,6 +125,9 @@ FORBIDDEN = {
         "SELECT * FROM sandboxes",
         "SELECT sealed FROM deliveries",
         "SELECT key_hash FROM sandboxes",
+        "SELECT payload FROM signals",
+        "DELETE FROM signals",
+        "SELECT * FROM approvals",
     ],
     "citadel_controller": ["TRUNCATE events", "DROP TABLE events", "CREATE TABLE mine (a int)"],
 }
@@ -152,6 +158,7 @@ async def test_every_process_may_do_what_it_needs(
     steps = [
         build.python_step("a", arguments={"p": secret}),
         build.python_step("b", needs=[], isolation="step"),
+        {"name": "c", "needs": [], "approval": {"approvers": {"users": ["ann"]}}, "timeout": "1h"},
     ]
     definition = build.definition(*steps, timeout="1h")
     try:
@@ -173,6 +180,13 @@ async def test_every_process_may_do_what_it_needs(
         ended = ev.SandboxEnded(sandbox, ev.Failure("SandboxLost", "gone"))
         await gateway.journal.advance("uid-1", [ended])
         await gateway.journal.due(10)
+        await api.signals.send(SignalRow("uid-1", "payment", "k", 1))
+        (signal,) = await controller.signals.of("uid-1")
+        await controller.signals.delivered(signal)
+        (asked,) = await controller.approvals.pending()
+        await controller.approvals.made(asked, "object")
+        decided = ev.ApprovalDecided("c", True, "ann", "", Inline(None), 1.0)
+        await gateway.journal.advance("uid-1", [decided])
         assert (await api.journal.read("uid-1")).steps["a"].output == value
         assert len(await api.journal.logs("uid-1", {}, 10)) == 1
         await api.journal.values("uid-1", list(bodies))

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from citadel.store.blobs import BlobLimits, Objects
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import LocalNotices, Notices
+from citadel.store.sql.approvals import SqlApprovals
 from citadel.store.sql.archive import SqlArchive
 from citadel.store.sql.blobs import SqlBlobs
 from citadel.store.sql.connections import SqlConnectionLog
@@ -15,6 +16,7 @@ from citadel.store.sql.policies import SqlPolicies
 from citadel.store.sql.pools import SqlPools
 from citadel.store.sql.revisions import SqlRevisions
 from citadel.store.sql.sandboxes import SqlSandboxes
+from citadel.store.sql.signals import SqlSignals
 
 #: More sandboxes than any cluster has.
 _UNBOUNDED = 2**31 - 1
@@ -32,6 +34,8 @@ class Database:
         self.connections = SqlConnectionLog(connections)
         self.revisions = SqlRevisions(connections)
         self.archive = SqlArchive(connections)
+        self.approvals = SqlApprovals(connections, notices)
+        self.signals = SqlSignals(connections, notices)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
         """What is kept by digest."""

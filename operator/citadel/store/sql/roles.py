@@ -22,6 +22,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "deliveries": "SELECT, INSERT, UPDATE, DELETE",
         "logs": "SELECT, INSERT",
         "policies": "SELECT",
+        "approvals": "SELECT, INSERT, UPDATE",
         "blobs": "SELECT, INSERT, UPDATE, DELETE",
         "blob_pieces": "SELECT, INSERT, DELETE",
         "artifacts": "SELECT, INSERT, UPDATE",
@@ -39,6 +40,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         " pod_uid, heartbeat_at, immediate, pool, claimed_at)",
         "logs": "SELECT",
         "connections": "SELECT",
+        # What it appends; the controller makes facts of them.
+        "signals": "INSERT",
     },
 }
 

@@ -117,6 +117,10 @@ class Statements:
         self.new_build = self.new_build.on_conflict_do_update(
             index_elements=["namespace", "key"], set_={"used_at": now()}
         )
+        ended = ("phase", "ended_at", "decided_by", "reason")
+        self.approval = self._insert(t.approvals).on_conflict_do_update(
+            index_elements=["uid", "step"], set_={name: bindparam(f"new_{name}") for name in ended}
+        )
         self.new_delivery = self._insert(t.deliveries).on_conflict_do_update(
             index_elements=["sandbox"],
             set_={name: bindparam(f"new_{name}") for name in ("uid", "step", "attempt", "placing", "sealed")},

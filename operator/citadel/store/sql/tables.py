@@ -176,6 +176,36 @@ deliveries = Table(
     Column("sealed", JSON(none_as_null=True)),
 )
 
+approvals = Table(
+    "approvals",
+    metadata,
+    _of_execution(),
+    Column("step", Text, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("deadline", Double),
+    Column("ended_at", Double),
+    Column("decided_by", Text),
+    Column("reason", Text),
+    Column("object", Text),
+)
+Index("approvals_namespace_name_idx", approvals.c.namespace, approvals.c.name)
+_pending = approvals.c.phase == "Pending"
+Index("approvals_pending_idx", approvals.c.opened_at, postgresql_where=_pending, sqlite_where=_pending)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(always=True), primary_key=True),
+    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    UniqueConstraint("uid", "name", "key"),
+)
+
 blobs = Table(
     "blobs",
     metadata,

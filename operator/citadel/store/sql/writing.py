@@ -65,6 +65,11 @@ async def write(
             for item in changes.recalled
         ]
         await connection.execute(statements.new_artifacts, noted)
+    for approval in changes.approvals:
+        row = asdict(approval)
+        del row["object"]  # which is for the controller to say
+        news = {f"new_{name}": row[name] for name in ("phase", "ended_at", "decided_by", "reason")}
+        await connection.execute(statements.approval, row | news)
     parameters = _renamed(changes.execution, "uid")
     if statements.postgres:
         parameters["notices"] = payloads(changes.notices)
