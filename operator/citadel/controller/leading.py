@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from citadel.api.meta import API_VERSION, TRIGGER_LABEL
+from citadel.controller.approvals import Approvals
 from citadel.controller.board import Board
 from citadel.controller.bootstrap import Installation, keep_prepared
 from citadel.controller.definitions import Definitions
@@ -23,6 +24,7 @@ from citadel.controller.reconciler import Reconciler
 from citadel.controller.room import Limits
 from citadel.controller.runtimes import apply_default_runtimes
 from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.signals import Signals
 from citadel.controller.site import RuntimeClasses, find_site
 from citadel.controller.triggers import Triggers
 from citadel.controller.watching import Key, Watcher
@@ -143,6 +145,8 @@ class Leader:
             readiness,
             pods,
             Deliveries(kube, journal, sandboxes, account),
+            Approvals(kube, cache, journal, self.database.approvals, events),
+            Signals(journal, self.database.signals),
             policies,
             self.metrics,
             self.counted,

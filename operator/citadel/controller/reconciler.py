@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from citadel.controller.approvals import Approvals
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions
 from citadel.controller.history import History
@@ -17,6 +18,7 @@ from citadel.controller.objects import is_finished, status_of
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.signals import Signals
 from citadel.controller.triggers import Triggers
 from citadel.controller.watching import WATCHED, Key
 from citadel.kube.cache import Cache, key_of
@@ -51,6 +53,8 @@ class Reconciler:
         readiness: Readiness,
         pods: SandboxPods,
         deliveries: Deliveries,
+        approvals: Approvals,
+        signals: Signals,
         policies: Policies,
         metrics: Metrics,
         counted: ControllerMetrics,
@@ -64,6 +68,7 @@ class Reconciler:
         self._kube, self._cache, self._database = kube, cache, database
         self._executions, self._readiness = executions, readiness
         self.pods, self._deliveries, self._policies = pods, deliveries, policies
+        self._approvals, self._signals = approvals, signals
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
         self.keeper, self._triggers, self._history = keeper, triggers, history
         self._names: dict[str, Key] = {}
@@ -127,6 +132,11 @@ class Reconciler:
             self._look.set()
         elif notice.topic == "execution":
             self._execution_changed(notice.id)
+        elif notice.topic == "approval":
+            namespace, _, name = notice.id.partition("/")
+            self.queue.add(Key("approval", namespace, name))
+        elif notice.topic == "signal":
+            self.queue.add(Key("signal", "", notice.id))
         elif notice.topic in ("sandbox", "delivery"):
             self.keeper.stir()
             self.queue.add(Key(notice.topic, self._sandbox_namespace, notice.id))
@@ -174,6 +184,10 @@ class Reconciler:
                 return await self._readiness.policy(key.name)
             case "namespace":
                 await self._policies.namespace_changed(key.name)
+            case "approval":
+                return await self._approvals.reconcile(key.namespace, key.name)
+            case "signal":
+                await self._signals.deliver(key.name)
             case "delivery":
                 await self._deliveries.reconcile(key.name)
             case "sandbox":
@@ -203,6 +217,10 @@ class Reconciler:
         for obj in self._cache.objects(EXECUTIONS):
             if not is_finished(obj):
                 self.add(Key("execution", obj["metadata"]["namespace"], obj["metadata"]["name"]))
+        for namespace, name in await self._approvals.unsettled():
+            self.queue.add(Key("approval", namespace, name))
+        for uid in await self._signals.waiting():
+            self.queue.add(Key("signal", "", uid))
         await self._end_orphans()
         await self._end_silent(rows)
         with suppress(TimeoutError):

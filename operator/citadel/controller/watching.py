@@ -14,6 +14,7 @@ import kopf
 from citadel.kube.cache import Cache
 from citadel.kube.config import load_config
 from citadel.kube.resources import (
+    APPROVALS,
     EXECUTIONS,
     NAMESPACES,
     PODS,
@@ -30,6 +31,7 @@ LOGIN_LIFETIME = timedelta(minutes=30)
 #: What is watched in the whole cluster, and what the queue calls it.
 WATCHED: tuple[tuple[Resource, str], ...] = (
     (EXECUTIONS, "execution"),
+    (APPROVALS, "approval"),
     (WORKFLOWS, "workflow"),
     (RUNTIMES, "runtime"),
     (TRIGGERS, "trigger"),

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from prometheus_client import CollectorRegistry
 
+from citadel.controller.approvals import Approvals
 from citadel.controller.board import Board
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
@@ -22,6 +23,7 @@ from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
 from citadel.controller.room import Limits
 from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.signals import Signals
 from citadel.controller.site import RuntimeClasses
 from citadel.controller.triggers import Triggers
 from citadel.controller.watching import WATCHED, Key, Watcher
@@ -104,6 +106,8 @@ class Controller:
             readiness,
             self.pods,
             Deliveries(kube, journal, sandboxes, "citadel-system:citadel-controller"),
+            Approvals(kube, cache, journal, database.approvals, self.poster, cluster.now),
+            Signals(journal, database.signals),
             policies,
             self.metrics,
             counted,

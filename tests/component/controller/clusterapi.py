@@ -67,6 +67,7 @@ _DISCOVERY = {
     "/api/v1": {"pods": "Pod", "namespaces": "Namespace", "events": "Event"},
     CITADEL: {
         "executions": "Execution",
+        "approvals": "Approval",
         "workflows": "Workflow",
         "runtimes": "Runtime",
         "triggers": "Trigger",
