@@ -82,6 +82,18 @@ def steps(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> li
     return _proposed(ctx, incomplete, read) if execution else []
 
 
+def asking(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of Executions that ask for a decision, each with the step that does."""
+
+    async def read(cluster: "Cluster") -> list[CompletionItem]:
+        from citadel.cli.asking import pending
+
+        asked = [obj["spec"] for obj in await pending(cluster)]
+        return [CompletionItem(spec["executionRef"]["name"], help=spec["step"]) for spec in asked]
+
+    return _proposed(ctx, incomplete, read)
+
+
 def _item(obj: "Object", help: str | None = None) -> CompletionItem:  # noqa: A002  (click's name)
     return CompletionItem(obj["metadata"]["name"], help=help)
 

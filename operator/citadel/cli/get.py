@@ -160,7 +160,24 @@ async def _one(target: Target, name: str, as_json: bool, archived: bool) -> int:
             _print_json(_with_steps(found, journal))
         else:
             _show(found, journal)
+            if not ended(found):
+                await _show_asked(cluster, name)
     return ExitCode.OK
+
+
+async def _show_asked(cluster: Cluster, name: str) -> None:
+    """The decisions that an execution waits for."""
+    from citadel.cli.asking import approvers, pending
+    from citadel.kube.errors import ApiError
+
+    try:
+        asked = await pending(cluster, name)
+    except ApiError:
+        return  # who may not look at Approvals sees that the step waits
+    for item in asked:
+        spec = item["spec"]
+        step, command = one_line(spec["step"]), f"citadel approve {name} '{one_line(spec['step'])}'"
+        click.echo(f"\nstep {step} waits for a decision by {one_line(approvers(spec))}: `{command}`")
 
 
 def _show(found: "Object", journal: dict[str, Any] | None) -> None:

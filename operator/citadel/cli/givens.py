@@ -4,6 +4,7 @@ The same for a run in the cluster and on this machine. Must never guess: a text 
 a list only where the workflow's schema wants one.
 """
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,16 @@ def given_inputs(
         value = _typed(_read(path, name), _wanted(schema, name))
         _add(given, name, value, "--input-file")
     return given
+
+
+def read_json(path: str) -> Json:
+    """The JSON in a file, or on standard input; raises click.BadParameter."""
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise click.BadParameter(f"{path}: {why}", param_hint="-f") from None
+    return _json(text, f"-f {path}")
 
 
 def _split(pair: str, option: str, expected: str) -> tuple[str, str]:

@@ -33,6 +33,12 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         ),
         "history": Entry("citadel.cli.revisions", "history", "List the revisions of a workflow that ran."),
         "diff": Entry("citadel.cli.revisions", "diff", "Show what differs between two of them."),
+        "approvals": Entry(
+            "citadel.cli.approving", "approvals", "List what waits for a decision, or show what is asked."
+        ),
+        "approve": Entry("citadel.cli.approving", "approve", "Let a step that asks go on."),
+        "reject": Entry("citadel.cli.approving", "reject", "Let a step that asks fail."),
+        "signal": Entry("citadel.cli.signalling", "signal", "Send an execution a signal."),
         "cancel": Entry("citadel.cli.control", "cancel", "End an execution."),
         "suspend": Entry("citadel.cli.control", "suspend", "Let nothing new of an execution start."),
         "resume": Entry("citadel.cli.control", "resume", "Let a suspended execution go on."),

@@ -5,6 +5,8 @@ process always ends with the tunnel.
 """
 
 import asyncio
+import io
+import json
 import os
 import re
 import signal
@@ -48,21 +50,26 @@ class Tunnel:
 
     @asynccontextmanager
     async def open(
-        self, path: str, *, of: str = "executions", **query: str
+        self, path: str, body: Any = None, /, *, of: str = "executions", **query: str
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks."""
+        """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks.
+
+        With a `body` it is sent, as JSON; else the path is read.
+        """
         token = await self.credentials.token()
         url = f"https://127.0.0.1:{self.ports[PORT]}/api/v1/namespaces/{quote(self.namespace)}/{of}/{path}".removesuffix(
             "/"
         )
         try:
-            async with self.session.get(
+            async with self.session.request(
+                "GET" if body is None else "POST",
                 url,
                 params=query,
+                data=None if body is None else io.BytesIO(json.dumps(body, ensure_ascii=False).encode()),
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 server_hostname=self.server_name,
             ) as answer:
-                if answer.status != 200:
+                if answer.status not in (200, 202):
                     raise _refusal(answer.status, await answer.text())
                 yield answer
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
@@ -92,7 +99,9 @@ def _refusal(status: int, text: str) -> Exception:
             return Refused(text, ExitCode.UNREACHABLE)
         case 404 if "has not started" in text:
             return NotStarted(text)
-        case 404:
+        case 409 if "not known to the journal yet" in text:
+            return NotStarted(text)
+        case 400 | 404 | 409 | 413:
             return Refused(text)
     return TunnelClosed(f"the api answers {status}: {text}")
 
@@ -118,14 +127,19 @@ class Api:
         async with self.open(path, of=of, **query) as answer:
             return await answer.json()
 
+    async def send(self, path: str, body: Any) -> Any:
+        """Sends JSON to a path below the namespace's executions; raises Refused, TunnelClosed."""
+        async with self.open(path, body) as answer:
+            return await answer.json()
+
     @asynccontextmanager
     async def open(
-        self, path: str, *, of: str = "executions", **query: str
+        self, path: str, body: Any = None, /, *, of: str = "executions", **query: str
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks."""
         tunnel = await self._opened()
         try:
-            async with tunnel.open(path, of=of, **self._always, **query) as answer:
+            async with tunnel.open(path, body, of=of, **self._always, **query) as answer:
                 yield answer
         except TunnelClosed:
             async with self._lock:

@@ -48,6 +48,7 @@ async def main(stop: asyncio.Event) -> None:
             database.connections,
             database.revisions,
             database.archive,
+            database.signals,
         )
         tls = server_tls(str(settings.tls_dir))
         await accept_client_certificates(kube, tls)

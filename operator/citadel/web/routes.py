@@ -15,10 +15,12 @@ from citadel.store.archive import Archive
 from citadel.store.connections import MOST_OF_ONE, ConnectionLog
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, json_of
 from citadel.store.revisions import NoRevision, Revisions, short
+from citadel.store.signals import Signals
 from citadel.store.waking import Waker
 from citadel.web.access import Access, Denied, Identity, Unauthenticated
 from citadel.web.describing import MOST_LISTED, described, listed, object_of
 from citadel.web.following import follow
+from citadel.web.signals import MAX_REQUEST, read_signal
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +40,15 @@ class Routes:
         connections: ConnectionLog,
         revisions: Revisions,
         archive: Archive,
+        signals: Signals,
     ) -> None:
         self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
         self._connections, self._revisions, self._archive = connections, revisions, archive
+        self._signals = signals
 
     def app(self) -> web.Application:
         """The application."""
-        app = web.Application(middlewares=[errors])
+        app = web.Application(middlewares=[errors], client_max_size=MAX_REQUEST)
         app.router.add_get(_EXECUTION.removesuffix("/{name}"), self.executions)
         app.router.add_get(_EXECUTION, self.execution)
         app.router.add_get(f"{_EXECUTION}/outputs", self.outputs)
@@ -52,6 +56,7 @@ class Routes:
         app.router.add_get(f"{_EXECUTION}/connections", self.connections)
         app.router.add_get(_REVISIONS, self.revisions)
         app.router.add_get(f"{_REVISIONS}/{{revision}}", self.revision)
+        app.router.add_post(f"{_EXECUTION}/signals", self.signal)
         return app
 
     async def execution(self, request: web.Request) -> web.Response:
@@ -154,6 +159,22 @@ class Routes:
         await response.write(b"event: end\ndata: {}\n\n")
         return response
 
+    async def signal(self, request: web.Request) -> web.Response:
+        """Takes a signal for an execution; one of the same name and key again is the same signal."""
+        uid = await self._uid(request, "signal", "create")
+        signal = await read_signal(request, uid)
+        name = request.match_info["name"]
+        try:
+            state = await self._journal.read(uid)
+            if state.finished is not None:
+                text = f"Execution {name} has ended ({state.finished.phase}): it takes no signals"
+                return web.Response(status=409, text=text)
+            await self._signals.send(signal)
+        except ExecutionUnknown:
+            text = f"Execution {name} is not known to the journal yet; send the signal again"
+            return web.Response(status=409, text=text, headers={"Retry-After": "1"})
+        return web.json_response({"name": signal.name, "key": signal.key}, status=202)
+
     async def _who(self, request: web.Request) -> Identity:
         transport = request.transport
         certificate = transport.get_extra_info("peercert") if transport is not None else None
@@ -175,15 +196,15 @@ class Routes:
             await self._access.require(who, "get", of_executions, namespace, "")
         return namespace, name
 
-    async def _uid(self, request: web.Request, subresource: str) -> str:
-        """The uid of the execution a request names, once its sender may read it."""
+    async def _uid(self, request: web.Request, subresource: str, verb: str = "get") -> str:
+        """The uid of the execution a request names, once its sender may do that with it."""
         who = await self._who(request)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         try:
             EXECUTIONS.path(namespace, name)
         except ValueError:
             raise web.HTTPNotFound(text=f"found {name!r:.80}, expected the name of an Execution") from None
-        await self._access.require(who, "get", subresource, namespace, name)
+        await self._access.require(who, verb, subresource, namespace, name)
         if _archived(request):
             row = await self._archive.find(namespace, name, await self._since(namespace))
             if row is None:

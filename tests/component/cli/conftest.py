@@ -47,6 +47,10 @@ class FakeCitadel:
     archived: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Objects by name, of executions that are only in the journal."""
     authorizations: set[str] = field(default_factory=set)
+    signals: list[dict[str, Any]] = field(default_factory=list)
+    """All that were sent, also those that it did not take."""
+    unready: int = 0
+    """So many signals come too early."""
 
     async def listed(self, request: web.Request) -> web.StreamResponse:
         """The archive."""
@@ -70,6 +74,8 @@ class FakeCitadel:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.authorizations.add(request.headers.get("Authorization", ""))
+        if request.method == "POST":
+            return await self._take(request)
         if self.status != 200:
             return web.Response(status=self.status, text=self.text)
         name = request.match_info["path"].partition("/")[0]
@@ -94,6 +100,16 @@ class FakeCitadel:
             await answer.write(f"event: log\ndata: {json.dumps(chunk)}\n\n".encode())
         await answer.write(b"event: end\ndata: {}\n\n")
         return answer
+
+    async def _take(self, request: web.Request) -> web.Response:
+        self.signals.append(await request.json())
+        self.unready -= 1
+        if self.unready >= 0:
+            text = "Execution sales-1 is not known to the journal yet; send the signal again"
+            return web.Response(status=409, text=text)
+        if self.status != 200:
+            return web.Response(status=self.status, text=self.text)
+        return web.json_response({}, status=202)
 
 
 @dataclass
@@ -190,6 +206,7 @@ async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
     app.router.add_get("/api/v1/namespaces/team/executions/{path:.*}", citadel.handle)
     for path in ("revisions", "revisions/{revision}"):
         app.router.add_get(f"/api/v1/namespaces/team/workflows/sales/{path}", citadel.past)
+    app.router.add_post("/api/v1/namespaces/team/executions/{path:.*}", citadel.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()

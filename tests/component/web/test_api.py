@@ -1,6 +1,7 @@
 """The API over a real journal: who may read what, and what they get."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from citadel.core import events as ev
 from citadel.kube.client import KubeClient
 from citadel.store.connections import ConnectionRow
 from citadel.store.journal import LogChunk
+from citadel.store.signals import SignalRow
 from citadel.store.sql.database import Database, open_database
 from citadel.store.waking import Waker
 from citadel.web.access import Access
@@ -24,7 +26,7 @@ from component.kube.fakeapi import FakeApi
 from component.postgres import PostgresServer
 
 PATH = "/api/v1/namespaces/team/executions/run"
-ALLOWED = {"reader": {""}, "auditor": {"", "log"}, "stranger": set[str]()}
+ALLOWED = {"reader": {""}, "auditor": {"", "log"}, "sender": {"signal"}, "stranger": set[str]()}
 
 
 class Reviewing(FakeApi):
@@ -56,6 +58,13 @@ class Api:
     async def get(self, path: str = "", user: str = "auditor") -> tuple[int, str]:
         headers = {"Authorization": f"Bearer {user}"} if user else {}
         async with self.client.get(self.url + PATH + path, headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    async def signal(self, body: Any, user: str = "sender") -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {user}"} if user else {}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        url = f"{self.url}{PATH}/signals"
+        async with self.client.post(url, headers=headers, data=io.BytesIO(data)) as answer:
             return answer.status, await answer.text()
 
     async def json(self, path: str = "") -> Any:
@@ -100,6 +109,7 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
                 database.connections,
                 database.revisions,
                 database.archive,
+                database.signals,
             ).app(),
         )
         client = await stack.enter_async_context(aiohttp.ClientSession())
@@ -262,3 +272,63 @@ async def test_while_the_journal_or_the_cluster_is_away_it_says_so(
     assert (await api.get())[0] == 200
     api.cluster.forbidden.add("/apis/citadel.dev/v1alpha1/namespaces/team/executions/run")
     assert (await api.get())[0] == 502
+
+
+PAYMENT = {"name": "payment", "key": "k1", "payload": {"amount": 12.5}}
+
+
+async def test_a_signal_is_taken_once_from_whom_the_cluster_lets_send_it(api: Api) -> None:
+    await begin(api.database.journal, chain(1))
+    for user, status in (("", 401), ("nobody", 401), ("stranger", 403), ("auditor", 403)):
+        assert (await api.signal(PAYMENT, user))[0] == status, user
+    assert await api.database.signals.waiting() == []
+    assert (await api.signal(PAYMENT, "auditor"))[1] == (
+        "user auditor may not create executions/signal in namespace team"
+    )
+    for _ in range(2):
+        status, text = await api.signal(PAYMENT)
+        assert (status, json.loads(text)) == (202, {"name": "payment", "key": "k1"})
+    assert await api.database.signals.of("uid-1") == [
+        SignalRow("uid-1", "payment", "k1", {"amount": 12.5}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"{", 400, "the signal: not JSON"),
+        (b"[]", 400, "found a JSON array, expected an object with name and key"),
+        ({"key": "k"}, 400, "name: found None, expected a letter, then at most 62 letters"),
+        ({"name": "a b", "key": "k"}, 400, "name: found 'a b', expected a letter"),
+        ({"name": "a"}, 400, "key: found None, expected 1 to 253 printable characters"),
+        ({"name": "a", "key": "x\n"}, 400, "key: found 'x\\n', expected 1 to 253 printable"),
+        ({"name": "a", "key": "k", "more": 1}, 400, "more: unknown field, expected name, key, payload"),
+        ({"name": "a", "key": "k", "payload": "\0"}, 400, "payload: holds the character U+0000"),
+        ({"name": "a", "key": "k", "payload": "x" * (1 << 20)}, 400, "payload: found 1048578 bytes of JSON"),
+        ({"name": "a", "key": "k", "payload": "x" * (1 << 21)}, 413, ""),
+    ],
+)
+async def test_what_is_no_signal_is_refused_in_words(api: Api, body: Any, status: int, message: str) -> None:
+    await begin(api.database.journal, chain(1))
+    found, text = await api.signal(body)
+    assert (found, message in text) == (status, True), text
+    assert await api.database.signals.waiting() == []
+
+
+async def test_a_payload_may_be_any_json(api: Api) -> None:
+    await begin(api.database.journal, chain(1))
+    payloads = [None, 1.5, "text", [], {"a": [None]}, "é" * 500_000]
+    for number, payload in enumerate(payloads):
+        body = json.dumps({"name": "a", "key": f"k{number}", "payload": payload}, ensure_ascii=False)
+        assert (await api.signal(body.encode()))[0] == 202
+    assert [row.payload for row in await api.database.signals.of("uid-1")] == payloads
+
+
+async def test_a_signal_too_early_is_sent_again_and_one_too_late_is_refused(api: Api) -> None:
+    status, text = await api.signal(PAYMENT)
+    assert (status, text) == (409, "Execution run is not known to the journal yet; send the signal again")
+    journal = api.database.journal
+    sandbox = next(iter((await begin(journal, chain(1))).state.sandboxes))
+    await journal.advance("uid-1", [succeeded("s0", sandbox)])
+    status, text = await api.signal(PAYMENT)
+    assert (status, text) == (409, "Execution run has ended (Succeeded): it takes no signals")

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from citadel.api.actions import Approval, Approvers
 
+from citadel.api.actions import Approval, Approvers
 from citadel.api.approval import ApprovalPhase
 from citadel.api.conditions import Condition
 from citadel.api.meta import DNS_SUBDOMAIN_PATTERN
