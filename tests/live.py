@@ -173,15 +173,24 @@ class User:
 
     def citadel(self, *args: str) -> str:
         """What the command line prints."""
+        done = self._citadel(*args)
+        assert done.returncode == 0, f"citadel {' '.join(args)}: {done.stderr}"
+        return done.stdout
+
+    def refused(self, *args: str) -> str:
+        """Why the command line does not do it."""
+        done = self._citadel(*args)
+        assert done.returncode != 0, f"citadel {' '.join(args)}: {done.stdout}"
+        return done.stderr
+
+    def _citadel(self, *args: str) -> subprocess.CompletedProcess[str]:
         env = {
             **os.environ,
             "KUBECONFIG": str(self.kubeconfig),
             "PATH": f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}",
         }
         program = str(Path(sys.executable).with_name("citadel"))
-        done = subprocess.run([program, *args], capture_output=True, text=True, env=env, timeout=60)
-        assert done.returncode == 0, f"citadel {' '.join(args)}: {done.stderr}"
-        return done.stdout
+        return subprocess.run([program, *args], capture_output=True, text=True, env=env, timeout=60)
 
     def apply(self, example: Path) -> None:
         """Applies an example's folder, with the image that was built for it."""
