@@ -13,7 +13,7 @@ import click
 
 from citadel.cli import completing
 from citadel.cli.asking import described, pending, table, the_one
-from citadel.cli.givens import given_inputs, read_json
+from citadel.cli.givens import given_inputs, input_option, read_json
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, target_options
 from citadel.cli.terminal import one_line, safe
 
@@ -38,14 +38,7 @@ def approvals(execution: str | None, all_namespaces: bool, output: str | None, t
 @click.argument("execution", shell_complete=completing.asking)
 @click.argument("step", required=False)
 @click.option("--reason", default="", help="Why; some steps require it.")
-@click.option(
-    "-i",
-    "--input",
-    "pairs",
-    multiple=True,
-    metavar="NAME=TEXT|NAME:=JSON",
-    help="A field of the form. Text becomes a number or list where the form wants one.",
-)
+@input_option("A field of the form. Text becomes a number or list where the form wants one.")
 @click.option("-f", "--file", metavar="FILE", help="The form, filled in, as JSON; - is standard input.")
 @target_options
 def approve(

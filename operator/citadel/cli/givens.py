@@ -5,13 +5,18 @@ a list only where the workflow's schema wants one.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from citadel.core.jsonvalues import InvalidValue, Json, normalise
+
+
+def input_option(told: str) -> Callable[[Any], Any]:
+    """The option -i of a command, which gets what it is given as `pairs`."""
+    return click.option("-i", "--input", "pairs", multiple=True, metavar="NAME=TEXT|NAME:=JSON", help=told)
 
 
 def given_inputs(

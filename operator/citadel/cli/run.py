@@ -5,20 +5,14 @@ import sys
 import click
 
 from citadel.cli import completing
+from citadel.cli.givens import input_option
 from citadel.cli.remote import Target, target_options
 
 
 @click.command()
 @click.argument("workflow", metavar="WORKFLOW|FILE", shell_complete=completing.workflows_or_files)
 @click.option("--local", is_flag=True, help="Run the FILE on this machine, without a cluster.")
-@click.option(
-    "-i",
-    "--input",
-    "pairs",
-    multiple=True,
-    metavar="NAME=TEXT|NAME:=JSON",
-    help="An input. Text becomes a number or list where the schema wants one; := takes JSON as it is.",
-)
+@input_option("An input. Text becomes a number or list where the schema wants one; := takes JSON as it is.")
 @click.option(
     "--input-file", "files", multiple=True, metavar="NAME=PATH", help="An input whose text stands in a file."
 )

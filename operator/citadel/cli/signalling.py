@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from citadel.cli import completing
-from citadel.cli.givens import given_inputs, read_json
+from citadel.cli.givens import given_inputs, input_option, read_json
 from citadel.cli.remote import ExitCode, Refused, Target, connect, finish, object_name, target_options
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ PATIENCE, PAUSE = 15.0, 0.5
 @click.command()
 @click.argument("execution", shell_complete=completing.executions)
 @click.argument("name")
-@click.option(
-    "-i",
-    "--input",
-    "pairs",
-    multiple=True,
-    metavar="NAME=TEXT|NAME:=JSON",
-    help="A field of the payload; := takes JSON as it is.",
-)
+@input_option("A field of the payload; := takes JSON as it is.")
 @click.option("-f", "--file", metavar="FILE", help="The payload as JSON, of any kind; - is standard input.")
 @click.option(
     "--key", help="Sent again with the same name and key, it is the same signal. Else each is its own."
