@@ -84,6 +84,9 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "A Runtime": {
             "PoolDegraded": "Members of its warm pool cannot start.",
         },
+        "The condition Decided of an Approval": {
+            "InvalidForm": "A form that does not fit its schema does not count: it is asked for again.",
+        },
         "A skipped step": {
             "ConditionFalse": "Its `when` is false, or no case of a `switch` holds.",
             "DependencySkipped": "It reads the output of a step that has none.",
