@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core.closing import not_undone
+from citadel.core.events import shorten
 from citadel.core.state import State, position
 
 
@@ -43,19 +44,25 @@ def summarise(state: State) -> Summary:
 def _waiting(state: State) -> Summary | None:
     """What it waits for, when it waits for nothing but what comes from outside."""
     waiting = [name for name in state.active if state.steps[name].status is StepStatus.WAITING]
-    if not waiting or len(waiting) < len(state.active) or state.plan is None:
+    if not waiting or state.plan is None:
         return None
     name = min(waiting, key=lambda name: position(state.plan, name))  # type: ignore[arg-type]
-    spec = state.plan.step(name).spec
+    reason, what = waits_for(state, name)
     more = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
-    if spec.approval is not None:
-        return Summary(Phase.WAITING, Reason.WAITING_FOR_APPROVAL, f"step {name} waits for approval{more}")
-    if spec.workflow is not None:
-        what = f"step {name} waits for workflow {spec.workflow.name}{more}"
-        return Summary(Phase.WAITING, Reason.WAITING_FOR_EXECUTION, what)
-    if spec.wait is not None and spec.wait.signal is not None:
-        what = f"step {name} waits for signal {spec.wait.signal}{more}"
-        return Summary(Phase.WAITING, Reason.WAITING_FOR_SIGNAL, what)
-    until = state.steps[name].until
+    return Summary(Phase.WAITING, reason, f"step {name} waits {what}{more}")
+
+
+def waits_for(state: State, name: str) -> tuple[Reason, str]:
+    """What a step that waits is waiting for: the reason, and the words that follow `waits`."""
+    assert state.plan is not None
+    spec, until = state.plan.step(name).spec, state.steps[name].until
     at = "" if until is None else f" until {datetime.fromtimestamp(until, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return Summary(Phase.WAITING, Reason.WAITING_FOR_TIME, f"step {name} waits{at}{more}")
+    if spec.approval is not None:
+        groups = (f"group {group}" for group in spec.approval.approvers.groups)
+        named = ", ".join([*spec.approval.approvers.users, *groups])
+        return Reason.WAITING_FOR_APPROVAL, f"for approval by {shorten(named, 256)}{at}"
+    if spec.workflow is not None:
+        return Reason.WAITING_FOR_EXECUTION, f"for workflow {spec.workflow.name}{at}"
+    if spec.wait is not None and spec.wait.signal is not None:
+        return Reason.WAITING_FOR_SIGNAL, f"for signal {spec.wait.signal}{at}"
+    return Reason.WAITING_FOR_TIME, at.lstrip() or "for its time"

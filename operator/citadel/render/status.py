@@ -14,7 +14,7 @@ from citadel.api.reasons import ConditionType, Phase, Reason, StepStatus
 from citadel.core.events import shorten
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.state import State, listed
-from citadel.core.summary import Summary, summarise
+from citadel.core.summary import Summary, summarise, waits_for
 
 OUTPUTS_LIMIT = 8 * 1024
 NAMED_STEPS = 20
@@ -23,6 +23,7 @@ MESSAGE_LIMIT, STEP_LIMIT, FAILURE_LIMIT = 1024, 256, 2048
 _NOTEWORTHY = (
     StepStatus.FAILED,
     StepStatus.CANCELLED,
+    StepStatus.WAITING,
     StepStatus.RUNNING,
     StepStatus.BACKING_OFF,
     StepStatus.READY,
@@ -194,12 +195,17 @@ def _steps(state: State) -> Iterable[StepSummary]:
     )
     for _, name in named[:NAMED_STEPS]:
         step = state.steps[name]
-        failure = step.failure
+        reason, message = step.reason, step.message or ""
+        if step.status is StepStatus.WAITING:
+            reason, what = waits_for(state, name)
+            message = f"waits {what}"
+        elif step.failure is not None:
+            reason, message = step.failure.reason, step.failure.message
         yield StepSummary(
             name=name,
             status=step.status,
-            reason=failure.reason if failure else step.reason,
-            message=shorten(failure.message if failure else step.message or "", STEP_LIMIT) or None,
+            reason=reason,
+            message=shorten(message, STEP_LIMIT) or None,
             attempt=step.attempt or None,
         )
 

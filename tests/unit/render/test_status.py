@@ -316,3 +316,39 @@ def test_durations_are_short(seconds: float, shown: str) -> None:
     run.sleep(seconds)
     state = apply(run.state, ev.Finished(Phase.FAILED, "Error", ""), 1000.0 + seconds)
     assert execution_status(Observed(state, 1))["duration"] == shown
+
+
+ASKS = {"approvers": {"users": ["ann"], "groups": ["finance"]}}
+
+
+@pytest.mark.parametrize(
+    ("step", "reason", "message"),
+    [
+        ({"approval": ASKS}, "WaitingForApproval", "for approval by ann, group finance"),
+        ({"wait": {"signal": "payment"}}, "WaitingForSignal", "for signal payment"),
+        ({"wait": {"until": "2030-01-31T08:00:00Z"}}, "WaitingForTime", "until 2030-01-31T08:00:00Z"),
+    ],
+)
+def test_what_an_execution_waits_for_is_said(step: dict[str, Any], reason: str, message: str) -> None:
+    run = engine.Run(engine.plan({"name": "x", **step}))
+    status = status_of(run)
+    assert (status["phase"], status["reason"]) == ("Waiting", reason)
+    assert status["message"] == f"step x waits {message}"
+    assert status["steps"] == [
+        {"name": "x", "status": "Waiting", "reason": reason, "message": f"waits {message}", "attempt": 1}
+    ]
+
+
+def test_an_execution_in_which_something_runs_does_not_wait() -> None:
+    run = engine.Run(engine.plan({"name": "x", "wait": {"signal": "s"}}, engine.step("a", needs=[])))
+    run.register()
+    status = status_of(run)
+    assert status["phase"] == "Running"
+    assert {step["name"]: step["status"] for step in status["steps"]} == {"x": "Waiting", "a": "Running"}
+
+
+def test_of_many_steps_that_wait_the_first_is_named_and_the_others_are_counted() -> None:
+    waits = [{"name": f"w{n}", "needs": [], "wait": {"signal": "s"}} for n in range(30)]
+    status = status_of(engine.Run(engine.plan(*waits)))
+    assert status["message"] == "step w0 waits for signal s (and 29 more)"
+    assert len(status["steps"]) == 20
