@@ -10,6 +10,7 @@ from citadel.core.checking import Checker, Path, Sight, hard_reads
 from citadel.core.compiled import FINALLY, Cases, CompiledStep, Loop
 from citadel.core.expressions import Expression, Read
 from citadel.core.graph import find_cycle
+from citadel.core.inputs import compile_inputs
 from citadel.core.instances import COMPENSATE, ON_ERROR
 from citadel.core.outputs import compile_output
 from citadel.core.parcels import Source, read_parcels
@@ -264,6 +265,11 @@ class StepCompiler(Checker):
                 self.problem((*place, "with", name), "found valueFrom, expected a value: it is stored")
 
     def _schema(self, step: Step, place: Path) -> object:
+        try:
+            if step.approval is not None and step.approval.form is not None:
+                compile_inputs(step.approval.form)
+        except InvalidSchema as error:
+            self.problem((*place, "approval", "form", *error.path), error.message)
         try:
             return None if step.output_schema is None else compile_output(step.output_schema)
         except InvalidSchema as error:

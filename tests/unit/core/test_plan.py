@@ -116,6 +116,12 @@ def test_steps_above_may_refer_to_steps_below() -> None:
             id="a reference inside a value",
         ),
         pytest.param(
+            [{"name": "a", "approval": {"approvers": {"users": ["ann"]}, "form": {"type": "string"}}}],
+            "spec.steps[0].approval.form.type",
+            ['expected "object"'],
+            id="a form that is no object",
+        ),
+        pytest.param(
             [step("a", timeout="0s")], "spec.steps[0].timeout", ["'0s'", "more than 0"], id="no time at all"
         ),
     ],
