@@ -1,8 +1,6 @@
 """The controller's one queue: who works on which key, and what is looked at without being asked."""
 
 import asyncio
-import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -19,6 +17,7 @@ from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.signals import Signals
+from citadel.controller.strays import Strays
 from citadel.controller.triggers import Triggers
 from citadel.controller.watching import WATCHED, Key
 from citadel.kube.cache import Cache, key_of
@@ -26,18 +25,14 @@ from citadel.kube.client import KubeClient
 from citadel.kube.metrics import Metrics
 from citadel.kube.queue import WorkQueue
 from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
-from citadel.store.journal import CorruptJournal, Notice
+from citadel.store.journal import Notice
 from citadel.store.sandboxes import SandboxRow
 from citadel.store.sql.database import Database
-
-log = logging.getLogger(__name__)
 
 #: Seconds between two complete looks at rows and pods.
 SWEEP_SECONDS = 15.0
 #: Seconds between two complete lists: kopf tells nothing of what was deleted in a gap of its watch.
 RELIST_SECONDS = 300.0
-#: Seconds of silence of a registered runner after which its sandbox counts as lost.
-SILENCE_SECONDS = 120.0
 _ARCHIVED_AT_ONCE = 10_000
 
 
@@ -74,8 +69,7 @@ class Reconciler:
         self._names: dict[str, Key] = {}
         self._checked: dict[Key, Any] = {}
         """What was true of each Runtime when workflows were last checked by it."""
-        self._gateway_ready = gateway_ready
-        self._serving_since: float | None = None
+        self.strays = Strays(kube, cache, database.journal, pods, gateway_ready)
         self._look = asyncio.Event()
         self.queue: WorkQueue[Key] = WorkQueue("controller", self._work, metrics=metrics)
 
@@ -221,44 +215,12 @@ class Reconciler:
             self.queue.add(Key("approval", namespace, name))
         for uid in await self._signals.waiting():
             self.queue.add(Key("signal", "", uid))
-        await self._end_orphans()
-        await self._end_silent(rows)
+        self._add_each(await self.strays.orphans())
+        await self.strays.end_silent(rows)
         with suppress(TimeoutError):
             async with asyncio.timeout(SWEEP_SECONDS):
                 await self._look.wait()
         self._look.clear()
-
-    async def _end_orphans(self) -> None:
-        """Executions that run in the journal, though their object is gone."""
-        known = {obj["metadata"]["uid"] for obj in self._cache.objects(EXECUTIONS)}
-        for execution in await self._database.journal.unfinished():
-            if execution.uid in known:
-                continue
-            try:
-                found = await self._kube.list(
-                    EXECUTIONS, execution.namespace, field_selector=f"metadata.name={execution.name}"
-                )
-            except Exception:
-                log.exception("looking for execution %s/%s failed", execution.namespace, execution.name)
-                continue
-            if not any(item["metadata"]["uid"] == execution.uid for item in found.items):
-                self.queue.add(Key("gone", execution.namespace, execution.name, execution.uid))
-
-    async def _end_silent(self, rows: list[SandboxRow]) -> None:
-        """Sandboxes whose runner has said nothing for long; silence counts only while somebody listened."""
-        now = time.time()
-        heard = max((row.heartbeat_at for row in rows if row.heartbeat_at is not None), default=0.0)
-        if now - heard > SWEEP_SECONDS * 2 and not await self._gateway_ready():
-            self._serving_since = None
-            return
-        self._serving_since = self._serving_since or now
-        for row in rows:
-            last = max(row.heartbeat_at or now, self._serving_since)
-            if row.status == "live" and now - last > SILENCE_SECONDS:
-                try:
-                    await self.pods.lost(row, f"its runner has been silent for {now - last:.0f} s")
-                except CorruptJournal:
-                    log.exception("sandbox %s cannot be given up", row.name)  # the others can
 
     async def relist(self) -> None:
         """Compares the cache with complete lists."""

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from build import chain, created, python_step
-from citadel.controller import reconciler as reconciling
+from citadel.controller import strays
 from citadel.controller.watching import Key
 from citadel.core import events as ev
+from citadel.kube import resources as kinds
 from citadel.render.pod import sandbox_pod
 from citadel.store.sandboxes import SandboxRow, hashed
 from component.controller.cluster import SITE, Cluster, Controller
@@ -111,7 +112,7 @@ async def test_a_pod_that_was_created_but_not_recorded_is_adopted(cluster: Clust
     made = await cluster.api.change("ADDED", path_of("pods", row.name), manifest)
     controller = Controller(cluster)
     if knows:
-        controller.cache.put(reconciling.PODS, made)
+        controller.cache.put(kinds.PODS, made)
     await controller.pods.reconcile(row.name)
     found = await cluster.database.sandboxes.get(row.name)
     assert found is not None
@@ -154,7 +155,7 @@ async def test_a_new_leader_that_has_seen_nothing_yet_loses_no_running_sandbox(c
     async with first.running(cluster):
         row = await live(cluster, first)
     second = Controller(cluster)
-    assert second.cache.objects(reconciling.PODS) == []
+    assert second.cache.objects(kinds.PODS) == []
     await second.pods.reconcile(row.name)
     found = await cluster.database.sandboxes.get(row.name)
     assert found is not None
@@ -247,11 +248,11 @@ async def test_a_sweep_finds_what_no_notice_told(cluster: Cluster) -> None:
 async def test_a_silent_runner_is_given_up_while_others_are_heard(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(strays, "SILENCE_SECONDS", 0.3)
     controller = await cluster.lead()
     silent = await live(cluster, controller, "uid-1")
     other = await live(cluster, controller, "uid-2")
-    rounds = controller.reconciler._end_silent
+    rounds = controller.reconciler.strays.end_silent
     await rounds(await cluster.database.sandboxes.open())
     await asyncio.sleep(0.4)
     await cluster.database.sandboxes.heartbeat([other.name])
@@ -266,12 +267,12 @@ async def test_a_silent_runner_is_given_up_while_others_are_heard(
 async def test_a_lone_silent_runner_is_given_up_while_a_gateway_serves(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr(reconciling, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(strays, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(strays, "QUIET_SECONDS", 0.2)
     controller = await cluster.lead()
     controller.gateway_is_ready = True
     await live(cluster, controller)
-    rounds = controller.reconciler._end_silent
+    rounds = controller.reconciler.strays.end_silent
     await rounds(await cluster.database.sandboxes.open())
     assert (await cluster.database.journal.read("uid-1")).finished is None
     await asyncio.sleep(0.5)
@@ -284,11 +285,11 @@ async def test_a_lone_silent_runner_is_given_up_while_a_gateway_serves(
 async def test_when_nobody_is_heard_it_is_not_the_sandboxes_fault(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "SILENCE_SECONDS", 0.1)
-    monkeypatch.setattr(reconciling, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(strays, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(strays, "QUIET_SECONDS", 0.2)
     controller = await cluster.lead()
     await live(cluster, controller)
     await asyncio.sleep(0.4)
     for _ in range(3):
-        await controller.reconciler._end_silent(await cluster.database.sandboxes.open())
+        await controller.reconciler.strays.end_silent(await cluster.database.sandboxes.open())
     assert (await cluster.database.journal.read("uid-1")).finished is None
