@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from citadel.cli.columns import columns
 from citadel.cli.remote import Cluster, Refused
 from citadel.cli.steps import lasted, seconds_of
 from citadel.cli.terminal import one_line, safe
@@ -61,11 +62,7 @@ def table(items: "Sequence[Object]", now: float, *, everywhere: bool = False) ->
     if everywhere:
         spaces = ["NAMESPACE", *(item["metadata"]["namespace"] for item in items)]
         rows = [(space, *row) for space, row in zip(spaces, rows, strict=True)]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return columns(rows)
 
 
 def _cells(item: "Object", now: float) -> tuple[str, ...]:

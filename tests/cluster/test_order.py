@@ -1,0 +1,55 @@
+"""The example `order`: an editor, somebody of finance, and a payment that is told twice."""
+
+import json
+import time
+from pathlib import Path
+
+from citadel.kube.resources import APPROVALS
+from live import Cluster, User, kubectl
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "order"
+
+
+async def test_an_order_is_approved_paid_and_has_its_receipt(cluster: Cluster, user: User) -> None:
+    kubectl(
+        "create", "rolebinding", "deciders", "--clusterrole=citadel-approver", "--group=finance",
+        "-n", cluster.namespace,
+    )  # fmt: skip
+    user.kubectl("apply", "-f", str(EXAMPLE / "workflow.yaml"))
+    name = user.kubectl("create", "-f", str(EXAMPLE / "run.yaml"), "-o", "name").strip().rpartition("/")[2]
+    # Long before anybody waits for it.
+    for _ in range(2):
+        user.citadel("signal", name, "payment", "-i", "amount:=467.55", "--key", "invoice-2231")
+    await cluster.until(name, lambda found: found.get("status", {}).get("reason") == "WaitingForApproval")
+    asked = user.citadel("approvals", name)
+    assert '"sum": 519.5' in asked
+    assert "group finance" in asked
+    assert "a reason is required" in asked
+    deadline = time.monotonic() + 20
+    while not (found := (await cluster.kube.list(APPROVALS, cluster.namespace)).items):
+        assert time.monotonic() < deadline
+    decision = {
+        "by": "gus",
+        "approve": True,
+        "reason": "a good customer",
+        "form": {"discount": 10},
+        "digest": found[0]["spec"]["digest"],
+    }
+    kubectl(
+        "--as=gus", "--as-group=finance", "--as-group=system:authenticated", "patch", "approvals",
+        found[0]["metadata"]["name"], "-n", cluster.namespace, "--type=merge",
+        "-p", json.dumps({"spec": {"decision": decision}}),
+    )  # fmt: skip
+    status = (await cluster.finished(name))["status"]
+    assert status["phase"] == "Succeeded", status
+    assert status["outputs"]["receipt"] == {"approved by": "gus", "due": 467.55, "open": 0, "paid": 467.55}
+
+
+async def test_a_small_order_asks_nobody(cluster: Cluster, user: User) -> None:
+    user.kubectl("apply", "-f", str(EXAMPLE / "workflow.yaml"))
+    name = await cluster.execute("order", inputs={"lines": [{"item": "lamp", "price": 39.5}]})
+    await cluster.until(name, lambda found: found.get("status", {}).get("reason") == "WaitingForSignal")
+    user.citadel("signal", name, "payment", "-i", "amount:=39.5")
+    status = (await cluster.finished(name))["status"]
+    assert status["outputs"]["receipt"]["approved by"] is None
+    assert (await cluster.kube.list(APPROVALS, cluster.namespace)).items == []
