@@ -46,13 +46,17 @@ class Triggers:
     ) -> None:
         self._kube, self._cache, self._readiness = kube, cache, readiness
         self._events, self._started, self._now = events, started, now
-        self._said: dict[str, str] = {}
+        self._said: dict[tuple[str, str], str] = {}
         """What was last told of each Trigger's missed times: they stay missed until the next one."""
+        self._fits: dict[tuple[str, str], tuple[Any, Unusable | None]] = {}
+        """By what each Trigger was last compared with its Workflow, and what came of it: that takes long."""
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One Trigger; returns seconds after which to look again."""
         obj = self._cache.get(TRIGGERS, namespace, name)
-        if obj is None:
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
+            self._said.pop((namespace, name), None)
+            self._fits.pop((namespace, name), None)
             return None
         try:
             spec = parse("Trigger", obj)
@@ -66,7 +70,7 @@ class Triggers:
             listed = await self._kube.list(EXECUTIONS, namespace, label_selector=f"{TRIGGER_LABEL}={name}")
             decision = decide_trigger(self._observed(obj, spec, listed.items))
         made = await self._act(obj, spec, decision)
-        unmet = await self._problem(namespace, spec)
+        unmet = await self._problem(obj, spec)
         await self._readiness.write(TRIGGERS, obj, unmet, **_status(decision, made))
         waits = [LONGEST, RECHECK if unmet is not None else LONGEST]
         if decision.next is not None:
@@ -89,12 +93,11 @@ class Triggers:
 
     async def _act(self, obj: Object, spec: TriggerSpec, decision: Decision) -> Object | None:
         """Does what was decided; the Execution that was made, or was there already."""
-        about = _reference(obj)
+        about, namespace = _reference(obj), obj["metadata"]["namespace"]
         for note in decision.notes:
-            if self._said.get(about.uid) != note.message:
-                self._said[about.uid] = note.message
+            if self._said.get((namespace, about.name)) != note.message:
+                self._said[namespace, about.name] = note.message
                 self._events.post(about, "Warning" if note.warning else "Normal", note.reason, note.message)
-        namespace = obj["metadata"]["namespace"]
         for run in decision.cancel:
             with suppress(NotFound, Conflict):
                 body = {"metadata": {"uid": run.uid}, "spec": {"stop": "Cancel"}}
@@ -130,25 +133,35 @@ class Triggers:
             self._started(namespace, name)  # of what is in the cache already no watch tells
         return made
 
-    async def _problem(self, namespace: str, spec: TriggerSpec) -> Unusable | None:
+    async def _problem(self, obj: Object, spec: TriggerSpec) -> Unusable | None:
         """What would make every execution fail; it may pass without an edit of the Trigger."""
-        name = spec.workflow_ref.name
-        workflow = self._cache.get(WORKFLOWS, namespace, name)
+        namespace, workflow_name = obj["metadata"]["namespace"], spec.workflow_ref.name
+        workflow = self._cache.get(WORKFLOWS, namespace, workflow_name)
         if workflow is None:
             try:
-                workflow = await self._kube.get(WORKFLOWS, name, namespace)
+                workflow = await self._kube.get(WORKFLOWS, workflow_name, namespace)
             except NotFound:
-                message = f"Workflow {name} does not exist in namespace {namespace}"
+                message = f"Workflow {workflow_name} does not exist in namespace {namespace}"
                 return Unusable(Reason.WORKFLOW_NOT_FOUND, message, waits=True)
-        try:
-            inputs = compile_workflow(checked(workflow)).inputs
-            inputs.apply(inputs_at(spec, "", datetime.fromtimestamp(self._now(), UTC)))
-        except Unusable as problem:
-            return Unusable(problem.reason, problem.message, waits=True)
-        except InvalidInputs as error:
-            message = f"Workflow {name} does not take these inputs: {error}"[:1024]
-            return Unusable(Reason.INVALID_INPUTS, message, waits=True)
-        return None
+        both = [(item["metadata"]["uid"], item["metadata"].get("generation")) for item in (workflow, obj)]
+        known = self._fits.get((namespace, obj["metadata"]["name"]))
+        if known is None or known[0] != both:
+            known = both, _misfit(workflow, spec, datetime.fromtimestamp(self._now(), UTC))
+            self._fits[namespace, obj["metadata"]["name"]] = known
+        return known[1]
+
+
+def _misfit(workflow: Object, spec: TriggerSpec, at: datetime) -> Unusable | None:
+    """Why a Workflow cannot be executed with the inputs of a Trigger."""
+    try:
+        compile_workflow(checked(workflow)).inputs.apply(inputs_at(spec, "name", at))
+    except Unusable as problem:
+        return Unusable(problem.reason, problem.message, waits=True)
+    except InvalidInputs as error:
+        name = workflow["metadata"]["name"]
+        message = f"Workflow {name} does not take these inputs: {error}"[:1024]
+        return Unusable(Reason.INVALID_INPUTS, message, waits=True)
+    return None
 
 
 def belongs(execution: Object, namespace: str, trigger: str) -> bool:

@@ -98,6 +98,7 @@ class Controller:
         readiness = Readiness(
             kube, cache, definitions, self.poster, cluster.now, packages.reconcile, self.board
         )
+        self.triggers = Triggers(kube, cache, readiness, self.poster, self._started, cluster.now)
         self.reconciler = Reconciler(
             kube,
             cache,
@@ -113,7 +114,7 @@ class Controller:
             counted,
             SANDBOXES,
             self.keeper,
-            Triggers(kube, cache, readiness, self.poster, self._started, cluster.now),
+            self.triggers,
             History(kube, cache),
             gateway_ready=self._gateway_ready,
         )

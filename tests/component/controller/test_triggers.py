@@ -6,6 +6,7 @@ from typing import Any
 from build import python_step
 from citadel.controller.watching import Key
 from citadel.core.trigger import execution_name
+from citadel.kube.resources import TRIGGERS
 from component.controller.cluster import Cluster, Controller
 from component.controller.clusterapi import path_of, since_epoch
 
@@ -109,6 +110,31 @@ async def test_forbid_waits_for_the_end_and_replace_cancels(cluster: Cluster) ->
     replaced = cluster.api.objects[path_of("executions", second)]
     assert replaced["spec"]["stop"] == "Cancel"
     await cluster.phase("Cancelled", second)
+
+
+async def test_a_new_controller_sees_what_runs_before_it_starts_anything(cluster: Cluster) -> None:
+    await cluster.define_unled(python_step("a"))
+    before = execution_name("clock", minute(cluster) - timedelta(minutes=9))
+    await cluster.apply("executions", before, {"workflowRef": {"name": "flow"}}, metadata={"labels": LABEL})
+    await trigger(cluster, age=300.0, cron={"concurrencyPolicy": "Forbid"})
+    controller = Controller(cluster)  # whose watches have told it of nothing but the trigger
+    controller.cache.put(TRIGGERS, cluster.api.objects[path_of("triggers", "clock")])
+    async with controller.poster:
+        await controller.triggers.reconcile("team", "clock")
+        await controller.poster.flush()
+    assert executions(cluster) == [before]
+    assert cluster.events() == ["AlreadyActive"]
+
+
+async def test_a_trigger_that_is_being_deleted_starts_nothing(cluster: Cluster) -> None:
+    await cluster.define_unled(python_step("a"))
+    await trigger(cluster, age=300.0)
+    obj = cluster.api.objects[path_of("triggers", "clock")]
+    going = {**obj["metadata"], "deletionTimestamp": since_epoch(cluster.now())}
+    controller = Controller(cluster)
+    controller.cache.put(TRIGGERS, {**obj, "metadata": going})
+    assert await controller.triggers.reconcile("team", "clock") is None
+    assert executions(cluster) == []
 
 
 async def test_suspended_it_starts_nothing_and_says_no_next_time(cluster: Cluster) -> None:
