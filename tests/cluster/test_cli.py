@@ -161,7 +161,7 @@ async def test_a_workflow_that_has_changed_runs_again_as_it_was(user: User, clus
     assert [row.split()[-1] for row in rows] == ["1", "1"]
     shown, _ = user.citadel("diff", "tale", old, new, code=1)
     changes = [line.split(maxsplit=1)[1] for line in shown.splitlines()[2:] if line[0] in "+-"]
-    assert [text.endswith(f"return {n}") for text, n in zip(changes, "12", strict=True)] == [True, True]
+    assert [f"return {n}" in text for text, n in zip(changes, "12", strict=True)] == [True, True]
     assert user.citadel("diff", "tale")[0] == ""
     third, err = user.citadel("run", "tale", "--revision", old, "--wait")
     assert json.loads(third) == {"n": 1}

@@ -30,7 +30,12 @@ _NAME = {
 
 _SHAPE = _REFERENCE.format(model="JsonSchema")
 #: Fields that hold a JSON Schema.
-_SCHEMAS = (("WorkflowSpec", "inputs"), ("ApprovalSpec", "form"))
+_SCHEMAS = (
+    ("WorkflowSpec", "inputs"),
+    ("Step", "outputSchema"),
+    ("Approval", "form"),
+    ("ApprovalSpec", "form"),
+)
 #: JSON Schema itself, as far as an editor helps with it. Not by its address: editors would fetch that.
 _JSON_SCHEMA: Schema = {
     "description": "What a value must look like, in JSON Schema.",

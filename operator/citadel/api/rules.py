@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from citadel.api.actions import EnvVar, Run
+from citadel.api.actions import EnvVar, Run, Wait
 from citadel.api.approval import ApprovalSpec
 from citadel.api.execution import ExecutionSpec
 from citadel.api.meta import STEP_NAME_PATTERN
 from citadel.api.packages import ECOSYSTEMS
 from citadel.api.policy import LabelRequirement, RuntimeClassRules
 from citadel.api.runtime import Pool, RuntimeSpec
-from citadel.api.step import ACTIONS, Step
+from citadel.api.step import ACTIONS, Compensate, Step
 from citadel.api.trigger import Cron
 
 #: Fields of an Execution's spec that may change after it was created.
@@ -46,6 +46,10 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
         return (_ONE_ACTION, _STEP_NAME)
     if model is Run:
         return (_ONE_SOURCE,)
+    if model is Wait:
+        return (_ONE_REASON,)
+    if model is Compensate:
+        return (_ONE_REMEDY,)
     if model is EnvVar:
         return (_NOT_RESERVED,)
     if model is RuntimeSpec:
@@ -67,7 +71,9 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
 
 def _exactly_one(fields: tuple[str, ...], message: str) -> Rule:
     """Exactly one of these fields is given."""
-    expression = " + ".join(f"(has(self.{field}) ? 1 : 0)" for field in fields) + " == 1"
+    # A word that CEL keeps for itself is written so in rules.
+    spelt = (f"__{field}__" if field == "for" else field for field in fields)
+    expression = " + ".join(f"(has(self.{field}) ? 1 : 0)" for field in spelt) + " == 1"
     return Rule(expression, message, one_of=fields)
 
 
@@ -79,6 +85,10 @@ _STEP_NAME = Rule(
 )
 _ONE_SOURCE = _exactly_one(
     ("code", "codeFrom", "entrypoint"), "expected exactly one of code, codeFrom and entrypoint"
+)
+_ONE_REASON = _exactly_one(("for", "until", "signal"), "expected exactly one of for, until and signal")
+_ONE_REMEDY = _exactly_one(
+    ("run", "container", "workflow"), "expected exactly one of run, container and workflow"
 )
 _NOT_RESERVED = Rule(
     "!self.name.startsWith('CITADEL_')", "expected a name without the reserved prefix CITADEL_", ".name"

@@ -1,4 +1,4 @@
-"""Every path of a workflow's expressions, followed through what is known of inputs and steps.
+"""Every path of a workflow's expressions, followed through what is known of what it leads to.
 
 For those who write a definition, and for the cluster when it takes one in. Never for one that is pinned: what
 was valid when an execution began stays so.
@@ -7,46 +7,53 @@ was valid when an execution began stays so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from citadel.api.problems import Problem
 from citadel.core.compiled import CompiledStep
 from citadel.core.expressions import Expression
 from citadel.core.plan import Workflow
-from citadel.core.references import Chain
-from citadel.core.shapes import UNKNOWN, NoSuchPart, Shape, of_fields
+from citadel.core.shapes import UNKNOWN, NoSuchPart
+from citadel.core.sights import Roots, Sights
 from citadel.core.templates import Template
 
 _Path = tuple[str | int, ...]
-_EXECUTION = of_fields(name="string", namespace="string", uid="string", phase="string", error="any")
-_FAILURE = of_fields(reason="string", message="string")
-_STATUS = Shape({"type": "string"}, {})
-
-
-@dataclass(frozen=True)
-class _Sight:
-    """What is known where an expression stands."""
-
-    roots: Mapping[str, Shape]
-    outputs: Mapping[str, Shape]
-    """Of the steps that it sees, by name."""
+_Placed = tuple[_Path, Template | Expression]
 
 
 def lookup_problems(workflow: Workflow) -> list[Problem]:
     """What no execution of this workflow could ever find; nothing if all may be there."""
-    roots = {"inputs": Shape(workflow.inputs.schema, workflow.inputs.schema, closed=True)}
-    sight = _Sight({**roots, "execution": _EXECUTION}, {})
-    problems: list[Problem] = []
+    sights = Sights(workflow)
+    found: list[Problem] = []
     for step in workflow.steps.values():
         if step.builds is None:
-            for path, found in _expressions(step):
-                problems += _problems((*step.place, *path), found, sight)
+            found += _of_step(step, sights)
+    names = {step.spec.name: path for path, step in workflow.steps.items() if not step.scope}
     for name, template in workflow.outputs.items():
-        problems += _problems(("spec", "outputs", name), template, sight)
-    return problems
+        found += _problems(("spec", "outputs", name), template, sights, sights.top, names)
+    return found
 
 
-def _expressions(step: CompiledStep) -> Iterator[tuple[_Path, Template | Expression]]:
+def _of_step(step: CompiledStep, sights: Sights) -> Iterator[Problem]:
+    around, within = sights.around(step), sights.within(step)
+    for path, found in _own(step):
+        yield from _problems((*step.place, *path), found, sights, within, step.names)
+    if step.output is not None:
+        yield from _problems((*step.place, "output"), step.output, sights, within, step.names)
+    if step.loop is None:
+        return
+    if step.loop.items is not None:
+        path = (*step.place, "forEach", "items")
+        yield from _problems(path, step.loop.items, sights, around, step.names)
+        shape = sights.of(step.loop.items, around, step.names)
+        if shape.kinds and not shape.kinds & {"array", "object"}:
+            yield Problem(path, f"found what is {shape.told}, expected a list or an object")
+    if step.loop.until is not None:
+        seen = {**within, "output": sights.turn(step)}
+        yield from _problems((*step.place, "repeat", "until"), step.loop.until, sights, seen, step.names)
+
+
+def _own(step: CompiledStep) -> Iterator[_Placed]:
+    """The expressions of a step that see its loop."""
     if step.when is not None:
         yield ("when",), step.when
     for field, given in (("with", step.arguments), ("files", step.files)):
@@ -54,14 +61,26 @@ def _expressions(step: CompiledStep) -> Iterator[tuple[_Path, Template | Express
     action = "run" if step.spec.run is not None else "container"
     for position, (_, template) in enumerate(step.env):
         yield (action, "env", position, "value"), template
+    if step.switch is not None:
+        for position, (when, value) in enumerate(step.switch.cases):
+            yield ("switch", "cases", position, "when"), when
+            yield ("switch", "cases", position, "value"), value
+        if step.switch.default is not None:
+            yield ("switch", "default"), step.switch.default
+    if step.wait is not None and step.spec.wait is not None:
+        yield ("wait", "for" if step.spec.wait.duration is not None else "until"), step.wait
+    if step.cache is not None:
+        yield ("cache", "key"), step.cache
 
 
-def _problems(path: _Path, found: Template | Expression, sight: _Sight) -> Iterator[Problem]:
+def _problems(
+    path: _Path, found: Template | Expression, sights: Sights, roots: Roots, names: Mapping[str, str]
+) -> Iterator[Problem]:
     told = set()
     shape = UNKNOWN
     for chain in found.chains:
         try:
-            shape = _followed(chain, sight)
+            shape = sights.follow(chain, roots, names)
         except NoSuchPart as error:
             if str(error) not in told:
                 told.add(str(error))
@@ -70,16 +89,3 @@ def _problems(path: _Path, found: Template | Expression, sight: _Sight) -> Itera
         return
     if shape.kinds and "boolean" not in shape.kinds:
         yield Problem(path, f"found {found.source}, which is {shape.told}, expected true or false")
-
-
-def _followed(chain: Chain, sight: _Sight) -> Shape:
-    """What a path leads to; raises NoSuchPart."""
-    name, keys, optional = chain.root.name, chain.keys, chain.optional
-    if name != "steps":
-        return sight.roots.get(name, UNKNOWN).part(name, keys, optional)
-    if len(keys) < 2:
-        return UNKNOWN
-    shape = {"status": _STATUS, "error": _FAILURE}.get(str(keys[1]))
-    if shape is None:
-        shape = sight.outputs.get(str(keys[0]), UNKNOWN)
-    return shape.part(f"steps.{keys[0]}.{keys[1]}", keys[2:], optional[2:])

@@ -65,12 +65,38 @@ class Shape:
             shape, written = found, join_path(written, key)
         return shape
 
+    @property
+    def element(self) -> Shape:
+        """What forEach makes of each of its items: of an object's fields, `key` and `value`."""
+        node = self._followed()
+        if not isinstance(node, dict) or len(self.kinds) != 1:
+            return UNKNOWN
+        if "array" in self.kinds:
+            return Shape(node.get("items", True) if "prefixItems" not in node else True, self.root)
+        if "object" not in self.kinds:
+            return UNKNOWN
+        values = node.get("additionalProperties", True) if "properties" not in node else True
+        fields: dict[str, Json] = {"key": {"type": "string"}, "value": values}
+        return Shape({"type": "object", "properties": fields, "additionalProperties": False}, self.root)
+
+    @property
+    def listed(self) -> Shape:
+        """A list of such values."""
+        return Shape({"type": "array", "items": self.node}, self.root)
+
+    def having(self, field: str, schema: Json) -> Shape:
+        """The same with another schema for one of its fields, which has no references."""
+        assert isinstance(self.node, dict)
+        fields = self.node["properties"]
+        assert isinstance(fields, dict)
+        return Shape({**self.node, "properties": {**fields, field: schema}}, self.root)
+
     def _below(self, written: str, key: str | int, optional: bool) -> Shape | None:
         node = self._followed()
         if not isinstance(node, dict):
             return None
         wanted = "object" if isinstance(key, str) else "array"
-        if self.kinds and wanted not in self.kinds and (wanted == "object" or "object" not in self.kinds):
+        if self.kinds and wanted not in self.kinds:
             what = f"the field {key}" if isinstance(key, str) else f"the item {key}"
             raise NoSuchPart(f"found {what} of {written}, which is {self.told}")
         found = self._item(node, key) if isinstance(key, int) else self._field(node, key)
@@ -123,6 +149,18 @@ class Shape:
 
 _ANY: frozenset[str] = frozenset()
 UNKNOWN = Shape(True, {})
+
+
+def literal(value: Json) -> Shape:
+    """What is known of a value that is written down, with expressions in it."""
+    return Shape(_literal(value), {})
+
+
+def _literal(value: Json) -> Json:
+    if isinstance(value, dict):
+        fields: dict[str, Json] = {key: _literal(item) for key, item in value.items()}
+        return {"type": "object", "properties": fields, "additionalProperties": False}
+    return {"type": "array"} if isinstance(value, list) else True
 
 
 def of_fields(**kinds: str) -> Shape:

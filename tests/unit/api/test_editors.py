@@ -20,9 +20,13 @@ EXAMPLES = sorted(ROOT.glob("examples/*/*.yaml"))
 RUN = {"runtime": "python", "code": "x"}
 CONTAINER = {"image": "x", "command": ["y"]}
 
+DEEP = {"name": "b", "output": 1}
+GROUP: dict[str, Any] = {"run": None, "output": 1}
+
 
 def workflow(**step: Any) -> dict[str, Any]:
-    return of("Workflow", {"steps": [{"name": "a", "run": RUN, **step}]})
+    whole = {"name": "a", "run": RUN, **step}
+    return of("Workflow", {"steps": [{name: value for name, value in whole.items() if value is not None}]})
 
 
 def of(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +64,11 @@ def test_an_example_fits(file: Path) -> None:
         ("a version that there is not", {**workflow(), "apiVersion": "citadel.dev/v9"}),
         ("no metadata", {key: value for key, value in workflow().items() if key != "metadata"}),
         ("a field beside the spec", {**workflow(), "steps": []}),
+        ("an inner field misspelt", workflow(**GROUP, steps=[{"name": "b", "run": RUN, "whne": "true"}])),
+        ("a step three levels down", workflow(**GROUP, steps=[{**DEEP, "steps": [{**DEEP, "steps": [{}]}]}])),
+        ("a handler's step without an action", workflow(onError={"output": 1, "steps": [{"name": "b"}]})),
+        ("a wait for nothing", workflow(run=None, wait={})),
+        ("a schema of no type", workflow(outputSchema={"type": "objekt"})),
         ("an Execution of nothing", of("Execution", {"inputs": {}})),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -67,6 +76,13 @@ def test_an_example_fits(file: Path) -> None:
 def test_a_mistake_is_seen(mistake: str, value: dict[str, Any]) -> None:
     assert problems(workflow()) == []
     assert problems(value)
+
+
+def test_steps_nest_to_any_depth() -> None:
+    steps = [{"name": "leaf", "run": RUN}]
+    for level in range(12):
+        steps = [{"name": f"level{level}", "steps": steps, "output": "x"}]
+    assert problems(of("Workflow", {"steps": steps})) == []
 
 
 @pytest.mark.parametrize(

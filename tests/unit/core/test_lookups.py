@@ -53,7 +53,7 @@ def test_outputs_are_followed_and_each_problem_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("expression", "told"),
     [
-        ("execution.nam", "found execution.nam, but execution has name, namespace, uid, phase, error"),
+        ("execution.nam", "found execution.nam, but execution has name, namespace, uid, did you mean name?"),
         (
             "steps.a.error.mesage",
             "found steps.a.error.mesage, but steps.a.error has reason, message, did you",
@@ -89,3 +89,178 @@ def test_a_condition_that_is_known_to_be_none_is_refused() -> None:
     assert found == "spec.steps[0].when: found inputs.region, which is a text, expected true or false"
     assert problems(engine.step("a", when="inputs.dry")) == []
     assert problems(engine.step("a", when="inputs.region == 'x'")) == []
+
+
+ROWS = {
+    "type": "object",
+    "properties": {
+        "rows": {"type": "array", "items": {"type": "object", "properties": {"id": {}, "ok": {}}}}
+    },
+}
+LOAD = engine.step("load", outputSchema=ROWS)
+
+
+def after(expression: str, *steps: dict[str, Any]) -> list[str]:
+    """The problems of an output that reads these steps."""
+    return problems(*steps, outputs={"x": f"${{{expression}}}"})
+
+
+@pytest.mark.parametrize(
+    ("step", "good", "bad", "told"),
+    [
+        (LOAD, "steps.load.output.rows[0].id", "steps.load.output.row", "has rows, did you mean rows?"),
+        (LOAD, "steps.load.output.rows.map(r, r.ad)", "steps.load.output.rows.id", "which is a list"),
+        (
+            {**LOAD, "forEach": {"items": [1, 2]}},
+            "steps.load.output[0].rows",
+            "steps.load.output.rows",
+            "found the field rows of steps.load.output, which is a list",
+        ),
+        (
+            {**LOAD, "repeat": {"max": 3}},
+            "steps.load.output.rows",
+            "steps.load.output[0]",
+            "found the item 0 of steps.load.output",
+        ),
+        (
+            {**LOAD, "onError": {"output": {"else": 1}}},
+            "steps.load.output['else']",
+            "steps.load.error.what",
+            "steps.load.error has reason, message",
+        ),
+        (
+            {"name": "load", "steps": [LOAD | {"name": "inner"}], "output": "${steps.inner.output.rows}"},
+            "steps.load.output[0].ok",
+            "steps.load.output[0].okay",
+            "steps.load.output[0] has id, ok, did you mean ok?",
+        ),
+        (
+            {"name": "load", "steps": [engine.step("inner")], "output": {"passed": "${steps.inner.output}"}},
+            "steps.load.output.passed.anything",
+            "steps.load.output.pased",
+            "steps.load.output has passed, did you mean passed?",
+        ),
+        (
+            {"name": "load", "approval": {"approvers": {"users": ["jane"]}, "form": INPUTS}},
+            "steps.load.output.form.region",
+            "steps.load.output.form.regoin",
+            "steps.load.output.form has region, limit, dry, did you mean region?",
+        ),
+        (
+            {"name": "load", "switch": {"cases": [{"when": "true", "value": 1}], "default": {"a": 1}}},
+            "steps.load.output.a",
+            "inputs.a",
+            "inputs has region, limit, dry",
+        ),
+    ],
+    ids=["schema", "list", "forEach", "repeat", "onError", "group", "written", "approval", "switch"],
+)
+def test_the_output_of_a_step_is_known_by_its_kind(
+    step: dict[str, Any], good: str, bad: str, told: str
+) -> None:
+    assert after(good, step) == []
+    (found,) = after(bad, step)
+    assert told in found
+
+
+def over_rows(**step: Any) -> dict[str, Any]:
+    return engine.step("each", forEach={"items": "${steps.load.output.rows}"}, **step)
+
+
+NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "place", "told"),
+    [
+        (
+            [LOAD, over_rows(arguments={"x": "${item.idd}"})],
+            "[1].with.x",
+            "has id, ok, did you mean id?",
+        ),
+        ([LOAD, over_rows(when="item.od == 1")], "[1].when", "item has id, ok"),
+        ([LOAD, over_rows(when="index")], "[1].when", "which is an integer, expected true or false"),
+        (
+            [
+                engine.step("load", outputSchema=NUMBERS),
+                engine.step(
+                    "each", forEach={"items": "${steps.load.output}"}, arguments={"x": "${item.value.x}"}
+                ),
+            ],
+            "[1].with.x",
+            "found the field x of item.value, which is a number",
+        ),
+        (
+            [
+                LOAD,
+                {
+                    "name": "each",
+                    "forEach": {"items": "${steps.load.output.rows}"},
+                    "steps": [engine.step("inner", arguments={"x": "${item.idd}"})],
+                    "output": "${steps.inner.output}",
+                },
+            ],
+            "[1].steps[0].with.x",
+            "item has id, ok",
+        ),
+        (
+            [engine.step("each", forEach={"items": "${inputs.region}"})],
+            "[0].forEach.items",
+            "found what is a text, expected a list or an object",
+        ),
+        (
+            [{**LOAD, "repeat": {"until": "output.passed", "max": 3}}],
+            "[0].repeat.until",
+            "found output.passed, but output has rows",
+        ),
+        (
+            [{**LOAD, "repeat": {"until": "iteration", "max": 3}}],
+            "[0].repeat.until",
+            "found iteration, which is an integer, expected true or false",
+        ),
+        (
+            [engine.step("load", onError={"output": "${error.mesage}"})],
+            "[0].onError.output",
+            "error has reason, message, did you mean message?",
+        ),
+        (
+            [
+                {
+                    **LOAD,
+                    "compensate": {
+                        "run": {"runtime": "python", "code": "x"},
+                        "with": {"x": "${output.row}"},
+                    },
+                }
+            ],
+            "[0].compensate.with.x",
+            "output has rows, did you mean rows?",
+        ),
+        (
+            [
+                {
+                    "name": "a",
+                    "switch": {"cases": [{"when": "inputs.limit", "value": "${inputs.nope}"}]},
+                }
+            ],
+            "[0].switch.cases[0]",
+            "",
+        ),
+        ([{"name": "a", "wait": {"until": "${inputs.nope}"}}], "[0].wait.until", "inputs has region"),
+        ([engine.step("a", cache={"key": "${inputs.nope}"})], "[0].cache.key", "inputs has region"),
+    ],
+)
+def test_what_a_step_sees_of_loops_handlers_and_itself_is_known(
+    steps: list[dict[str, Any]], place: str, told: str
+) -> None:
+    found = problems(*steps)
+    assert found
+    assert all(text.startswith(f"spec.steps{place}") and told in text for text in found)
+
+
+def test_only_the_steps_of_finally_see_how_it_ended() -> None:
+    tell = engine.step("tell", arguments={"x": "${execution.phase} ${execution.error.message}"})
+    assert problems(engine.step("a"), **{"finally": [tell]}) == []
+    phase, error = problems(tell)
+    assert "found execution.phase, but execution has name, namespace, uid" in phase
+    assert "found execution.error, but execution has name, namespace, uid" in error
