@@ -398,6 +398,7 @@ def _end_step(state: State, name: str, step: StepState, at: float) -> State:
         completed=(*state.completed, name)
         if compiled.compensation is not None
         and step.status is StepStatus.SUCCEEDED
+        and step.failure is None  # what was handled has not completed
         and not compiled.is_loop(name)
         else state.completed,
     )
