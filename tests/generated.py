@@ -1,7 +1,7 @@
 """Random workflows over the language: as a definition, and as a tree for the reference interpreter.
 
-Every expression has two forms, CEL for Citadel and a Python function for the interpreter, made together. Where
-a failure may happen nothing runs beside it, so that what ran does not depend on who was faster.
+Every expression has two forms, CEL for Citadel and a Python function for the interpreter, made together.
+Where a failure may happen nothing runs beside it, so that what ran does not depend on who was faster.
 """
 
 import random
