@@ -52,7 +52,8 @@ def _prepare_java(directory: Path) -> None:
     # The memory of a sandbox, which this machine is not.
     options = options.replace("-XX:MaxRAMPercentage=60", "-Xmx300m")
     assert "-Xmx" in options
-    own = [line for line in options.splitlines() if "SharedArchiveFile" not in line]
+    lines = [line for line in options.splitlines() if not line.startswith("#")]
+    own = [line for line in lines if "SharedArchiveFile" not in line]
     archive = f"-XX:ArchiveClassesAtExit={directory}/harness.jsa"
     train = ["java", *own, archive, "-jar", jar, "rehearse"]
     quiet = ["bash", "-c", '"$@" 3</dev/null 4>/dev/null 5>/dev/null', "bash"]
