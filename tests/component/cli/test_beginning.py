@@ -73,7 +73,7 @@ async def full(cli: Cli) -> Cli:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["s"], ["signal", "suspend", "schema"]),
+        (["sche"], ["schema"]),
         (["get", "sal"], ["sales-1", "sales-2"]),
         (["logs", "-f", "st"], ["stock-1"]),
         (["cancel", "-n", "elsewhere", ""], []),

@@ -174,6 +174,16 @@ def test_an_execution_has_the_buttons_that_can_do_something(
     assert actions({**statuses.execution(state), "spec": spec}) == expected
 
 
+def test_a_trigger_is_suspended_and_resumed_by_a_button() -> None:
+    runs = statuses.definition(None, "Trigger")
+    assert actions(runs) == {"suspend"}
+    suspended = pressed("suspend", runs)
+    assert suspended == {**runs, "spec": {**runs["spec"], "suspend": True}}
+    assert health(suspended)[0] == "Suspended"
+    assert actions(suspended) == {"resume"}
+    assert health(pressed("resume", suspended))[0] == "Healthy"
+
+
 @pytest.mark.parametrize(
     ("name", "changed"),
     [

@@ -38,6 +38,14 @@ spec:
     with: {csv: {valueFrom: {configMapKeyRef: {name: sales, key: sales.csv}}}}
   - name: other
     run: {runtime: python, code: "def main(): pass"}
+  - name: group
+    forEach: {items: [1]}
+    steps:
+    - name: inner
+      run: {runtime: mine, code: "def main(): pass"}
+      onError: {steps: [{name: child, workflow: {name: flow}}], output: 1}
+    output: 1
+    compensate: {run: {runtime: mine, code: "def main(): pass"}}
   - name: report
     container: {image: "registry.example.com/report:1.0", command: [report]}
 ---
@@ -69,7 +77,9 @@ def configured(tmp_path: Path) -> Path:
 
 def test_names_and_images_are_followed_into_our_resources(configured: Path, upstream: Path) -> None:
     found = build(configured, upstream / "kustomize")
-    load, other, report = found["Workflow"]["steps"]
+    load, other, group, report = found["Workflow"]["steps"]
+    assert group["steps"][0]["run"]["runtime"] == group["compensate"]["run"]["runtime"] == "team-mine"
+    assert group["steps"][0]["onError"]["steps"][0]["workflow"]["name"] == "team-flow"
     assert load["run"]["runtime"] == "team-mine"
     assert load["run"]["codeFrom"]["configMapKeyRef"]["name"].startswith("team-code-")
     assert other["run"]["runtime"] == "python"  # a shared one, which is not among these
