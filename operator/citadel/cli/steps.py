@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from citadel.api.reasons import StepStatus
 from citadel.cli.terminal import one_line
 from citadel.core.state import listed
+from citadel.core.summary import step_words
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-    from citadel.core.state import State
+    from citadel.core.state import State, StepState
 
 _MARKS = MappingProxyType(
     {
@@ -37,7 +38,7 @@ _MARKS = MappingProxyType(
     }
 )
 #: What is shown first when not all steps fit.
-_URGENT = ("Failed", "Running", "BackingOff", "Ready", "Cancelled")
+_URGENT = ("Failed", "Waiting", "Running", "BackingOff", "Ready", "Cancelled")
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,20 @@ class View:
 
 def rows_of_state(state: "State") -> list[StepRow]:
     """The steps of the engine's state."""
-    return [
-        StepRow(
+
+    def row(name: str, step: "StepState") -> StepRow:
+        reason, message = step_words(state, name)
+        return StepRow(
             name,
             step.status,
             step.attempt,
-            str((step.failure.reason if step.failure else step.reason) or ""),
-            (step.failure.message if step.failure else step.message) or "",
+            str(reason or ""),
+            message or "",
             step.started_at,
             step.finished_at,
         )
-        for name, step in listed(state)
-    ]
+
+    return [row(name, step) for name, step in listed(state)]
 
 
 def rows_of_json(steps: Iterable[Mapping[str, Any]]) -> list[StepRow]:

@@ -52,6 +52,17 @@ def _waiting(state: State) -> Summary | None:
     return Summary(Phase.WAITING, reason, f"step {name} waits {what}{more}")
 
 
+def step_words(state: State, name: str) -> tuple[str | None, str | None]:
+    """Why a step is as it is: reason and message, where there is anything to say."""
+    step = state.steps[name]
+    if step.status is StepStatus.WAITING:
+        reason, what = waits_for(state, name)
+        return reason, f"waits {what}"
+    if step.failure is not None:
+        return step.failure.reason, step.failure.message
+    return step.reason, step.message
+
+
 def waits_for(state: State, name: str) -> tuple[Reason, str]:
     """What a step that waits is waiting for: the reason, and the words that follow `waits`."""
     assert state.plan is not None

@@ -14,7 +14,7 @@ from citadel.api.reasons import ConditionType, Phase, Reason, StepStatus
 from citadel.core.events import shorten
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.state import State, listed
-from citadel.core.summary import Summary, summarise, waits_for
+from citadel.core.summary import Summary, step_words, summarise
 
 OUTPUTS_LIMIT = 8 * 1024
 NAMED_STEPS = 20
@@ -195,17 +195,12 @@ def _steps(state: State) -> Iterable[StepSummary]:
     )
     for _, name in named[:NAMED_STEPS]:
         step = state.steps[name]
-        reason, message = step.reason, step.message or ""
-        if step.status is StepStatus.WAITING:
-            reason, what = waits_for(state, name)
-            message = f"waits {what}"
-        elif step.failure is not None:
-            reason, message = step.failure.reason, step.failure.message
+        reason, message = step_words(state, name)
         yield StepSummary(
             name=name,
             status=step.status,
             reason=reason,
-            message=shorten(message, STEP_LIMIT) or None,
+            message=shorten(message or "", STEP_LIMIT) or None,
             attempt=step.attempt or None,
         )
 

@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from citadel.core.state import State
+from citadel.core.state import State, StepState
 from citadel.core.state import listed as steps_in_order
-from citadel.core.summary import summarise
+from citadel.core.summary import step_words, summarise
 from citadel.kube.resources import EXECUTIONS
 from citadel.render.status import Observed, execution_status, timestamp
 from citadel.store.archive import Archived
@@ -26,20 +26,22 @@ def described(state: State) -> dict[str, Any]:
         "message": summary.message,
         "startedAt": state.created_at,
         "finishedAt": state.finished_at,
-        "steps": [
-            {
-                "name": name,
-                "status": step.status,
-                "attempt": step.attempt,
-                "reason": step.failure.reason if step.failure else step.reason,
-                "message": step.failure.message if step.failure else step.message,
-                "startedAt": step.started_at,
-                "finishedAt": step.finished_at,
-                "sandbox": step.sandbox,
-                "artifacts": {left: asdict(content) for left, content in step.artifacts.items()},
-            }
-            for name, step in steps_in_order(state)
-        ],
+        "steps": [_described(state, name, step) for name, step in steps_in_order(state)],
+    }
+
+
+def _described(state: State, name: str, step: StepState) -> dict[str, Any]:
+    reason, message = step_words(state, name)
+    return {
+        "name": name,
+        "status": step.status,
+        "attempt": step.attempt,
+        "reason": reason,
+        "message": message,
+        "startedAt": step.started_at,
+        "finishedAt": step.finished_at,
+        "sandbox": step.sandbox,
+        "artifacts": {left: asdict(content) for left, content in step.artifacts.items()},
     }
 
 

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+import build
 from build import begin, chain, failed, pinned, stored, succeeded
 from citadel.core import events as ev
 from citadel.kube.client import KubeClient
@@ -189,6 +190,18 @@ async def test_every_step_is_described(api: Api) -> None:
         ("s0", "Succeeded", None),
         ("s1", "Failed", "Error"),
     ]
+
+
+async def test_what_a_step_waits_for_is_told(api: Api) -> None:
+    definition = build.definition({"name": "paid", "wait": {"signal": "payment"}})
+    journal = api.database.journal
+    await journal.advance("uid-1", [build.created("uid-1", definition)], definition=definition)
+    (step,) = (await api.json())["steps"]
+    assert (step["status"], step["reason"], step["message"]) == (
+        "Waiting",
+        "WaitingForSignal",
+        "waits for signal payment",
+    )
 
 
 async def test_outputs_of_steps_and_of_the_execution_are_whole_however_large(api: Api) -> None:
