@@ -123,7 +123,7 @@ class Step(Model):
     network: Network | None = None
     """What the step reaches beyond its sandbox, besides what its Runtime names."""
     output_schema: dict[str, Any] | None = None
-    """JSON Schema of the output, checked when the step ends."""
+    """JSON Schema of the output, of each turn if the step is repeated, checked when it ends."""
 
     @property
     def action(self) -> str:

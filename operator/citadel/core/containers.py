@@ -190,7 +190,9 @@ def completed(
     if isinstance(output, Stored) and output.size > MAX_BYTES:
         message = f"output: found {output.size} bytes of JSON, expected at most {MAX_BYTES}"
         return failed(state, name, ev.Failure.cut(Reason.OUTPUT_TOO_LARGE, message), values)
-    schema = compiled_of(state, name).schema
+    compiled = compiled_of(state, name)
+    # That of a loop is the schema of each turn.
+    schema = None if compiled.is_loop(name) else compiled.schema
     problem = None if schema is None else schema.problem(values.get(output))
     if problem is not None:
         return failed(state, name, ev.Failure.cut(Reason.INVALID_OUTPUT, problem), values)

@@ -50,6 +50,8 @@ class Sights:
     def within(self, step: CompiledStep) -> Roots:
         """What a step's own expressions see, and those of its inner steps."""
         if step.path not in self._inner:
+            # The output of a turn may hold what the turn sees, `previous` among it, which is such an output.
+            self._inner[step.path] = self.around(step)
             self._inner[step.path] = self._within(step)
         return self._inner[step.path]
 
