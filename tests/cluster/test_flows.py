@@ -1,4 +1,4 @@
-"""The examples of control flow on a real cluster, run by somebody who has the role `edit` in one namespace."""
+"""The examples of control flow on a real cluster, run by somebody with the role `edit` in one namespace."""
 
 import json
 
