@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from citadel.controller.images import image_ids
 from citadel.controller.images import pinned as pinned_spec
 from citadel.controller.installs import NotInstalled, RuntimePackages, installed, owner_of, packages_of
 from citadel.controller.policies import Policies
+from citadel.controller.timeouts import with_timeouts
 from citadel.core.plan import (
     Given,
     InvalidDefinition,
@@ -243,30 +244,3 @@ class Definitions:
                 raise Unusable(Reason.CODE_NOT_FOUND, message, waits=True)
             code[path] = data[ref.key]
         return code
-
-
-def with_timeouts(spec: Object, longest: str | None) -> Object:
-    """The spec of a Workflow with the policies' longest timeout for all code that has none."""
-    if longest is None:
-        return spec
-    lists: Object = {
-        name: _limited_steps(spec[name], longest) for name in ("steps", "finally") if name in spec
-    }
-    return {**spec, **lists}
-
-
-def _limited_steps(steps: Sequence[Object], longest: str) -> list[Object]:
-    return [_limited(step, longest) for step in steps]
-
-
-def _limited(step: Object, longest: str) -> Object:
-    step = dict(step)
-    if (step.get("run") or step.get("container")) and not step.get("timeout"):
-        step["timeout"] = longest
-    if step.get("steps"):
-        step["steps"] = _limited_steps(step["steps"], longest)
-    if step.get("onError"):
-        step["onError"] = _limited(step["onError"], longest)
-    if step.get("compensate"):
-        step["compensate"] = _limited(step["compensate"], longest)
-    return step
