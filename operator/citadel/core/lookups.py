@@ -7,26 +7,32 @@ was valid when an execution began stays so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
-from citadel.api.problems import Problem
+from citadel.api.problems import Problem, suggestion
 from citadel.core.compiled import CompiledStep
 from citadel.core.expressions import Expression
 from citadel.core.plan import Workflow
-from citadel.core.shapes import UNKNOWN, NoSuchPart
+from citadel.core.shapes import UNKNOWN, NoSuchPart, Shape
 from citadel.core.sights import Roots, Sights
 from citadel.core.templates import Template
 
+_NONE: Mapping[str, Workflow] = MappingProxyType({})
 _Path = tuple[str | int, ...]
 _Placed = tuple[_Path, Template | Expression]
 
 
-def lookup_problems(workflow: Workflow) -> list[Problem]:
-    """What no execution of this workflow could ever find; nothing if all may be there."""
-    sights = Sights(workflow)
+def lookup_problems(workflow: Workflow, others: Mapping[str, Workflow] = _NONE) -> list[Problem]:
+    """What no execution of this workflow could ever find; nothing if all may be there.
+
+    `others` are workflows by name that are known to be those which its steps run.
+    """
+    sights = Sights(workflow, others)
     found: list[Problem] = []
     for step in workflow.steps.values():
         if step.builds is None:
             found += _of_step(step, sights)
+            found += _of_child(step, others)
     names = {step.spec.name: path for path, step in workflow.steps.items() if not step.scope}
     for name, template in workflow.outputs.items():
         found += _problems(("spec", "outputs", name), template, sights, sights.top, names)
@@ -50,6 +56,28 @@ def _of_step(step: CompiledStep, sights: Sights) -> Iterator[Problem]:
     if step.loop.until is not None:
         seen = {**within, "output": sights.turn(step)}
         yield from _problems((*step.place, "repeat", "until"), step.loop.until, sights, seen, step.names)
+
+
+def _of_child(step: CompiledStep, others: Mapping[str, Workflow]) -> Iterator[Problem]:
+    """Inputs that the workflow which a step runs does not take, and those that it lacks."""
+    if step.spec.workflow is None or step.spec.workflow.name not in others:
+        return
+    name, given = step.spec.workflow.name, step.spec.arguments
+    schema = others[name].inputs.schema
+    fields, required = schema.get("properties"), schema.get("required")
+    known = fields if isinstance(fields, dict) else {}
+    taken = Shape(schema, schema, closed=True)
+    for argument in given:
+        try:
+            taken.part("inputs", [argument], [False])
+        except NoSuchPart:
+            takes = f"takes {', '.join(known)}" if known else "takes no inputs"
+            message = f"found {argument}, but Workflow {name} {takes}{suggestion(argument, known)}"
+            yield Problem((*step.place, "with", argument), message)
+    for field in required if isinstance(required, list) else ():
+        about = known.get(str(field))
+        if field not in given and not (isinstance(about, dict) and "default" in about):
+            yield Problem((*step.place, "with"), f"Workflow {name} requires the input {field}")
 
 
 def _own(step: CompiledStep) -> Iterator[_Placed]:

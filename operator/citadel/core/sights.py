@@ -28,10 +28,10 @@ _INTEGER = Shape({"type": "integer"}, {})
 
 
 class Sights:
-    """What is known of one workflow."""
+    """What is known of one workflow; `others` are those that its steps may run."""
 
-    def __init__(self, workflow: Workflow) -> None:
-        self._steps = workflow.steps
+    def __init__(self, workflow: Workflow, others: Mapping[str, Workflow]) -> None:
+        self._steps, self.others = workflow.steps, others
         self._inputs = Shape(workflow.inputs.schema, workflow.inputs.schema, closed=True)
         self._outputs: dict[str, Shape] = {}
         self._inner: dict[str, Roots] = {}
@@ -92,6 +92,8 @@ class Sights:
             decision = of_fields(approved="boolean", by="string", reason="string", form="any", at="string")
             form = step.spec.approval.form
             return decision if form is None else decision.having("form", form)
+        if step.spec.workflow is not None and step.spec.workflow.name in self.others:
+            return of_fields(**dict.fromkeys(self.others[step.spec.workflow.name].outputs, "any"))
         if step.children and step.output is not None:
             known = self.of(step.output, self.within(step), step.names)
             return literal(step.spec.output) if known is UNKNOWN else known

@@ -62,6 +62,10 @@ def read(text: str) -> Contents:
     for document in documents:
         found_problems = [*document.problems, *_take(contents, document)]
         contents.problems += problems_with_positions(document, found_problems)
+    others = {name: workflow.compiled for name, workflow in contents.workflows.items()}
+    for workflow in contents.workflows.values():
+        lookups = lookup_problems(workflow.compiled, others)
+        contents.problems += problems_with_positions(workflow.document, lookups)
     for spec, document in contents.executions.values():
         # One that names a revision is not of the Workflow as it stands here.
         if spec.workflow_ref.revision is None:
@@ -112,7 +116,6 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         except InvalidDefinition as error:
             return error.problems
         contents.workflows[name] = WorkflowDocument(name, spec, compiled, document)
-        return lookup_problems(compiled)
     return []
 
 

@@ -258,6 +258,30 @@ def test_what_a_step_sees_of_loops_handlers_and_itself_is_known(
     assert all(text.startswith(f"spec.steps{place}") and told in text for text in found)
 
 
+def test_a_workflow_that_a_step_runs_is_known_where_it_stands_beside_it() -> None:
+    other = engine.plan(
+        engine.step("a"),
+        inputs={**INPUTS, "required": ["region", "limit"]},
+        outputs={"total": 1},
+    ).workflow
+    run = {"name": "child", "workflow": {"name": "other"}}
+
+    def found(output: str, **arguments: Any) -> list[str]:
+        plan = engine.plan({**run, "with": arguments}, outputs={"x": f"${{steps.child.output.{output}}}"})
+        return [problem.text for problem in lookup_problems(plan.workflow, {"other": other})]
+
+    assert found("total", region="x", limit=1) == []
+    assert found("totl", region="x", limit=1) == [
+        "spec.outputs.x: found steps.child.output.totl, but steps.child.output has total, did you mean total?"
+    ]
+    assert found("total", regoin="x", limit=1) == [
+        "spec.steps[0].with.regoin: found regoin, but Workflow other takes region, limit, dry, did you mean"
+        " region?",
+        "spec.steps[0].with: Workflow other requires the input region",
+    ]
+    assert problems(run) == []
+
+
 def test_only_the_steps_of_finally_see_how_it_ended() -> None:
     tell = engine.step("tell", arguments={"x": "${execution.phase} ${execution.error.message}"})
     assert problems(engine.step("a"), **{"finally": [tell]}) == []
