@@ -1,7 +1,7 @@
 """Where an execution stands, and what can be asked of that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from immutables import Map
 
@@ -233,3 +233,13 @@ def listed(state: State) -> list[tuple[str, StepState]]:
 def position(plan: Plan, instance: str) -> tuple[int, tuple[int, ...]]:
     """Where an instance stands among all, to sort by."""
     return plan.step(instance).index, order(instance)
+
+
+def with_step(state: State, name: str, step: StepState) -> State:
+    """The state with this step."""
+    return replace(state, steps=state.steps.set(name, step))
+
+
+def with_sandbox(state: State, name: str, sandbox: SandboxState) -> State:
+    """The state with this sandbox."""
+    return replace(state, sandboxes={**state.sandboxes, name: sandbox})

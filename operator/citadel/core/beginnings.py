@@ -1,0 +1,124 @@
+"""How steps begin: what an event of a beginning makes of the state."""
+
+from dataclasses import replace
+
+from immutables import Map
+
+from citadel.api.reasons import StepStatus
+from citadel.core import events as ev
+from citadel.core.compiled import FINALLY
+from citadel.core.instances import COMPENSATE, ON_ERROR, turn
+from citadel.core.plan import Plan
+from citadel.core.state import Scope, State, StepState, compiled_of, with_sandbox, with_step
+
+
+def created(state: State, event: ev.Created, at: float, plan: Plan) -> State:
+    """The state of an execution that begins."""
+    eager = {path for path, step in plan.steps.items() if step.scope in ("", FINALLY)}
+    main = [path for path in eager if plan.steps[path].scope == ""]
+    return replace(
+        state,
+        plan=plan,
+        created=event,
+        created_at=at,
+        steps=Map({path: StepState() for path in plan.steps if path in eager}),
+        scopes=Map({"": Scope(len(main)), FINALLY: Scope(len(eager) - len(main))}),
+        candidates=frozenset(path for path in main if not plan.steps[path].after),
+        total_steps=sum(plan.steps[path].builds is None for path in eager),
+    )
+
+
+def born(state: State, name: str) -> State:
+    """An instance that exists from its first event on: a turn, a compensation, a build on demand."""
+    if name in state.steps:
+        return state
+    state = replace(state, steps=state.steps.set(name, StepState()))
+    found = turn(name)
+    if found is None:
+        return replace(state, total_steps=state.total_steps + name.endswith(f".{COMPENSATE}"))
+    loop, scope = found[0], state.scopes[found[0]]
+    counted = scope.begun >= scope.total
+    scope = replace(scope, begun=scope.begun + 1, total=max(scope.total, scope.begun + 1))
+    return replace(
+        state, scopes=state.scopes.set(loop, scope), total_steps=state.total_steps + (1 if counted else 0)
+    )
+
+
+def begun(state: State, name: str, step: StepState) -> State:
+    """The step is under way."""
+    return replace(
+        with_step(born(state, name), name, step),
+        candidates=state.candidates - {name},
+        active=state.active | {name},
+    )
+
+
+def opened(state: State, event: ev.StepOpened, at: float) -> State:
+    """A group or a loop is under way, and what is part of it known."""
+    name = event.step
+    state = born(state, name)
+    changed = replace(state.steps[name], status=StepStatus.RUNNING, started_at=at)
+    state = replace(
+        with_step(state, name, changed), candidates=state.candidates - {name}, open=state.open | {name}
+    )
+    if compiled_of(state, name).is_loop(name):
+        scope = Scope(event.count, items=event.items)
+        return replace(
+            state, scopes=state.scopes.set(name, scope), total_steps=state.total_steps + event.count
+        )
+    return _with_children(state, name)
+
+
+def _with_children(state: State, name: str) -> State:
+    """The steps of a group, pending."""
+    plan = state.plan
+    assert plan is not None
+    children = plan.step(name).children
+    inner = {f"{name}.{child.rpartition('.')[2]}": child for child in children}
+    return replace(
+        state,
+        steps=state.steps.update({instance: StepState() for instance in inner}),
+        scopes=state.scopes.set(name, Scope(len(inner))),
+        candidates=state.candidates | {key for key, child in inner.items() if not plan.steps[child].after},
+        total_steps=state.total_steps + len(inner),
+    )
+
+
+def handler_opened(state: State, event: ev.HandlerOpened, at: float) -> State:
+    """The handler of a step is under way."""
+    state = born(state, event.step)
+    handler = f"{event.step}.{ON_ERROR}"
+    changed = replace(
+        state.steps[event.step],
+        status=StepStatus.RUNNING,
+        failure=event.failure,
+        undecided=False,
+        answer=None,
+        sandbox=None,
+    )
+    state = replace(
+        with_step(state, event.step, changed),
+        active=state.active - {event.step},
+        candidates=state.candidates - {event.step},
+        scopes=state.scopes.set(event.step, Scope(1)),
+        open=state.open | {event.step, handler},
+        total_steps=state.total_steps + 1,
+    )
+    state = with_step(state, handler, StepState(StepStatus.RUNNING, started_at=at))
+    return _with_children(state, handler)
+
+
+def assigned(state: State, event: ev.Assigned, at: float) -> State:
+    """An attempt is in a sandbox."""
+    step = state.steps[event.step]
+    changed = replace(
+        step,
+        status=StepStatus.RUNNING,
+        sandbox=event.sandbox,
+        delivered_at=at if event.delivered else None,
+        started_at=at if step.started_at is None else step.started_at,
+    )
+    sandbox = state.sandboxes[event.sandbox]
+    given = sandbox.given | {f"{event.step}/{event.attempt}"}
+    sandbox = replace(sandbox, step=event.step, given=given)
+    return with_sandbox(with_step(state, event.step, changed), event.sandbox, sandbox)

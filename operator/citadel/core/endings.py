@@ -1,0 +1,174 @@
+"""How steps, sandboxes and executions end: what an event of an end makes of the state."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from citadel.api.reasons import Reason, StepStatus
+from citadel.core import events as ev
+from citadel.core.compiled import FINALLY
+from citadel.core.instances import COMPENSATE, turn
+from citadel.core.plan import Plan
+from citadel.core.state import (
+    MAX_PLACINGS,
+    SandboxState,
+    State,
+    StepState,
+    ready_steps,
+    with_sandbox,
+    with_step,
+)
+
+#: Why a sandbox could not start, where placing the attempt again would only repeat it.
+_HOPELESS = (
+    Reason.IMAGE_PULL_FAILED,
+    Reason.UNSCHEDULABLE,
+    Reason.SANDBOX_START_FAILED,
+    Reason.POLICY_DENIED,
+    Reason.NOT_ISOLATED,
+)
+
+
+def step_failed(state: State, event: ev.StepFailed, at: float) -> State:
+    """The step has failed for good, and what that means for those beside it."""
+    status = StepStatus.CANCELLED if event.failure.reason == Reason.CANCELLED else StepStatus.FAILED
+    changed = replace(
+        state.steps[event.step],
+        status=status,
+        failure=event.failure,
+        undecided=False,
+        answer=None,
+        reason=event.failure.reason,
+        message=event.failure.message,
+    )
+    state = ended(state, event.step, changed, at)
+    plan = state.plan
+    assert plan is not None
+    scope = plan.scope_of(event.step)
+    found = state.scopes.get(scope)
+    if found is None or event.step.endswith(f".{COMPENSATE}"):
+        return state
+    compiled = plan.step(event.step)
+    goes_on = turn(event.step) is not None and compiled.loop is not None and not compiled.loop.fail_fast
+    failed = found.failed if goes_on else found.failed or event.step
+    changed_scope = replace(found, failures=found.failures + 1, failed=failed)
+    scopes = state.scopes.set(scope, changed_scope)
+    state = replace(state, scopes=scopes, failing=state.failing or not goes_on)
+    return state if goes_on else _with_finishers(state, event.step)
+
+
+def _with_finishers(state: State, name: str) -> State:
+    """After a failure steps may start that waited for those which never will."""
+    plan = state.plan
+    assert plan is not None
+    if turn(name) is not None:
+        return state
+    scope = plan.step(name).scope
+    finishers = (plan.beside(name, path) for path in plan.workflow.finishers.get(scope, ()))
+    pending = (other for other in finishers if state.steps[other].status is StepStatus.PENDING)
+    return replace(state, candidates=state.candidates | frozenset(pending))
+
+
+def sandbox_ended(state: State, event: ev.SandboxEnded, at: float) -> State:
+    """An attempt whose code had not started is placed again; one that had started has failed."""
+    sandbox = state.sandboxes[event.sandbox]
+    state = with_sandbox(state, event.sandbox, replace(sandbox, ended=True, step=None))
+    if state.finished is not None:
+        return state
+    name = sandbox.step or _in_vain(state, sandbox, at)
+    if name is None:
+        return state
+    step = state.steps[name]
+    hopeless = sandbox.step is None and event.failure.reason in _HOPELESS
+    if step.delivered_at is not None or step.placing >= MAX_PLACINGS or hopeless:
+        return with_step(state, name, replace(step, undecided=True, failure=event.failure))
+    changed = replace(step, status=StepStatus.READY, sandbox=None, placing=step.placing + 1, ready_at=at)
+    return with_step(state, name, changed)
+
+
+def _in_vain(state: State, sandbox: SandboxState, at: float) -> str | None:
+    """The attempt that waits for this sandbox, which ended without having served any; else None.
+
+    It pays for the loss, so that sandboxes which cannot start are not wanted for ever.
+    """
+    if sandbox.served or sandbox.released:
+        return None
+    others = (other for other in state.sandboxes.values() if other.usable and other.registered)
+    if any(other.placement == sandbox.placement for other in others):
+        return None
+    return next(iter(ready_steps(state, sandbox.placement, at)), None)
+
+
+def concluded(state: State, event: ev.Concluded, at: float) -> State:
+    """What is still under way ends without a result; its sandboxes are of no more use."""
+    steps = state.steps.mutate()
+    for name in state.active | state.open:
+        steps[name] = replace(
+            steps[name],
+            status=StepStatus.CANCELLED,
+            undecided=False,
+            reason=Reason.CANCELLED,
+            message=None,
+            finished_at=at,
+        )
+    sandboxes = {
+        name: replace(item, released=True, step=None) if item.step is not None else item
+        for name, item in state.sandboxes.items()
+    }
+    plan = state.plan
+    assert plan is not None
+    final = frozenset(path for path, step in plan.steps.items() if step.scope == FINALLY)
+    return replace(
+        state,
+        concluded=event,
+        steps=steps.finish(),
+        sandboxes=sandboxes,
+        ended_steps=state.ended_steps + len(state.active | state.open),
+        active=frozenset(),
+        open=frozenset(),
+        candidates=final,
+    )
+
+
+def freed(state: State, name: str, at: float) -> State:
+    """The sandbox has no attempt any more. Attempts decided without one name no sandbox."""
+    sandbox = state.sandboxes.get(name)
+    if sandbox is None:
+        return state
+    changed = replace(sandbox, step=None, idle_since=at, served=sandbox.served + 1)
+    return with_sandbox(state, name, changed)
+
+
+def ended(state: State, name: str, step: StepState, at: float) -> State:
+    """The step has ended, and what waits for it may start."""
+    plan = state.plan
+    assert plan is not None
+    compiled = plan.step(name)
+    state = replace(
+        with_step(state, name, replace(step, finished_at=at)),
+        candidates=state.candidates - {name} | _waiting_for(state, plan, name),
+        active=state.active - {name},
+        open=state.open - {name},
+        ended_steps=state.ended_steps + (compiled.builds is None),
+        completed=(*state.completed, name)
+        if compiled.compensation is not None
+        and step.status is StepStatus.SUCCEEDED
+        and step.failure is None  # what was handled has not completed
+        and not compiled.is_loop(name)
+        else state.completed,
+    )
+    scope = plan.scope_of(name)
+    found = state.scopes.get(scope)
+    if found is None or name.endswith(f".{COMPENSATE}"):
+        return state
+    return replace(state, scopes=state.scopes.set(scope, replace(found, ended=found.ended + 1)))
+
+
+def _waiting_for(state: State, plan: Plan, name: str) -> frozenset[str]:
+    """Pending steps that wait for this one; for a turn of a loop nobody waits but the loop."""
+    if turn(name) is not None:
+        return frozenset()
+    dependents: Mapping[str, tuple[str, ...]] = plan.workflow.dependents
+    found = (plan.beside(name, path) for path in dependents.get(plan.step(name).path, ()))
+    return frozenset(
+        other for other in found if other in state.steps and state.steps[other].status is StepStatus.PENDING
+    )
