@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from build import definition, python_step
-from citadel.core.plan import Placement, compile_definition
+from citadel.core.placing import Placement
+from citadel.core.plan import compile_definition
 from citadel.render.pod import Site, sandbox_pod
 
 GOLDEN = Path(__file__).parent / "pods"

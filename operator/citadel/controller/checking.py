@@ -8,7 +8,8 @@ from citadel.api.validate import InvalidObject, parse
 from citadel.api.workflow import WorkflowSpec
 from citadel.core.compiled import CompiledStep
 from citadel.core.lookups import lookup_problems
-from citadel.core.plan import InvalidDefinition, Placement, compile_workflow
+from citadel.core.placing import InvalidDefinition, Placement
+from citadel.core.plan import compile_workflow
 from citadel.core.policy import Policy, step_denial
 from citadel.kube.resources import Object
 

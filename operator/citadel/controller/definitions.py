@@ -22,15 +22,8 @@ from citadel.controller.images import pinned as pinned_spec
 from citadel.controller.installs import NotInstalled, RuntimePackages, installed, owner_of, packages_of
 from citadel.controller.policies import Policies
 from citadel.controller.timeouts import with_timeouts
-from citadel.core.plan import (
-    Given,
-    InvalidDefinition,
-    Plan,
-    compile_definition,
-    compile_workflow,
-    place,
-    runtime_template,
-)
+from citadel.core.placing import Given, InvalidDefinition, place, runtime_template
+from citadel.core.plan import Plan, compile_definition, compile_workflow
 from citadel.core.policy import (
     Policy,
     runtime_class,

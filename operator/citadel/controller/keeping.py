@@ -21,7 +21,7 @@ from citadel.controller.definitions import Definitions
 from citadel.controller.metrics import PoolMetrics
 from citadel.controller.pods import Diagnosis
 from citadel.controller.pools import WINDOW, Decision, Observed, Pool, backoff, decide_pools
-from citadel.core.plan import template_key
+from citadel.core.placing import template_key
 from citadel.kube.cache import Cache
 from citadel.kube.resources import RUNTIMES, Object
 from citadel.store.sandboxes import Demand, Pools, Sandboxes, SandboxRow

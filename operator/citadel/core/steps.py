@@ -4,31 +4,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from citadel.api.durations import seconds
 from citadel.api.step import Step
-from citadel.core.checking import Checker, Path, Sight, hard_reads
-from citadel.core.compiled import FINALLY, Cases, CompiledStep, Loop
+from citadel.core.checking import Path, Sight, hard_reads
+from citadel.core.compiled import FINALLY, Cases, CompiledStep
 from citadel.core.expressions import Expression, Read
 from citadel.core.graph import find_cycle
-from citadel.core.inputs import compile_inputs
 from citadel.core.instances import COMPENSATE, ON_ERROR
-from citadel.core.outputs import compile_output
-from citadel.core.parcels import Source, read_parcels
-from citadel.core.schemas import InvalidSchema
+from citadel.core.parts import ITERATION, PartCompiler
 from citadel.core.templates import Template
-from citadel.core.values import ByReference
 
 #: Levels of steps within steps, handlers included.
 MAX_DEPTH = 8
 
 
-class StepCompiler(Checker):
+class StepCompiler(PartCompiler):
     """Compiles the steps of one workflow, collecting every problem instead of stopping at the first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.compiled: dict[str, CompiledStep] = {}
-        self._specs: dict[str, Step] = {}
         self._reads: dict[str, frozenset[str]] = {}
         """Definition paths that each step refers to."""
 
@@ -57,7 +51,7 @@ class StepCompiler(Checker):
                 message = f"found {step.name!r}, which a step around it is called; expected a name of its own"
                 self.problem(at, message)
             own[step.name] = f"{prefix}{step.name}"
-            self._specs[own[step.name]] = step
+            self.specs[own[step.name]] = step
         sight = replace(sight, names={**sight.names, **own})
         for index, step in enumerate(steps):
             above = (own[steps[index - 1].name],) if index else ()
@@ -82,12 +76,12 @@ class StepCompiler(Checker):
             asked_in = sight.also("item", "index") if step.for_each is not None else sight
             when = self.expression((*place, "when"), step.when, asked_in)
         arguments = self.arguments((*place, "with"), step.arguments, inner)
-        self._refuse_references(step, arguments, place)
-        env = tuple(self._env(step, place, inner))
-        files, taken, left = self._parcels(step, place, inner)
+        self.refuse_references(step, arguments, place)
+        env = tuple(self.env(step, place, inner))
+        files, taken, left = self.parcels(step, place, inner)
         cache = None if step.cache is None else self.template((*place, "cache", "key"), step.cache.key, inner)
-        switch, wait = self._switch(step, place, inner), self._wait(step, place, inner)
-        loop = self._loop(step, place, sight)
+        switch, wait = self.switch(step, place, inner), self.wait(step, place, inner)
+        loop = self.loop(step, place, sight)
         templates = [item for item in (*arguments.values(), *files.values()) if isinstance(item, Template)]
         reads = _reads([*templates, *(template for _, template in env), when, cache, wait])
         soft = _reads([loop.items if loop else None, *(_parts(switch) if switch else ())])
@@ -119,7 +113,7 @@ class StepCompiler(Checker):
             wait=wait,
             per_item=when is not None and step.for_each is not None and bool(when.names & _ITEM),
             cache=cache,
-            schema=self._schema(step, place),
+            schema=self.schema(step, place),
         )
         changed = self._inner(step, path, place, inner)
         self.compiled[path] = replace(self.compiled[path], **changed)
@@ -132,7 +126,7 @@ class StepCompiler(Checker):
         if step.on_error is not None:
             handler = changed["handler"] = f"{path}.{ON_ERROR}"
             spec = Step.model_construct(name=ON_ERROR, steps=step.on_error.steps, output=step.on_error.output)
-            handles = sight if step.repeat is None else replace(sight, roots=sight.roots - _ITERATION)
+            handles = sight if step.repeat is None else replace(sight, roots=sight.roots - ITERATION)
             self._hidden(spec, handler, (*place, "onError"), replace(handles.also("error"), reader=handler))
             inner = self._group(
                 step.on_error.steps,
@@ -180,102 +174,6 @@ class StepCompiler(Checker):
         """A step that nobody waits for: it begins when the engine says so."""
         self._step(spec, path, path.rpartition(".")[0], (), place, sight)
 
-    def _loop(self, step: Step, place: Path, sight: Sight) -> Loop | None:
-        if step.for_each is not None:
-            items = self.template((*place, "forEach", "items"), step.for_each.items, sight)
-            return Loop(step.for_each, items=items)
-        if step.repeat is None:
-            return None
-        until = None
-        if step.repeat.until is not None:
-            asked_in = sight.also("output", *_ITERATION)
-            until = self.expression((*place, "repeat", "until"), step.repeat.until, asked_in)
-        return Loop(step.repeat, until=until, delay=seconds(step.repeat.delay) if step.repeat.delay else 0.0)
-
-    def _switch(self, step: Step, place: Path, sight: Sight) -> Cases | None:
-        if step.switch is None:
-            return None
-        cases: list[tuple[Expression, Template]] = []
-        for position, case in enumerate(step.switch.cases):
-            at = (*place, "switch", "cases", position)
-            when = self.expression((*at, "when"), case.when, sight)
-            value = self.template((*at, "value"), case.value, sight)
-            if when is not None and value is not None:
-                cases.append((when, value))
-        default = None
-        if step.switch.default is not None:
-            default = self.template((*place, "switch", "default"), step.switch.default, sight)
-        return Cases(tuple(cases), default)
-
-    def _wait(self, step: Step, place: Path, sight: Sight) -> Template | None:
-        wait = step.wait
-        if wait is None or wait.signal is not None:
-            return None
-        field, text = ("for", wait.duration) if wait.duration is not None else ("until", wait.until)
-        template = self.template((*place, "wait", field), text, sight)
-        if template is not None and template.constant and field == "for":
-            self._duration((*place, "wait", "for"), str(text))
-        return template
-
-    def _duration(self, place: Path, text: str) -> None:
-        try:
-            seconds(text)
-        except ValueError as error:
-            self.problem(place, str(error))
-
-    def _env(self, step: Step, place: Path, sight: Sight) -> Iterator[tuple[str, Template]]:
-        action = step.run or step.container
-        for position, variable in enumerate(action.env if action is not None else ()):
-            at = (*place, "run" if step.run else "container", "env", position, "value")
-            template = self.template(at, variable.value, sight)
-            if template is not None:
-                yield variable.name, template
-
-    def _parcels(
-        self, step: Step, place: Path, sight: Sight
-    ) -> tuple[dict[str, Template | ByReference], dict[str, Source], dict[str, str]]:
-        seen = {name: self._specs[path] for name, path in sight.names.items()}
-        parcels = read_parcels(step, list(seen.values()))
-        for below, message in parcels.problems:
-            self.problem((*place, *below), message)
-        files: dict[str, Template | ByReference] = {}
-        for at, (spelling, value) in parcels.files.items():
-            content = self.argument((*place, "files", spelling), value, sight)
-            if content is not None:
-                files[at] = content
-        taken: dict[str, Source] = {}
-        for at, source in parcels.taken.items():
-            here = (*place, "artifacts", "in", at)
-            self.known(here, source.step, sight)
-            if source.step not in seen:
-                continue
-            if seen[source.step].for_each is not None or seen[source.step].repeat is not None:
-                self.problem(here, f"step {source.step} runs more than once, expected artifacts of one run")
-            taken[at] = Source(sight.names[source.step], source.name)
-        return files, taken, parcels.left
-
-    def _refuse_references(
-        self, step: Step, arguments: Mapping[str, Template | ByReference], place: Path
-    ) -> None:
-        """What people are shown, and inputs of another execution, is stored: no secret may be in it."""
-        if step.workflow is None and step.approval is None:
-            return
-        for name, argument in arguments.items():
-            if isinstance(argument, ByReference):
-                self.problem((*place, "with", name), "found valueFrom, expected a value: it is stored")
-
-    def _schema(self, step: Step, place: Path) -> object:
-        try:
-            if step.approval is not None and step.approval.form is not None:
-                compile_inputs(step.approval.form)
-        except InvalidSchema as error:
-            self.problem((*place, "approval", "form", *error.path), error.message)
-        try:
-            return None if step.output_schema is None else compile_output(step.output_schema)
-        except InvalidSchema as error:
-            self.problem((*place, "outputSchema", *error.path), error.message)
-            return None
-
     def _wait_for_what_is_read(self) -> None:
         """A step waits for every step beside it that it, or anything within it, refers to."""
         waits: dict[str, set[str]] = {path: set() for path in self.compiled}
@@ -294,14 +192,13 @@ class StepCompiler(Checker):
 
 
 _ITEM = frozenset(("item", "index"))
-_ITERATION = frozenset(("iteration", "previous"))
 
 
 def _roots_of(step: Step) -> Iterable[str]:
     """What a step's own expressions see of its loop."""
     if step.for_each is not None:
         return _ITEM
-    return _ITERATION if step.repeat is not None else ()
+    return ITERATION if step.repeat is not None else ()
 
 
 def ancestor_beside(path: str, scope: str, steps: Mapping[str, CompiledStep]) -> str | None:

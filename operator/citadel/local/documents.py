@@ -22,7 +22,8 @@ from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_posi
 from citadel.api.workflow import WorkflowSpec
 from citadel.core.inputs import InvalidInputs
 from citadel.core.lookups import lookup_problems
-from citadel.core.plan import InvalidDefinition, Workflow, compile_workflow
+from citadel.core.placing import InvalidDefinition
+from citadel.core.plan import Workflow, compile_workflow
 from citadel.render.trigger import inputs_at
 
 

@@ -8,7 +8,8 @@ from citadel.core import builds
 from citadel.core import events as ev
 from citadel.core.advance import advance
 from citadel.core.dispatch import dispatch
-from citadel.core.plan import InvalidDefinition, Plan, compile_definition
+from citadel.core.placing import InvalidDefinition
+from citadel.core.plan import Plan, compile_definition
 from citadel.core.recalling import key_of
 from citadel.core.state import State
 from citadel.core.values import BuildKey, MissingValues, Values

@@ -4,7 +4,8 @@ import pytest
 
 from build import definition, python_step
 from citadel.core.egress import EgressRules, judge, named
-from citadel.core.plan import Placement, compile_definition
+from citadel.core.placing import Placement
+from citadel.core.plan import compile_definition
 
 OPEN = EgressRules("open", ("*.example.com:443", "db.mine:5432"))
 

@@ -5,7 +5,7 @@ import pytest
 from citadel.api.runtime import RuntimeSpec
 from citadel.core import events as ev
 from citadel.core.decide import TAKE_LIMIT
-from citadel.core.plan import runtime_template, template_key
+from citadel.core.placing import runtime_template, template_key
 from citadel.core.state import MAX_PLACINGS
 from engine import Run, plan, step
 

@@ -7,7 +7,7 @@ import pytest
 from citadel.core import events as ev
 from citadel.core.dispatch import contents, dispatch
 from citadel.core.parcels import LEFT_PLACES, TAKEN_PLACES, InvalidPath, absolute
-from citadel.core.plan import InvalidDefinition
+from citadel.core.placing import InvalidDefinition
 from engine import Run, content, failure, plan, step
 
 CLONE = step("clone", artifacts={"out": {"src": "./", "log": "/tmp/log"}})

@@ -7,7 +7,8 @@ import pytest
 from citadel.api.actions import Resources
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.workflow import WorkflowSpec
-from citadel.core.plan import InvalidDefinition, compile_definition, compile_workflow, merge_resources
+from citadel.core.placing import InvalidDefinition, merge_resources
+from citadel.core.plan import compile_definition, compile_workflow
 from engine import plan, step
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from citadel.core import events as ev
 from citadel.core.folding import fold
 from citadel.core.jsonvalues import Json
-from citadel.core.plan import InvalidDefinition, Plan, compile_definition
+from citadel.core.placing import InvalidDefinition
+from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State
 from citadel.core.values import BuildKey, Content
 from citadel.store.caching import Lru
