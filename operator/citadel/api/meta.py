@@ -22,6 +22,12 @@ TRIGGER_LABEL = f"{GROUP}/trigger"
 SCHEDULED_ANNOTATION = f"{GROUP}/scheduled-time"
 #: On an Execution of a Trigger that somebody started by hand: "manual".
 MANUAL_ANNOTATION = f"{GROUP}/instantiate"
+#: On an Execution that a step of another one wanted: the uid of that one, the step, its attempt, and whether
+#: it was suspended because that one is.
+PARENT_LABEL = f"{GROUP}/parent"
+PARENT_STEP_ANNOTATION = f"{GROUP}/parent-step"
+PARENT_ATTEMPT_ANNOTATION = f"{GROUP}/parent-attempt"
+SUSPENDED_BY_PARENT_ANNOTATION = f"{GROUP}/suspended-by-parent"
 #: On Workflow and Execution that install packages: the uid of the Runtime for which.
 PACKAGES_LABEL = f"{GROUP}/packages-of"
 #: On a RuntimeClass: "true" if sandboxes of this class can have a user namespace of their own.

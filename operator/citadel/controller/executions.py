@@ -14,6 +14,7 @@ from citadel.api.execution import ExecutionSpec
 from citadel.api.reasons import Phase, Reason
 from citadel.api.validate import InvalidObject, parse
 from citadel.controller.checking import Unusable
+from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.objects import is_finished, parse_time, read_conditions, status_of
 from citadel.controller.wishes import requests, target, wishes
@@ -55,13 +56,14 @@ class Executions:
         definitions: Definitions,
         events: EventPoster,
         waiting: Waiting,
+        children: Children,
         ended: Callable[[str, float], None] = lambda phase, seconds: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._kube, self._cache, self._journal = kube, cache, journal
         self._sandboxes = sandboxes
         self._definitions, self._events, self._waiting = definitions, events, waiting
-        self._ended, self._now = ended, now
+        self._children, self._ended, self._now = children, ended, now
         self._written: dict[str, float] = {}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -83,6 +85,7 @@ class Executions:
 
     async def _advance(self, obj: Object) -> float | None:
         uid = obj["metadata"]["uid"]
+        obj = await self._children.obey(obj)
         try:
             state = await self._journal.read(uid)
         except ExecutionUnknown:
@@ -93,6 +96,9 @@ class Executions:
         facts = requests(obj, state)
         if facts:
             state = (await self._journal.advance(uid, facts)).state
+        state = await self._children.follow(obj, state)
+        if state.finished is not None:
+            await self._children.tell(obj, state)
         return await self._report(obj, state)
 
     async def gone(self, uid: str, name: str) -> None:

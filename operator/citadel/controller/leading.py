@@ -11,6 +11,7 @@ from citadel.api.meta import API_VERSION, TRIGGER_LABEL
 from citadel.controller.approvals import Approvals
 from citadel.controller.board import Board
 from citadel.controller.bootstrap import Installation, keep_prepared
+from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
@@ -137,11 +138,17 @@ class Leader:
         def started(namespace: str, name: str) -> None:
             reconciler.add(Key("execution", namespace, name))
 
+        children = Children(kube, cache, journal, self.database.archive, lambda key: reconciler.add(key))
+        executions = Executions(
+            kube, cache, journal, sandboxes, definitions, events, waiting, children, self.counted.ended
+        )
+
         reconciler = Reconciler(
             kube,
             cache,
             self.database,
-            Executions(kube, cache, journal, sandboxes, definitions, events, waiting, self.counted.ended),
+            executions,
+            children,
             readiness,
             pods,
             Deliveries(kube, journal, sandboxes, account),

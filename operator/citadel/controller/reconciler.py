@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from citadel.controller.approvals import Approvals
+from citadel.controller.children import Children
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions
 from citadel.controller.history import History
@@ -25,6 +26,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.metrics import Metrics
 from citadel.kube.queue import WorkQueue
 from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
+from citadel.render.child import origin_of
 from citadel.store.journal import Notice
 from citadel.store.sandboxes import SandboxRow
 from citadel.store.sql.database import Database
@@ -45,6 +47,7 @@ class Reconciler:
         cache: Cache,
         database: Database,
         executions: Executions,
+        children: Children,
         readiness: Readiness,
         pods: SandboxPods,
         deliveries: Deliveries,
@@ -61,7 +64,7 @@ class Reconciler:
         gateway_ready: Callable[[], Awaitable[bool]],
     ) -> None:
         self._kube, self._cache, self._database = kube, cache, database
-        self._executions, self._readiness = executions, readiness
+        self._executions, self._children, self._readiness = executions, children, readiness
         self.pods, self._deliveries, self._policies = pods, deliveries, policies
         self._approvals, self._signals = approvals, signals
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
@@ -79,6 +82,7 @@ class Reconciler:
             obj = self._cache.get(EXECUTIONS, key.namespace, key.name)
             if obj is not None:
                 self._names[obj["metadata"]["uid"]] = key
+                self._children.news(obj)
                 self._add_each(self._history.news(obj))
         elif key.kind == "runtime":
             self.keeper.poke()
@@ -146,6 +150,8 @@ class Reconciler:
         if obj is None or not is_finished(obj):
             return
         self._add_each(self._history.news(obj))
+        if (origin := origin_of(obj)) is not None:
+            self._execution_changed(origin.uid)
         runtime = owner_of(obj)
         if runtime is not None:
             self.queue.add(Key("runtime", key.namespace, runtime[0]))
@@ -161,6 +167,8 @@ class Reconciler:
                 self._add_each(self._history.gone(key.uid))
                 await self._executions.gone(key.uid, key.name)
                 await self._database.archive.mark([key.uid])
+                if (parent := self._children.gone(key.uid)) is not None:
+                    self._execution_changed(parent)
             case "workflow":
                 return await self._readiness.workflow(key.namespace, key.name)
             case "runtime":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from citadel.api.reasons import Phase, Reason, StepStatus
+from citadel.core.children import name_for
 from citadel.core.closing import not_undone
 from citadel.core.events import shorten
 from citadel.core.state import State, position
@@ -60,7 +61,10 @@ def step_words(state: State, name: str) -> tuple[str | None, str | None]:
         return reason, f"waits {what}"
     if step.failure is not None:
         return step.failure.reason, step.failure.message
-    return step.reason, step.message
+    message = step.message
+    if message is None and (child := name_for(state, name)) is not None:
+        message = f"Execution {child}"
+    return step.reason, message
 
 
 def waits_for(state: State, name: str) -> tuple[Reason, str]:
@@ -73,7 +77,8 @@ def waits_for(state: State, name: str) -> tuple[Reason, str]:
         named = ", ".join([*spec.approval.approvers.users, *groups])
         return Reason.WAITING_FOR_APPROVAL, f"for approval by {shorten(named, 256)}{at}"
     if spec.workflow is not None:
-        return Reason.WAITING_FOR_EXECUTION, f"for workflow {spec.workflow.name}{at}"
+        what = f"for Execution {name_for(state, name)} of workflow {spec.workflow.name}{at}"
+        return Reason.WAITING_FOR_EXECUTION, what
     if spec.wait is not None and spec.wait.signal is not None:
         return Reason.WAITING_FOR_SIGNAL, f"for signal {spec.wait.signal}{at}"
     return Reason.WAITING_FOR_TIME, at.lstrip() or "for its time"

@@ -45,3 +45,7 @@ class Archive(Protocol):
     async def find(self, namespace: str, name: str, since: float) -> Archived | None:
         """The newest execution of this name in the archive."""
         ...
+
+    async def knows(self, namespace: str, name: str) -> bool:
+        """Whether there ever was an execution of this name, of the archive or not."""
+        ...

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from citadel.controller.approvals import Approvals
 from citadel.controller.board import Board
+from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
@@ -63,8 +64,9 @@ class Controller:
         definitions = Definitions(kube, "citadel-system", policies, database.revisions, INDEXES)
         self.blobs = database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
+        children = Children(kube, cache, journal, database.archive, lambda key: self.reconciler.add(key))
         self.executions = Executions(
-            kube, cache, journal, sandboxes, definitions, self.poster, self.waiting, now=cluster.now
+            kube, cache, journal, sandboxes, definitions, self.poster, self.waiting, children, now=cluster.now
         )
         self.pods = SandboxPods(
             kube,
@@ -104,6 +106,7 @@ class Controller:
             cache,
             database,
             self.executions,
+            children,
             readiness,
             self.pods,
             Deliveries(kube, journal, sandboxes, "citadel-system:citadel-controller"),

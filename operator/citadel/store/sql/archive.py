@@ -49,6 +49,15 @@ class SqlArchive:
         found = await self._read(_archived(namespace, since).where(_ROW.name == name).limit(1))
         return found[0] if found else None
 
+    async def knows(self, namespace: str, name: str) -> bool:
+        """Whether there ever was one of this name; see `Archive.knows`."""
+        query = select(_ROW.uid).where(_ROW.namespace == namespace, _ROW.name == name).limit(1)
+
+        async def work(connection: AsyncConnection) -> bool:
+            return (await connection.execute(query)).first() is not None
+
+        return await self._connections.read(work)
+
     async def _read(self, query: Select[tuple[object, ...]]) -> list[Archived]:
         async def work(connection: AsyncConnection) -> list[Archived]:
             return [Archived(**row._mapping) for row in (await connection.execute(query)).all()]
