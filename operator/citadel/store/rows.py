@@ -7,6 +7,7 @@ from the log.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from citadel.api.reasons import Phase, Reason
 from citadel.core import events as ev
@@ -19,6 +20,7 @@ from citadel.core.summary import summarise
 from citadel.core.values import BuildKey, Content
 from citadel.store.approvals import ApprovalRow, asked
 from citadel.store.journal import Notice
+from citadel.store.recalling import Recalled, recalled
 from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.texts import mend
 
@@ -94,17 +96,6 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Recalled:
-    """What a step has though it did not run: as long as its execution is kept, so is this."""
-
-    uid: str
-    step: str
-    name: str
-    namespace: str
-    content: Content
-
-
-@dataclass(frozen=True)
 class Changes:
     """Everything that one advance changes, besides the log and its values."""
 
@@ -139,7 +130,9 @@ def check_observation(changes: Mapping[str, object]) -> None:
         )
 
 
-def changes(before: State, outcome: Outcome, now: float) -> Changes:
+def changes(
+    before: State, outcome: Outcome, now: float, bodies: Mapping[str, bytes] = MappingProxyType({})
+) -> Changes:
     """The rows that follow from `outcome`, an advance of `before` at `now`."""
     state = outcome.state
     execution = execution_row(state, now)
@@ -170,7 +163,7 @@ def changes(before: State, outcome: Outcome, now: float) -> Changes:
         delivered=tuple(_delivered(state, outcome.events)),
         notices=tuple(notices),
         builds=tuple(_builds(state, outcome.events)),
-        recalled=tuple(_recalled(state, outcome.events)),
+        recalled=tuple(recalled(state, outcome.events, bodies)),
         approvals=approvals,
     )
 
@@ -300,13 +293,3 @@ def _builds(state: State, events: tuple[ev.Event, ...]) -> Iterator[Build]:
             if compiled.builds is not None and PROGRAM in event.artifacts:
                 key = key_of(state.plan, state.created.namespace, compiled)
                 yield Build(key, event.artifacts[PROGRAM])
-
-
-def _recalled(state: State, events: tuple[ev.Event, ...]) -> Iterator[Recalled]:
-    """Nobody uploads it in this execution, so nobody else notes that it is used here."""
-    for event in events:
-        if isinstance(event, ev.StepRecalled):
-            assert state.created is not None
-            uid, namespace = state.created.uid, state.created.namespace
-            for name, content in event.artifacts.items():
-                yield Recalled(uid, event.step, name, namespace, content)

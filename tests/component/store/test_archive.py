@@ -1,8 +1,12 @@
 """The archive, and what is kept for how long: nothing that is referred to goes."""
 
+from dataclasses import replace
+
+import pytest
+
 import build
 from citadel.core import events as ev
-from citadel.core.values import Content, Inline
+from citadel.core.values import Content, Inline, Values, encode
 from citadel.store.archive import Archived
 from citadel.store.blobs import BlobLimits
 from citadel.store.sql import journal as sql_journal
@@ -69,19 +73,42 @@ async def test_of_many_old_executions_a_few_go_at_a_time_until_none_is_left(sql_
     assert await sql_store.sql("SELECT digest FROM definitions") == [(build.pinned(build.chain(1)),)]
 
 
+async def kept(blobs, text: bytes) -> Content:
+    """A blob that nothing names."""
+
+    async def pieces():
+        yield text
+
+    return await blobs.put("team", pieces())
+
+
 async def test_what_a_step_recalled_is_kept_as_long_as_its_execution(sql_store) -> None:
     database = sql_store.database()
     blobs = database.blobs(BlobLimits())
-
-    async def pieces():
-        yield b"a program"
-
-    content = await blobs.put("team", pieces())
+    content = await kept(blobs, b"a program")
     document = build.chain(1)
     await database.journal.advance("a", [build.created("a", document)], definition=document)
     await database.journal.advance("a", [ev.StepRecalled("s0", Inline(None), {"program": content})])
-    assert await blobs.left("a", "s0", 0) == {"program": Content(content.digest, content.size)}
+    assert await blobs.left("a", "s0", 0) == {"program": content}
     await sql_store.sql("UPDATE blobs SET stored_at = 0")
     assert await blobs.prune() == 0
     await database.journal.forget(["a"])
+    assert await blobs.prune() == 1
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 2000], ids=["in its event", "by digest"])
+async def test_what_an_execution_takes_over_is_kept_from_its_beginning(sql_store, padding: str) -> None:
+    database = sql_store.database()
+    blobs = database.blobs(BlobLimits())
+    content = await kept(blobs, b"a tree")
+    document, values = build.chain(2), Values()
+    artifacts = {"src": {"digest": content.digest, "size": content.size}}
+    # Of the second step: its turn comes when the first has run.
+    taken = values.put({"s1": {"output": encode(Inline(padding)), "artifacts": artifacts}})
+    start = replace(build.created("b", document), recalled=taken)
+    await database.journal.advance("b", [start], definition=document, outputs=values.made)
+    await sql_store.sql("UPDATE blobs SET stored_at = 0")
+    assert await blobs.prune() == 0
+    assert await blobs.left("b", "s1", 0) == {"src": content}
+    await database.journal.forget(["b"])
     assert await blobs.prune() == 1

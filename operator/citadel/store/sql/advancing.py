@@ -154,6 +154,6 @@ class Advancing:
             }
             for seq, event in enumerate(outcome.events, before.seq + 1)
         ]
-        follows = changes(before, outcome, at)
+        follows = changes(before, outcome, at, bodies)
         await write(connection, self._statements, follows, log, bodies)
         self.notices = follows.notices

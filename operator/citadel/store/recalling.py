@@ -1,0 +1,46 @@
+"""What an execution has though it did not make it: rows by which it is kept with the execution. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from citadel.core import events as ev
+from citadel.core.state import State
+from citadel.core.values import Content, Inline, Value
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What a step has though it did not run: as long as its execution is kept, so is this."""
+
+    uid: str
+    step: str
+    name: str
+    namespace: str
+    content: Content
+
+
+def recalled(state: State, events: tuple[ev.Event, ...], bodies: Mapping[str, bytes]) -> Iterator[Recalled]:
+    """Nobody uploads it in this execution, so nobody else notes that it is used here.
+
+    What it takes over is noted when it begins: the execution that left it may be forgotten before its turn.
+    """
+    for event in events:
+        if isinstance(event, ev.Created) and event.recalled is not None:
+            for step, found in _taken_over(event.recalled, bodies).items():
+                left = {name: Content(**item) for name, item in found.get("artifacts", {}).items()}
+                yield from _kept(state, step, left)
+        elif isinstance(event, ev.StepRecalled):
+            yield from _kept(state, event.step, event.artifacts)
+
+
+def _taken_over(value: Value, bodies: Mapping[str, bytes]) -> dict[str, Any]:
+    found: Any = value.value if isinstance(value, Inline) else json.loads(bodies.get(value.digest, b"{}"))
+    return dict(found)
+
+
+def _kept(state: State, step: str, artifacts: Mapping[str, Content]) -> Iterator[Recalled]:
+    assert state.created is not None
+    for name, content in artifacts.items():
+        yield Recalled(state.created.uid, step, name, state.created.namespace, content)
