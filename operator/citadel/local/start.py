@@ -41,6 +41,10 @@ def choose(contents: Contents) -> tuple[WorkflowDocument, dict[str, Json], str |
         raise CannotRun(f"found {len(contents.executions)} Executions ({names}), expected at most one")
     for name, (execution, _) in contents.executions.items():
         wanted = execution.workflow_ref.name
+        if (revision := execution.workflow_ref.revision) is not None:
+            raise CannotRun(
+                f"Execution {name}: revision {revision} is in a cluster's journal, not in this file"
+            )
         if wanted not in contents.workflows:
             raise CannotRun(f"Execution {name}: Workflow {wanted} is not in this file")
         return contents.workflows[wanted], dict(execution.inputs), name

@@ -148,6 +148,12 @@ def test_a_secret_is_not_in_the_journal(citadel: Citadel, workflow: Write, tmp_p
             id="an execution of something else",
         ),
         pytest.param(
+            SOME,
+            OBJECTS.replace("name: flow}", "name: flow, revision: 1f7be03d55c2}"),
+            ["Execution flow-1: revision 1f7be03d55c2 is in a cluster's journal"],
+            id="an execution of an earlier revision",
+        ),
+        pytest.param(
             SOME, OBJECTS, ["spec.inputs.size"], id="an execution whose inputs the workflow does not take"
         ),
     ],
