@@ -1,8 +1,8 @@
 """The Execution resource: one run of a workflow."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from citadel.api.conditions import Condition
 from citadel.api.meta import Model, NameRef
@@ -28,19 +28,49 @@ class WorkflowRef(NameRef):
     `citadel history` lists them. Without it the Workflow as it is when the execution starts."""
 
 
+class RerunOf(NameRef):
+    """The Execution to run again, of the same namespace; it has ended, and the journal still has it.
+
+    Results are taken over with failed or from, but none that depends on a step that runs again, that was
+    undone, or whose step is not defined as it was."""
+
+    uid: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    """Uid of the Execution; needed when its object is gone."""
+    from_step: _StepName | None = Field(alias="from", default=None, min_length=1)
+    """Step, such as load or fix[2].write, that runs again with everything that depends on it."""
+    failed: bool = False
+    """Whether everything that succeeded is taken over."""
+    definition: Literal["pinned", "current"] = "pinned"
+    """By which definition: the one that it ran by, or the Workflow as it is now."""
+
+    @model_validator(mode="after")
+    def _one_point(self) -> Self:
+        if self.failed and self.from_step is not None:
+            raise ValueError("expected one of from and failed, found both")
+        return self
+
+
 class ExecutionSpec(Model):
     """Which workflow to run, on what. Immutable but for stop and suspend."""
 
     workflow_ref: WorkflowRef
     """Workflow of the same namespace; its definition is pinned when the execution starts."""
+    rerun_of: RerunOf | None = None
+    """Runs another Execution of this Workflow again, on its inputs."""
     inputs: Annotated[dict[str, Any], Field(max_length=128)] = Field(default_factory=dict)
-    """Inputs by name; taken literally, never as expressions."""
+    """Inputs by name; taken literally, never as expressions. Of a rerun, those that are to differ."""
     stop: Literal["Cancel", "Terminate"] | None = None
     """Cancel ends running steps with a grace period, Terminate at once. Can be set and raised, not unset."""
     suspend: bool = False
     """While true, nothing new starts; what runs goes on."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=10 * 365 * 24 * 3600)] = WEEK
     """How long this object is kept after its end, in seconds; 604800 is 7 days."""
+
+    @model_validator(mode="after")
+    def _one_definition(self) -> Self:
+        if self.rerun_of is not None and self.workflow_ref.revision is not None:
+            raise ValueError("expected no workflowRef.revision: rerunOf.definition says by what a rerun runs")
+        return self
 
 
 class Progress(Model):

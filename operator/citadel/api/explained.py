@@ -45,6 +45,7 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "InvalidInputs": "The inputs do not fit what the Workflow declares.",
             "WorkflowNotFound": "There is no Workflow of this name; fails after ten seconds.",
             "RevisionNotFound": "No execution that the journal keeps ran by the revision that it names.",
+            "CannotRerun": "The Execution that `rerunOf` names cannot be run again; the message says why.",
             "RuntimeNotFound": "A step names a Runtime that there is neither here nor among the shared ones.",
             "CodeNotFound": "The ConfigMap that `codeFrom` names, or its key, does not exist.",
             "PolicyDenied": "An ExecutionPolicy does not allow what a step needs.",
@@ -86,6 +87,9 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "The condition Decided of an Approval": {
             "InvalidForm": "A form that does not fit its schema does not count: it is asked for again.",
+        },
+        "A step that need not run": {
+            "Recalled": "A rerun took over what the execution before it has recorded.",
         },
         "A skipped step": {
             "ConditionFalse": "Its `when` is false, or no case of a `switch` holds.",

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     INVALID_INPUTS = "InvalidInputs"
     WORKFLOW_NOT_FOUND = "WorkflowNotFound"
     REVISION_NOT_FOUND = "RevisionNotFound"
+    CANNOT_RERUN = "CannotRerun"
     RUNTIME_NOT_FOUND = "RuntimeNotFound"
     CODE_NOT_FOUND = "CodeNotFound"
     POLICY_DENIED = "PolicyDenied"
@@ -84,6 +85,8 @@ class Reason(StrEnum):
     NOT_PROVEN = "NotProven"
     # warm pools
     POOL_DEGRADED = "PoolDegraded"
+    # steps that need not run
+    RECALLED = "Recalled"
     # skipped steps
     CONDITION_FALSE = "ConditionFalse"
     DEPENDENCY_SKIPPED = "DependencySkipped"

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from citadel.api.actions import EnvVar, Run, Wait
 from citadel.api.approval import ApprovalSpec
-from citadel.api.execution import ExecutionSpec
+from citadel.api.execution import ExecutionSpec, RerunOf
 from citadel.api.meta import STEP_NAME_PATTERN
 from citadel.api.packages import ECOSYSTEMS
 from citadel.api.policy import LabelRequirement, RuntimeClassRules
@@ -61,7 +61,13 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
     if model is Pool:
         return (_POOL_ORDER,)
     if model is ExecutionSpec:
-        return (*_immutable(model, MUTABLE, "create another Execution instead"), _STOP_ESCALATES)
+        return (
+            *_immutable(model, MUTABLE, "create another Execution instead"),
+            _STOP_ESCALATES,
+            _RERUN_BY_ITS_OWN,
+        )
+    if model is RerunOf:
+        return (_ONE_POINT,)
     if model is Cron:
         return (_NO_ZONE,)
     if model is ApprovalSpec:
@@ -125,6 +131,14 @@ _STOP_ESCALATES = Rule(
     "!has(oldSelf.stop) || has(self.stop) && (self.stop == oldSelf.stop || oldSelf.stop == 'Cancel')",
     "stop may be set, and raised from Cancel to Terminate, but never taken back",
     ".stop",
+)
+_RERUN_BY_ITS_OWN = Rule(
+    "!has(self.rerunOf) || !has(self.workflowRef.revision)",
+    "expected no workflowRef.revision: rerunOf.definition says by what a rerun runs",
+    ".workflowRef",
+)
+_ONE_POINT = Rule(
+    "!has(self.from) || !has(self.failed) || !self.failed", "expected one of from and failed, found both"
 )
 _ONE_DECISION = (
     Rule(

@@ -188,7 +188,10 @@ def _show(found: "Object", journal: dict[str, Any] | None) -> None:
     console.print(render(view_of(found, journal), time.time()), soft_wrap=not console.is_terminal)
     if status.get("definition"):
         workflow = ((found.get("spec") or {}).get("workflowRef") or {}).get("name")
-        click.echo(f"\nworkflow {one_line(str(workflow))}, revision {short(str(status['definition']))}")
+        before = ((found.get("spec") or {}).get("rerunOf") or {}).get("name")
+        rerun = f", a rerun of {one_line(str(before))}" if before else ""
+        revision = short(str(status["definition"]))
+        click.echo(f"\nworkflow {one_line(str(workflow))}, revision {revision}{rerun}")
     failure = status.get("failure") or {}
     if failure.get("logTail"):
         click.echo(f"\nlast lines of step {failure.get('step')}:\n{_indented(failure['logTail'])}")

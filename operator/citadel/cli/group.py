@@ -24,6 +24,9 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
     {
         "run": Entry("citadel.cli.run", "run", "Run a workflow, in the cluster or on this machine."),
         "trigger": Entry("citadel.cli.trigger", "trigger", "Start what a Trigger starts, now."),
+        "rerun": Entry(
+            "citadel.cli.rerun", "rerun", "Run an execution again, from where it failed or from a step."
+        ),
         "get": Entry("citadel.cli.get", "get", "List executions, or show one with all its steps."),
         "logs": Entry("citadel.cli.logs", "logs", "Print what the steps of an execution printed."),
         "connections": Entry(

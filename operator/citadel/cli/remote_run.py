@@ -69,14 +69,14 @@ async def _run(target: Target, wanted: Wanted) -> int:
         object_name("Execution", wanted.name)
     async with connect(target) as cluster:
         if wanted.revision is not None:
-            workflow = await _as_it_was(cluster, wanted.workflow, wanted.revision)
+            workflow = await as_it_was(cluster, wanted.workflow, wanted.revision)
         else:
             workflow = await _workflow(cluster, wanted.workflow, read.workflow if read is not None else None)
         inputs = checked_inputs(workflow, wanted, read.inputs if read is not None else {})
         ref = {"name": workflow["metadata"]["name"]}
         if wanted.revision is not None:
             ref["revision"] = wanted.revision
-        execution = await _create(cluster, ref, inputs, wanted.name)
+        execution = await create_execution(cluster, ref, inputs, wanted.name)
         return await follow_created(cluster, execution["metadata"]["name"], wanted.wait, wanted.logs)
 
 
@@ -94,7 +94,7 @@ async def follow_created(cluster: Cluster, name: str, wait: bool, logs: bool) ->
         raise
 
 
-async def _as_it_was(cluster: Cluster, name: str, revision: str) -> "Object":
+async def as_it_was(cluster: Cluster, name: str, revision: str) -> "Object":
     """A Workflow by one of its revisions, as far as a run needs it; raises Refused."""
     from citadel.cli.revisions import read_revision
 
@@ -206,15 +206,22 @@ def new_name(workflow: str) -> str:
     return f"{workflow[: _LONGEST_NAME - _SUFFIX - 1].rstrip('.-')}-{suffix}"
 
 
-async def _create(
-    cluster: Cluster, ref: Mapping[str, str], inputs: "Mapping[str, Json]", name: str | None
+async def create_execution(
+    cluster: Cluster,
+    ref: Mapping[str, str],
+    inputs: "Mapping[str, Json]",
+    name: str | None,
+    rerun_of: Mapping[str, Any] | None = None,
 ) -> "Object":
+    """A new Execution, under a name of its own if none is given; raises Refused."""
     from citadel.kube.errors import AlreadyExists
     from citadel.kube.resources import EXECUTIONS
 
     spec: dict[str, Any] = {"workflowRef": dict(ref)}
     if inputs:
         spec["inputs"] = dict(inputs)
+    if rerun_of is not None:
+        spec["rerunOf"] = dict(rerun_of)
     while True:
         metadata = {"name": name or new_name(ref["name"]), "namespace": cluster.namespace}
         body = {

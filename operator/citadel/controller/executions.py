@@ -17,6 +17,7 @@ from citadel.controller.checking import Unusable
 from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.objects import is_finished, parse_time, read_conditions, status_of
+from citadel.controller.reruns import Reruns, Start
 from citadel.controller.wishes import requests, target, wishes
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
@@ -28,7 +29,7 @@ from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
 from citadel.kube.resources import EXECUTIONS, Object
 from citadel.render.status import Isolation, Observed, execution_status, rejected_status
-from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal, json_of
+from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal, ValuesLost, json_of
 from citadel.store.sandboxes import Sandboxes, SandboxRow
 
 #: Seconds between two status writes while running.
@@ -54,6 +55,7 @@ class Executions:
         journal: Journal,
         sandboxes: Sandboxes,
         definitions: Definitions,
+        reruns: Reruns,
         events: EventPoster,
         waiting: Waiting,
         children: Children,
@@ -62,7 +64,8 @@ class Executions:
     ) -> None:
         self._kube, self._cache, self._journal = kube, cache, journal
         self._sandboxes = sandboxes
-        self._definitions, self._events, self._waiting = definitions, events, waiting
+        self._definitions, self._reruns = definitions, reruns
+        self._events, self._waiting = events, waiting
         self._children, self._ended, self._now = children, ended, now
         self._written: dict[str, float] = {}
 
@@ -123,12 +126,7 @@ class Executions:
         try:
             spec = parse("Execution", obj)
             assert isinstance(spec, ExecutionSpec)
-            workflow, revision = spec.workflow_ref.name, spec.workflow_ref.revision
-            if revision is None:
-                pinned = await self._definitions.pin(metadata["namespace"], workflow)
-            else:
-                pinned = await self._definitions.pin_revision(metadata["namespace"], workflow, revision)
-            inputs = pinned.plan.workflow.inputs.apply(spec.inputs)
+            start = await self._start(metadata["namespace"], spec)
         except Unusable as problem:
             age = self._now() - parse_time(metadata["creationTimestamp"])
             waits = problem.waits and problem.reason is not Reason.POLICY_DENIED
@@ -141,18 +139,43 @@ class Executions:
         except InvalidInputs as error:
             failure = ev.Failure.cut(Reason.INVALID_INPUTS, f"Execution {metadata['name']}: {error}")
         else:
-            definition = pinned.document
+            definition = start.pinned.document
         identity = (metadata["name"], metadata["namespace"], metadata["uid"])
         if definition is None:
             rejected = ev.Rejected(*identity, target(obj), failure)
             return (await self._journal.advance(metadata["uid"], [rejected])).state
         values = Values()
-        created = ev.Created(*identity, workflow, pinned.plan.digest, values.put(inputs))
-        facts = [created, *wishes(spec, metadata.get("generation", 1))]
-        advance = await self._journal.advance(
-            metadata["uid"], facts, definition=definition, outputs=values.made
+        created = ev.Created(
+            *identity,
+            spec.workflow_ref.name,
+            start.pinned.plan.digest,
+            values.put(start.inputs),
+            values.put(start.taken.payload()) if start.taken.steps else None,
+            start.rerun_of,
         )
+        facts = [created, *wishes(spec, metadata.get("generation", 1))]
+        try:
+            advance = await self._journal.advance(
+                metadata["uid"],
+                facts,
+                definition=definition,
+                outputs=values.made,
+                inherited=start.inherited,
+            )
+        except ValuesLost:
+            return 1.0  # what it is a rerun of was deleted just now: the next look tells
         return advance.state
+
+    async def _start(self, namespace: str, spec: ExecutionSpec) -> Start:
+        """What an execution begins with; raises Unusable and InvalidInputs."""
+        if spec.rerun_of is not None:
+            return await self._reruns.start(namespace, spec, spec.rerun_of)
+        workflow, revision = spec.workflow_ref.name, spec.workflow_ref.revision
+        if revision is None:
+            pinned = await self._definitions.pin(namespace, workflow)
+        else:
+            pinned = await self._definitions.pin_revision(namespace, workflow, revision)
+        return Start(pinned, pinned.plan.workflow.inputs.apply(spec.inputs))
 
     async def _report(self, obj: Object, state: State) -> float | None:
         uid = obj["metadata"]["uid"]

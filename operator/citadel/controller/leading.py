@@ -22,6 +22,7 @@ from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
+from citadel.controller.reruns import Reruns
 from citadel.controller.room import Limits
 from citadel.controller.runtimes import apply_default_runtimes
 from citadel.controller.sandboxes import SandboxPods
@@ -106,6 +107,7 @@ class Leader:
         )
         blobs = self.database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, blobs, settings.indexes, time.time)
+        reruns = Reruns(kube, cache, journal, definitions, blobs)
         pods = SandboxPods(
             kube,
             cache,
@@ -140,7 +142,16 @@ class Leader:
 
         children = Children(kube, cache, journal, self.database.archive, lambda key: reconciler.add(key))
         executions = Executions(
-            kube, cache, journal, sandboxes, definitions, events, waiting, children, self.counted.ended
+            kube,
+            cache,
+            journal,
+            sandboxes,
+            definitions,
+            reruns,
+            events,
+            waiting,
+            children,
+            self.counted.ended,
         )
 
         reconciler = Reconciler(

@@ -89,6 +89,8 @@ class Created(Event):
     inputs: Value
     recalled: Value | None = None
     """What an earlier execution has recorded and this one takes over: `{instance: {output, artifacts}}`."""
+    rerun_of: str | None = None
+    """The name of that execution."""
 
     @property
     def key(self) -> str:
@@ -279,6 +281,12 @@ class StepRecalled(Event):
     step: str
     output: Value
     artifacts: Mapping[str, Content] = field(default_factory=dict)
+    failure: Failure | None = None
+    """What its handler has handled then."""
+    source: str = "build"
+    """Whence it is known: `build`, or `execution` for what a rerun takes over."""
+    origin: str | None = None
+    """The execution that recorded it."""
 
 
 @dataclass(frozen=True)

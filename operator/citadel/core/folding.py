@@ -7,7 +7,7 @@ every event that `admissible` let into the log.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from citadel.api.reasons import Phase, StepStatus
+from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.beginnings import assigned, begun, born, created, handler_opened, opened
 from citadel.core.endings import concluded, ended, freed, sandbox_ended, step_failed
@@ -72,8 +72,7 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             )
             return ended(freed(state, event.sandbox, at), event.step, changed, at)
         case ev.StepRecalled():
-            changed = StepState(StepStatus.SUCCEEDED, output=event.output, artifacts=event.artifacts)
-            return ended(born(state, event.step), event.step, changed, at)
+            return ended(born(state, event.step), event.step, _recalled(event), at)
         case ev.StepCompleted():
             state = born(state, event.step)
             changed = replace(
@@ -139,3 +138,15 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             sandboxes = {name: replace(item, released=True) for name, item in state.sandboxes.items()}
             return replace(state, finished=event, finished_at=at, sandboxes=sandboxes)
     raise TypeError(f"found {type(event).__name__}, expected an event of this version")
+
+
+def _recalled(event: ev.StepRecalled) -> StepState:
+    told = event.source == "execution"
+    return StepState(
+        StepStatus.SUCCEEDED,
+        output=event.output,
+        artifacts=event.artifacts,
+        failure=event.failure,
+        reason=Reason.RECALLED if told else None,
+        message=f"from execution {event.origin}" if told else None,
+    )

@@ -5,7 +5,7 @@ from typing import Any
 from citadel.api.reasons import StepStatus
 from citadel.core.builds import build_key
 from citadel.core.compiled import PROGRAM, CompiledStep
-from citadel.core.events import StepRecalled
+from citadel.core.events import Failure, StepRecalled
 from citadel.core.plan import Plan
 from citadel.core.state import State, StepState
 from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values, decode_value
@@ -20,7 +20,9 @@ def recalled(state: State, compiled: CompiledStep, name: str, values: Values) ->
         taken: Any = values.get(state.created.recalled)
         if (found := taken.get(name)) is not None:
             artifacts = {key: Content(**content) for key, content in found.get("artifacts", {}).items()}
-            return StepRecalled(name, decode_value(found["output"]), artifacts)
+            failure = Failure(**found["failure"]) if "failure" in found else None
+            output, origin = decode_value(found["output"]), state.created.rerun_of
+            return StepRecalled(name, output, artifacts, failure, "execution", origin)
     if compiled.builds is None:
         return None
     assert state.plan is not None

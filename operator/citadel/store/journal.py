@@ -22,6 +22,10 @@ class ExecutionUnknown(LookupError):
     """The journal has no execution of this uid."""
 
 
+class ValuesLost(LookupError):
+    """Values that were to be inherited are not in the journal any more."""
+
+
 class CorruptJournal(Exception):
     """This version cannot make sense of what the journal holds of one execution: `why` says what is wrong."""
 
@@ -42,6 +46,14 @@ class Advance:
     """The step whose attempt the claiming sandbox has now."""
     values: Mapping[str, Json] = field(default_factory=dict)
     """JSON of the digests that the payload of `step` names: all that an assignment needs."""
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """Values of an earlier execution that a new one names: they become its own as well."""
+
+    uid: str
+    digests: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -89,11 +101,13 @@ class Journal(Protocol):
         claim: str | None = None,
         definition: Mapping[str, Any] | None = None,
         outputs: Mapping[str, bytes] | None = None,
+        inherited: Inherited | None = None,
     ) -> Advance:
         """Appends facts and what follows from them, in one transaction.
 
         `claim` names the sandbox that asks for an attempt. `definition` goes with Created; `outputs` (digest
-        -> canonical JSON) holds the values that AttemptSucceeded and Created name by digest. Writes nothing
+        -> canonical JSON) holds the values that AttemptSucceeded and Created name by digest; what Created
+        recalls names those that are `inherited`, which raises ValuesLost if they are gone. Writes nothing
         when there is nothing new. U+0000 and lone surrogates in the texts of a failure are replaced.
         Raises ExecutionUnknown, JournalUnavailable, CorruptJournal, InvalidValue for a value that is not
         JSON, and InvalidDefinition.

@@ -24,8 +24,10 @@ from citadel.store.journal import (
     Advance,
     ExecutionRef,
     ExecutionUnknown,
+    Inherited,
     LogChunk,
     Notice,
+    ValuesLost,
 )
 from citadel.store.memory_pools import MemoryPools
 from citadel.store.memory_sandboxes import MemorySandboxes
@@ -71,6 +73,7 @@ class MemoryJournal:
         claim: str | None = None,
         definition: Mapping[str, Any] | None = None,
         outputs: Mapping[str, bytes] | None = None,
+        inherited: Inherited | None = None,
     ) -> Advance:
         """Appends facts and what follows from them; see `Journal.advance`."""
         fitting = tuple(fit(fact) for fact in facts)
@@ -92,7 +95,13 @@ class MemoryJournal:
                 if plan is None and any(isinstance(fact, ev.Created) for fact in fitting):
                     raise ValueError(f"execution {uid}: expected its definition together with Created")
                 found = _Execution()
-            advance = await self._advance(uid, found, fitting, claim, plan, dict(outputs or {}))
+            bodies = dict(outputs or {})
+            if inherited is not None:
+                earlier = self._executions.get(inherited.uid, _Execution()).values
+                if not earlier.keys() >= set(inherited.digests):
+                    raise ValuesLost(inherited.uid)
+                bodies |= {digest: earlier[digest] for digest in inherited.digests}
+            advance = await self._advance(uid, found, fitting, claim, plan, bodies)
             self._executions[uid] = found
             return advance
 

@@ -66,6 +66,8 @@ async def object_of(state: State, journal: Journal) -> dict[str, Any]:
     spec: dict[str, Any] = {"workflowRef": {"name": start.workflow}}
     outputs: Any = None
     if state.created is not None:
+        if state.created.rerun_of is not None:
+            spec["rerunOf"] = {"name": state.created.rerun_of}
         spec["inputs"] = await json_of(journal, start.uid, state.created.inputs)
     if state.finished is not None and state.finished.outputs is not None:
         outputs = await json_of(journal, start.uid, state.finished.outputs)

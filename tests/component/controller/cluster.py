@@ -22,6 +22,7 @@ from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
+from citadel.controller.reruns import Reruns
 from citadel.controller.room import Limits
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.signals import Signals
@@ -66,7 +67,16 @@ class Controller:
         packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
         children = Children(kube, cache, journal, database.archive, lambda key: self.reconciler.add(key))
         self.executions = Executions(
-            kube, cache, journal, sandboxes, definitions, self.poster, self.waiting, children, now=cluster.now
+            kube,
+            cache,
+            journal,
+            sandboxes,
+            definitions,
+            Reruns(kube, cache, journal, definitions, self.blobs),
+            self.poster,
+            self.waiting,
+            children,
+            now=cluster.now,
         )
         self.pods = SandboxPods(
             kube,

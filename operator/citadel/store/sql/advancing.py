@@ -15,12 +15,15 @@ from citadel.core.members import Wish
 from citadel.core.plan import Plan
 from citadel.core.state import State
 from citadel.core.values import BuildKey, Content
-from citadel.store.journal import Advance, ExecutionUnknown, Notice
+from citadel.store.journal import Advance, ExecutionUnknown, Inherited, Notice, ValuesLost
 from citadel.store.rows import changes
 from citadel.store.sql.reading import Reader
 from citadel.store.sql.statements import Statements
 from citadel.store.sql.writing import new_execution, write
 from citadel.store.stepping import assignment_values, step_forward, values_of
+
+#: Values that one statement copies.
+_INHERITED_AT_ONCE = 1000
 
 
 class Advancing:
@@ -38,6 +41,7 @@ class Advancing:
         plan: Plan | None = None,
         *,
         due: bool = False,
+        inherited: Inherited | None = None,
         per_namespace: int,
     ) -> None:
         self._reader = reader
@@ -49,6 +53,7 @@ class Advancing:
         self._bodies = bodies or {}
         self._plan = plan
         self._due = due
+        self._inherited = inherited
         self._per_namespace = per_namespace
         self.notices: tuple[Notice, ...] = ()
         """What to announce once it is committed."""
@@ -62,6 +67,8 @@ class Advancing:
         if row is None:
             await connection.rollback()
             return None
+        if row.seq == 0 and self._inherited is not None:
+            await self._inherit(connection, self._inherited)
         state = State() if row.seq == 0 else await self._reader.state(connection, self._uid, row)
         # A database's clock may be set back, or be another one's after a failover; the times of a log never
         # go back.
@@ -115,6 +122,15 @@ class Advancing:
         }
         found = (await connection.execute(self._statements.claim, parameters)).scalar_one_or_none()
         return None if found is None else str(found)
+
+    async def _inherit(self, connection: AsyncConnection, inherited: Inherited) -> None:
+        """Within the database: together they may be more than what fits into this process."""
+        for begin in range(0, len(inherited.digests), _INHERITED_AT_ONCE):
+            digests = inherited.digests[begin : begin + _INHERITED_AT_ONCE]
+            parameters = {"of_uid": inherited.uid, "of_digests": digests, "new_uid": self._uid}
+            done = await connection.execute(self._statements.inherit, parameters)
+            if len(done.all()) != len(digests):
+                raise ValuesLost(inherited.uid)
 
     async def _lock(self, connection: AsyncConnection) -> Row[Any] | None:
         """The execution's row, locked; it is made when a fact says that the execution begins."""

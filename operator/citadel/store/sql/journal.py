@@ -22,6 +22,7 @@ from citadel.store.journal import (
     Advance,
     CorruptJournal,
     ExecutionRef,
+    Inherited,
     JournalUnavailable,
     LogChunk,
     Notice,
@@ -65,6 +66,7 @@ class SqlJournal:
         claim: str | None = None,
         definition: Mapping[str, Any] | None = None,
         outputs: Mapping[str, bytes] | None = None,
+        inherited: Inherited | None = None,
     ) -> Advance:
         """Appends facts and what follows from them, in one transaction; see `Journal.advance`."""
         fitting = tuple(fit(fact) for fact in facts)
@@ -82,6 +84,7 @@ class SqlJournal:
             definition,
             outputs or {},
             plan,
+            inherited=inherited,
             per_namespace=self._per_namespace,
         )
         advance = await self._take_turn(uid, work)

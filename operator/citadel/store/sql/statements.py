@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Table, Text, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
@@ -82,6 +82,17 @@ class Statements:
         self.values = select(t.values.c.digest, t.values.c.body).where(
             t.values.c.uid == bindparam("of_uid"),
             t.values.c.digest.in_(bindparam("of_digests", expanding=True)),
+        )
+        self.inherit = (
+            insert(t.values)
+            .from_select(
+                ["uid", "digest", "body"],
+                select(bindparam("new_uid", type_=Text), t.values.c.digest, t.values.c.body).where(
+                    t.values.c.uid == bindparam("of_uid"),
+                    t.values.c.digest.in_(bindparam("of_digests", expanding=True)),
+                ),
+            )
+            .returning(t.values.c.digest)
         )
         self.definition = select(t.definitions.c.body).where(t.definitions.c.digest == bindparam("of_digest"))
         self.new_execution = self.insert_new(t.executions)
