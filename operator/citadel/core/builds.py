@@ -79,9 +79,10 @@ def with_builds(
     runtimes: Mapping[str, RuntimeSpec],
     limits: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, CompiledStep]:
-    """The steps, each with its build before it; `limits` is what an admin lets a sandbox have at most."""
+    """The steps, their builds before them; `limits` is what an admin lets a sandbox have at most."""
     found: dict[str, CompiledStep] = {}
     waiting: dict[str, frozenset[str]] = {}
+    known: dict[tuple[object, ...], str] = {}
     for name, step in steps.items():
         around = (steps[path] for path in _around(name))
         last = any(other.spec.join == "finished" for other in around)
@@ -89,11 +90,17 @@ def with_builds(
         if build is None:
             found[name] = step
             continue
-        found[build.path] = build
-        found[name] = replace(step, program=build.path)
+        run = step.spec.run
+        assert run is not None
+        # Steps of the same code share one build.
+        made_of = (run.runtime, run.code, run.code_from, build.scope, build.spec.join)
+        path = known.setdefault(made_of, build.path)
+        if path == build.path:
+            found[path] = build
+        found[name] = replace(step, program=path)
         if build.scope == "":
             top = name.partition(".")[0]
-            waiting[top] = waiting.get(top, frozenset()) | {build.path}
+            waiting[top] = waiting.get(top, frozenset()) | {path}
     for name, paths in waiting.items():
         found[name] = replace(found[name], references=found[name].references | paths)
     return found

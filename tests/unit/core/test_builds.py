@@ -147,6 +147,13 @@ def test_what_comes_after_a_failure_is_built_after_a_failure_too() -> None:
     assert run.statuses() == {"a": "Failed", "clean": "Succeeded", "clean.build": "Succeeded"}
 
 
+def test_steps_of_the_same_code_share_one_build() -> None:
+    run = Run(plan(*(compiled(name) for name in "abc"), compiled("d", code="package other")))
+    run.finish()
+    assert [name for name in run.statuses() if name.endswith(".build")] == ["a.build", "d.build"]
+    assert run.phase() == "Succeeded"
+
+
 def test_every_compiled_language_has_flags() -> None:
     assert set(builds.FLAGS) == {"go", "java"}
 
