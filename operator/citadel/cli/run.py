@@ -36,10 +36,10 @@ def run(
 ) -> None:
     """Run a workflow: WORKFLOW is one in the cluster, FILE holds one in YAML.
 
-    In the cluster, the Workflow of a FILE is applied first; ConfigMaps, Secrets and Runtimes that its
-    steps use are yours to apply. With --local they come from the FILE too, and Python steps run in child
-    processes of this machine, by the same engine as in a cluster. An Execution in the FILE gives inputs.
-    Outputs are printed as JSON on stdout.
+    In the cluster, the Workflow of a FILE is applied first; ConfigMaps, Secrets, Runtimes and other
+    Workflows that its steps use are yours to apply. With --local they come from the FILE too, and Python
+    steps run in child processes of this machine, by the same engine as in a cluster. An Execution in the
+    FILE gives inputs. Outputs are printed as JSON on stdout.
 
     \b
     Ends with 0 when it succeeded, 1 when it failed, 2 when something given is wrong,

@@ -55,11 +55,11 @@ async def _run(start: Start, contents: Contents, logs: bool, path: str | None, s
 
     journal, close = await _open(None if path is None else f"sqlite:///{path}")
     watcher = Tree(start.workflow.name, logs) if sys.stderr.isatty() else Lines(logs)
-    run = LocalRun(journal, watcher, contents.data)
+    run = LocalRun(journal, watcher, contents, (start.workflow.name,))
     interruptions = _Interruptions(run)
     try:
         with interruptions:
-            state = await run.run(start.created, start.definition, start.outputs)
+            state = await run.run(start)
     finally:
         watcher.close()
         outputs = await _outputs(journal, run, start)

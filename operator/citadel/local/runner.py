@@ -7,12 +7,13 @@ import asyncio
 import datetime
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
+from citadel.core.children import Child, wanted
 from citadel.core.closing import CANCEL_GRACE
 from citadel.core.decide import wake_at
 from citadel.core.dispatch import Dispatch, dispatch
@@ -22,7 +23,10 @@ from citadel.core.state import State, ready_steps
 from citadel.core.values import Content, Values
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
+from citadel.local.documents import Contents
 from citadel.local.sandbox import LocalSandbox, SandboxEnded
+from citadel.local.start import Start
+from citadel.local.within import Inner, Within
 from citadel.store.journal import Advance, Journal, LogChunk
 
 
@@ -45,10 +49,16 @@ class LocalRun:
         self,
         journal: Journal,
         observer: Observer,
-        references: Mapping[tuple[str, str], Mapping[str, str]],
+        contents: Contents,
+        chain: Sequence[str],
     ) -> None:
-        """`references` holds the texts of ConfigMaps and Secrets by key, of (kind, name)."""
-        self._journal, self._observer, self._references = journal, observer, references
+        """`contents` has what its steps refer to; `chain` the workflows around it and its own."""
+        self._journal, self._observer, self._references = journal, observer, contents.data
+
+        def within(child: Child, chain: tuple[str, ...]) -> LocalRun:
+            return LocalRun(journal, Inner(observer, child.step), contents, chain)
+
+        self._within = Within(journal, contents, chain, within)
         self._uid = ""
         self._state = State()
         self._changed = asyncio.Event()
@@ -58,13 +68,11 @@ class LocalRun:
         self._archives = tempfile.TemporaryDirectory(prefix="citadel-artifacts-")
         self._defect: BaseException | None = None
 
-    async def run(
-        self, created: ev.Created, definition: Mapping[str, Any], outputs: Mapping[str, bytes]
-    ) -> State:
-        """Runs it to its end. `outputs` holds the JSON of the digests that `created` names."""
-        self._uid = created.uid
+    async def run(self, start: Start) -> State:
+        """Runs it to its end."""
+        self._uid = start.created.uid
         try:
-            await self._advance([created], definition=definition, outputs=outputs)
+            await self._advance([start.created], definition=start.definition, outputs=start.outputs)
             while self._state.finished is None:
                 if self._defect is not None:
                     raise self._defect
@@ -122,8 +130,22 @@ class LocalRun:
     def _reconcile(self) -> None:
         for name, sandbox in self._state.sandboxes.items():
             if sandbox.usable and name not in self._serving:
-                self._serving[name] = asyncio.create_task(self._serve(name))
-                self._serving[name].add_done_callback(self._served)
+                self._spawn(name, self._serve(name))
+        for child in list(wanted(self._state)):
+            if child.name not in self._serving:
+                self._spawn(child.name, self._serve_child(child))
+        for run in list(self._within.to_stop(self._state)):
+            why = "the step that wanted it waits no longer"
+            self._spawn(f"stop {id(run)}", run.stop("Cancel", Reason.CANCELLED, why))
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._serving[name] = asyncio.create_task(work)
+        self._serving[name].add_done_callback(self._served)
+
+    async def _serve_child(self, child: Child) -> None:
+        """The life of an execution that a step wants."""
+        fact, values = await self._within.serve(self._uid, child, lambda: self._state)
+        await self._advance([fact], outputs=values.made)
 
     def _served(self, task: asyncio.Task[None]) -> None:
         """What no sandbox accounts for is a defect, and must not become a wait for ever."""

@@ -1,7 +1,7 @@
 """From the contents of a file to an execution that can run here; or one clear message why it cannot."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,26 +48,69 @@ def choose(contents: Contents) -> tuple[WorkflowDocument, dict[str, Json], str |
         if wanted not in contents.workflows:
             raise CannotRun(f"Execution {name}: Workflow {wanted} is not in this file")
         return contents.workflows[wanted], dict(execution.inputs), name
-    if len(contents.workflows) != 1:
+    run_by_others = {
+        other
+        for name, workflow in contents.workflows.items()
+        for _, other in _runs(workflow)
+        if other != name
+    }
+    outermost = [workflow for name, workflow in contents.workflows.items() if name not in run_by_others]
+    if len(outermost) != 1:
         names = ", ".join(contents.workflows) or "none"
-        hint = ", or an Execution that names one" if contents.workflows else ""
+        hint = " that no other runs, or an Execution that names one" if contents.workflows else ""
         raise CannotRun(f"found {len(contents.workflows)} Workflows ({names}), expected one{hint}")
-    return next(iter(contents.workflows.values())), {}, None
+    return outermost[0], {}, None
+
+
+def _runs(workflow: WorkflowDocument) -> Iterator[tuple[str, str]]:
+    """The steps of a workflow that run others, and which."""
+    for path, step in workflow.spec.every_step():
+        if step.workflow is not None:
+            yield path, step.workflow.name
 
 
 def prepare(contents: Contents, given: Mapping[str, Json]) -> Start:
     """What to run: the file's workflow with `given` over the inputs of its Execution; raises CannotRun."""
     workflow, inputs, name = choose(contents)
-    if reasons := [
-        *_containers(workflow),
-        *_runtimes(workflow, contents),
-        *_references(workflow, contents),
-        *_places(workflow),
-        *_entrypoints(workflow),
-    ]:
+    if reasons := list(_reasons(workflow, contents)):
         raise CannotRun(*reasons)
+    return start_of(workflow, contents, {**inputs, **given}, name)
+
+
+def _reasons(workflow: WorkflowDocument, contents: Contents) -> Iterator[str]:
+    """Why a workflow, or one that is run by it, cannot run here."""
+    seen: dict[str, WorkflowDocument] = {}
+    left = [workflow]
+    while left:
+        one = left.pop(0)
+        if one.name in seen:
+            continue
+        seen[one.name] = one
+        where = "" if one is workflow else f"Workflow {one.name}: "
+        for reason in (
+            *_containers(one),
+            *_runtimes(one, contents),
+            *_references(one, contents),
+            *_places(one),
+            *_entrypoints(one),
+        ):
+            yield f"{where}{reason}"
+        for path, other in _runs(one):
+            if other in contents.workflows:
+                left.append(contents.workflows[other])
+            else:
+                yield (
+                    f"{where}step {path}: Workflow {other} is not in this file; without a cluster, "
+                    "workflows that steps run come from the same file"
+                )
+
+
+def start_of(
+    workflow: WorkflowDocument, contents: Contents, inputs: Mapping[str, Json], name: str | None
+) -> Start:
+    """An execution of a workflow on these inputs; raises CannotRun."""
     try:
-        filled = workflow.compiled.inputs.apply({**inputs, **given})
+        filled = workflow.compiled.inputs.apply(inputs)
     except InvalidInputs as error:
         raise CannotRun(*error.messages) from None
     definition = _definition(workflow, contents)

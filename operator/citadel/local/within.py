@@ -1,0 +1,97 @@
+"""Executions within an execution on this machine: each runs as that one does, in the same process."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from citadel.api.reasons import Phase, Reason
+from citadel.core import events as ev
+from citadel.core.children import (
+    MAX_DEPTH,
+    Child,
+    digests,
+    ended,
+    failed,
+    inputs_of,
+    is_stopping,
+    too_deep,
+    wanted,
+)
+from citadel.core.jsonvalues import Json
+from citadel.core.state import State
+from citadel.core.values import Values
+from citadel.local.documents import Contents
+from citadel.local.start import CannotRun, Start, start_of
+from citadel.store.journal import Journal, json_of
+
+if TYPE_CHECKING:
+    from citadel.local.runner import Observer
+
+
+class Inner:
+    """Who watches an execution within another sees what its steps print."""
+
+    def __init__(self, observer: "Observer", step: str) -> None:
+        self._observer, self._step = observer, step
+
+    def changed(self, state: State) -> None:
+        """The step that waits for it has not changed."""
+
+    def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
+        """A step printed a line."""
+        self._observer.logged(f"{self._step}/{step}", attempt, stream, line)
+
+
+class Run(Protocol):
+    """An execution on this machine."""
+
+    async def run(self, start: Start) -> State:
+        """Runs it to its end."""
+        ...
+
+    async def stop(self, mode: str, reason: str, message: str) -> None:
+        """Asks for its end."""
+        ...
+
+
+class Within:
+    """The executions within one. `chain` names the workflows around it and its own, outermost first."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        contents: Contents,
+        chain: Sequence[str],
+        make: Callable[[Child, tuple[str, ...]], Run],
+    ) -> None:
+        self._journal, self._contents, self._chain, self._make = journal, contents, tuple(chain), make
+        self._runs: dict[str, Run] = {}
+
+    async def serve(self, uid: str, child: Child, now: Callable[[], State]) -> tuple[ev.Event, Values]:
+        """Runs what a step of the execution `uid` wants: the fact of its end. `now` is that one's state."""
+        values = Values()
+        if len(self._chain) >= MAX_DEPTH:
+            return too_deep(child, list(self._chain)), values
+        payload = await json_of(self._journal, uid, child.payload)
+        loaded = await self._journal.values(uid, digests(payload))
+        inputs = inputs_of(payload, Values(loaded=dict(loaded)))
+        try:
+            start = start_of(self._contents.workflows[child.workflow], self._contents, inputs, child.name)
+        except CannotRun as error:
+            return failed(child, f"{child.title} failed: {Reason.INVALID_INPUTS}: {error}"), values
+        if is_stopping(now()):
+            return failed(child, "not started", Reason.CANCELLED, Phase.CANCELLED), values
+        run = self._runs[child.name] = self._make(child, (*self._chain, child.workflow))
+        try:
+            state = await run.run(start)
+        finally:
+            self._runs.pop(child.name, None)
+        outputs: Json = None
+        if state.finished is not None and state.finished.outputs is not None:
+            outputs = await json_of(self._journal, start.created.uid, state.finished.outputs)
+        return ended(now(), child, state, outputs, values), values
+
+    def to_stop(self, state: State) -> Iterator[Run]:
+        """Those that are waited for no longer, or are to be cancelled with the one they are in; each once."""
+        waited = set() if is_stopping(state) else {child.name for child in wanted(state)}
+        for name in self._runs.keys() - waited:
+            yield self._runs.pop(name)
