@@ -51,7 +51,7 @@ class Children:
         self._parents: dict[str, str] = {}
         """Of each that is known by uid: the uid of the one that wants it."""
         self._within: dict[str, dict[str, Key]] = {}
-        """The same the other way round."""
+        """The same the other way round, without those that have ended."""
 
     # ---- who belongs to whom
 
@@ -174,11 +174,14 @@ class Children:
 
     def _disobedient(self, uid: str, state: State) -> Iterator[Key]:
         """Those that do not know yet what is passed down to them."""
-        for key in list(self._within.get(uid, {}).values()):
+        within = self._within.get(uid, {})
+        for each, key in list(within.items()):
             obj = self._cache.get(EXECUTIONS, key.namespace, key.name)
-            if obj is None or origin_of(obj) is None or is_finished(obj):
+            if obj is None or origin_of(obj) is None:
                 continue
-            if passed_down(obj, state) is not None:
+            if is_finished(obj):
+                del within[each]  # a loop may have thousands, and this is asked whenever one ends
+            elif passed_down(obj, state) is not None:
                 yield key
 
     async def _chain(self, obj: Object) -> list[str]:

@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
+from citadel.api.execution import ExecutionSpec, WorkflowRef
 from citadel.api.meta import (
     API_VERSION,
     PARENT_ATTEMPT_ANNOTATION,
@@ -17,7 +20,7 @@ from citadel.core.jsonvalues import Json
 from citadel.core.state import State
 
 #: What anybody may change of an Execution.
-_CHANGING = frozenset(("stop", "suspend", "ttlSecondsAfterFinished"))
+_CHANGING = frozenset(("stop", "suspend", "ttl_seconds_after_finished"))
 _AT_ONCE = frozenset((Reason.TERMINATED, Reason.DELETED))
 _EXACT = 2**63
 
@@ -69,9 +72,16 @@ def is_of(obj: Mapping[str, Any], uid: str, child: Child) -> bool:
 
 def is_as_wanted(obj: Mapping[str, Any], child: Child, inputs: Mapping[str, Json]) -> bool:
     """Whether an object asks for just what the step does: others can write labels, too."""
-    spec = {name: value for name, value in obj["spec"].items() if name not in _CHANGING}
-    given = spec.pop("inputs", {})
-    return spec == {"workflowRef": {"name": child.workflow}} and _as_kept(given) == _as_kept(dict(inputs))
+    wanted = ExecutionSpec(workflow_ref=WorkflowRef(name=child.workflow), inputs=dict(inputs))
+    try:
+        # By the model: the API server fills in defaults.
+        found = ExecutionSpec.model_validate(obj["spec"])
+    except ValidationError:
+        return False
+    others = {*_CHANGING, "inputs"}
+    if found.model_dump(exclude=others) != wanted.model_dump(exclude=others):
+        return False
+    return bool(_as_kept(found.inputs) == _as_kept(wanted.inputs))
 
 
 def _as_kept(value: Json) -> Any:

@@ -30,12 +30,20 @@ def test_the_object_is_what_is_asked_for() -> None:
     assert obj["spec"] == {"workflowRef": {"name": "other"}, "inputs": {"x": 1}}
     assert origin_of(obj) == ("uid-1", "call", 1)
     assert is_of(obj, "uid-1", child)
-    assert is_as_wanted({**obj, "spec": {**obj["spec"], "suspend": True, "stop": "Cancel"}}, child, {"x": 1})
+    kept = {"suspend": True, "stop": "Cancel", "ttlSecondsAfterFinished": 604800}
+    assert is_as_wanted({**obj, "spec": {**obj["spec"], **kept}}, child, {"x": 1})
 
 
 @pytest.mark.parametrize(
     "spec",
-    [{"inputs": {"x": 2}}, {"inputs": {}}, {"workflowRef": {"name": "mine"}}, {"rerunOf": {"name": "old"}}],
+    [
+        {"inputs": {"x": 2}},
+        {"inputs": {}},
+        {"workflowRef": {"name": "mine"}},
+        {"workflowRef": {"name": "other", "revision": "01234567"}},
+        {"rerunOf": {"name": "old"}},
+        {"unheardOf": True},
+    ],
 )
 def test_an_object_that_asks_for_anything_else_is_not(spec: dict[str, Any]) -> None:
     _, child, obj = begun()
