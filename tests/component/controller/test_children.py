@@ -205,7 +205,20 @@ async def test_one_that_somebody_else_has_made_is_not_believed(cluster: Cluster)
     await cluster.apply("executions", name, forged, metadata=labels)
     await change(cluster, "run", suspend=False)
     status = await cluster.phase("Failed")
-    assert status["failure"]["message"].startswith(f"Execution {name} (Workflow sub)")
+    message = f"Execution {name} (Workflow sub) is not the one that the step asked for"
+    assert status["failure"]["message"] == message
+
+
+async def test_its_object_says_that_it_ended_when_the_step_has_its_output_and_not_before(
+    cluster: Cluster,
+) -> None:
+    await cluster.lead()
+    await define(cluster)
+    uid = await cluster.submit(inputs={"x": 1})
+    child = await made(cluster, child_of(uid))
+    await cluster.succeed(await cluster.register(child["metadata"]["uid"]), "a", 7)
+    await cluster.phase("Succeeded", child["metadata"]["name"])
+    assert (await cluster.database.journal.read(uid)).steps["call"].status == "Succeeded"
 
 
 async def test_executions_within_each_other_are_bounded(cluster: Cluster) -> None:
