@@ -253,6 +253,11 @@ def _object_of(kind: str, namespace: str, name: str, spec: Value) -> Value:
     return {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
+def is_shared(pod: Value, submission: Submission) -> bool:
+    """Whether a pod's image is the admin's: of the shared Runtime, and not one that a step names."""
+    return submission.shared and "workingDir" not in pod["spec"]["containers"][1]
+
+
 def _site(template: Mapping[str, Any]) -> Site:
     return OWN_MOUNTS if template.get("runtimeClassName") == "gvisor" else SITE
 

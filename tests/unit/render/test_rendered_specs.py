@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 
 import oracle
 from citadel.controller.checking import Unusable
-from specs import SITE, Submission, pods, submissions
+from specs import SITE, Submission, is_shared, pods, submissions
 
 # A whole workflow is a large input, however small its parts.
 each_submission = settings(
@@ -28,8 +28,8 @@ def test_no_spec_comes_to_a_pod_that_is_more_than_a_sandbox_or_beyond_a_policy(f
     made = []
     with contextlib.suppress(Unusable):
         made = pods(found)
-    shared = found.shared and "run" in found.workflow["steps"][0]
     for pod in made:
+        shared = is_shared(pod, found)
         assert oracle.problems(pod, found.policies, SITE.runner_image, shared=shared) == []
 
 
