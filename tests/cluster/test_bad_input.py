@@ -121,7 +121,7 @@ async def test_a_bad_workflow_says_what_is_wrong(cluster: Cluster, bad: Bad) -> 
 
 async def test_an_execution_whose_workflow_does_not_exist_waits_then_fails(cluster: Cluster) -> None:
     name = await cluster.execute("nowhere")
-    pending = await cluster.until(name, lambda obj: "status" in obj)
+    pending = await cluster.until(name, lambda obj: "phase" in obj.get("status", {}))
     assert (pending["status"]["phase"], pending["status"]["reason"]) == ("Pending", "WorkflowNotFound")
     status = (await cluster.finished(name))["status"]
     assert (status["phase"], status["reason"]) == ("Failed", "WorkflowNotFound")
@@ -130,7 +130,7 @@ async def test_an_execution_whose_workflow_does_not_exist_waits_then_fails(clust
 
 async def test_an_execution_that_comes_before_its_workflow_runs(cluster: Cluster) -> None:
     name = await cluster.execute("late")
-    await cluster.until(name, lambda obj: "status" in obj)
+    await cluster.until(name, lambda obj: "phase" in obj.get("status", {}))
     await cluster.workflow("late", [python("a", OK)])
     assert (await cluster.finished(name))["status"]["phase"] == "Succeeded"
 
