@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from citadel.api.meta import ENV_NAME_PATTERN, Expression, KeyRef, Model, ObjectName, Quantity
+from citadel.api.meta import ENV_NAME_PATTERN, Expression, KeyRef, Model, ObjectName, Quantity, Revision
 
 #: A module that Python or Node.js can import, and the name of a function in it.
 ENTRYPOINT_PATTERN = r"^[A-Za-z0-9_@.~/][A-Za-z0-9_@.~/-]*:[A-Za-z_$][A-Za-z0-9_$]*$"
@@ -176,3 +176,5 @@ class Child(Model):
 
     name: ObjectName
     """Workflow of the same namespace."""
+    revision: Revision | None = None
+    """A revision of it, as `citadel history` lists them; without it the Workflow as it is then."""

@@ -5,11 +5,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from citadel.api.conditions import Condition
-from citadel.api.meta import Model, NameRef
+from citadel.api.meta import Model, NameRef, Revision
 from citadel.api.reasons import Phase
 
-#: A sha256 in hexadecimal, or the beginning of one.
-REVISION_PATTERN = r"^(sha256:)?[0-9a-f]{8,64}$"
 WEEK = 7 * 24 * 3600
 _Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 _Text = Annotated[str, StringConstraints(max_length=2048)]
@@ -21,9 +19,7 @@ _StepName = Annotated[str, StringConstraints(max_length=640)]
 class WorkflowRef(NameRef):
     """The Workflow to run, as it is or as it was."""
 
-    revision: (
-        Annotated[str, StringConstraints(pattern=REVISION_PATTERN, min_length=8, max_length=71)] | None
-    ) = None
+    revision: Revision | None = None
     """Digest, or its first characters, of a definition by which an execution of this Workflow ran before, as
     `citadel history` lists them. Without it the Workflow as it is when the execution starts."""
 

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from citadel.api import meta
-from citadel.api.execution import REVISION_PATTERN
 from citadel.api.problems import Path, Problem, belongs, counted, found, shortened, suggestion
 
 NAME_WORDS = "a name of at most 253 lower-case letters, digits, - and ., with a letter or digit at both ends"
@@ -21,7 +20,7 @@ PATTERN_WORDS = MappingProxyType(
         meta.ENV_NAME_PATTERN: "a variable name: letters, digits and _, not beginning with a digit",
         meta.ARGUMENT_NAME_PATTERN: "a name: a letter or _, then at most 62 letters, digits or _",
         r"^[-._a-zA-Z0-9]+$": "a key: letters, digits, -, _ and .",
-        REVISION_PATTERN: "a revision: at least 8 hexadecimal digits, as `citadel history` lists them",
+        meta.REVISION_PATTERN: "a revision: at least 8 hexadecimal digits, as `citadel history` lists them",
         r"^[^\s]+$": "text without spaces",
     }
 )

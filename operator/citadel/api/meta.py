@@ -43,10 +43,14 @@ DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 ARGUMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
+#: A sha256 in hexadecimal, or the beginning of one.
+REVISION_PATTERN = r"^(sha256:)?[0-9a-f]{8,64}$"
+
 StepName = Annotated[str, StringConstraints(pattern=STEP_NAME_PATTERN, max_length=63)]
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
 Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, max_length=32)]
 ObjectName = Annotated[str, StringConstraints(pattern=DNS_SUBDOMAIN_PATTERN, min_length=1, max_length=253)]
+Revision = Annotated[str, StringConstraints(pattern=REVISION_PATTERN, min_length=8, max_length=71)]
 ArgumentName = Annotated[str, StringConstraints(pattern=ARGUMENT_NAME_PATTERN, max_length=63)]
 #: How many executions that ended are kept as objects.
 HistoryLimit = Annotated[int, Field(ge=0, le=10_000)]

@@ -28,6 +28,12 @@ class Child:
     name: str
     workflow: str
     payload: Value
+    revision: str | None = None
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """The workflow that is run, as an Execution names it."""
+        return {"name": self.workflow, **({"revision": self.revision} if self.revision else {})}
 
     @property
     def title(self) -> str:
@@ -72,7 +78,8 @@ def child_of(state: State, step: str) -> Child | None:
     if spec.workflow is None or name is None:
         return None
     assert found.payload is not None
-    return Child(step, found.attempt, name, spec.workflow.name, found.payload)
+    called = spec.workflow
+    return Child(step, found.attempt, name, called.name, found.payload, called.revision)
 
 
 def is_stopping(state: State) -> bool:

@@ -32,7 +32,7 @@ def lookup_problems(workflow: Workflow, others: Mapping[str, Workflow] = _NONE) 
     for step in workflow.steps.values():
         if step.builds is None:
             found += _of_step(step, sights)
-            found += _of_child(step, others)
+            found += _of_child(step, sights)
     names = {step.spec.name: path for path, step in workflow.steps.items() if not step.scope}
     for name, template in workflow.outputs.items():
         found += _problems(("spec", "outputs", name), template, sights, sights.top, names)
@@ -58,12 +58,13 @@ def _of_step(step: CompiledStep, sights: Sights) -> Iterator[Problem]:
         yield from _problems((*step.place, "repeat", "until"), step.loop.until, sights, seen, step.names)
 
 
-def _of_child(step: CompiledStep, others: Mapping[str, Workflow]) -> Iterator[Problem]:
+def _of_child(step: CompiledStep, sights: Sights) -> Iterator[Problem]:
     """Inputs that the workflow which a step runs does not take, and those that it lacks."""
-    if step.spec.workflow is None or step.spec.workflow.name not in others:
+    other = sights.called(step)
+    if other is None or step.spec.workflow is None:
         return
     name, given = step.spec.workflow.name, step.spec.arguments
-    schema = others[name].inputs.schema
+    schema = other.inputs.schema
     fields, required = schema.get("properties"), schema.get("required")
     known = fields if isinstance(fields, dict) else {}
     taken = Shape(schema, schema, closed=True)

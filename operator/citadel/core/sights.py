@@ -92,12 +92,17 @@ class Sights:
             decision = of_fields(approved="boolean", by="string", reason="string", form="any", at="string")
             form = step.spec.approval.form
             return decision if form is None else decision.having("form", form)
-        if step.spec.workflow is not None and step.spec.workflow.name in self.others:
-            return of_fields(**dict.fromkeys(self.others[step.spec.workflow.name].outputs, "any"))
+        if (other := self.called(step)) is not None:
+            return of_fields(**dict.fromkeys(other.outputs, "any"))
         if step.children and step.output is not None:
             known = self.of(step.output, self.within(step), step.names)
             return literal(step.spec.output) if known is UNKNOWN else known
         return UNKNOWN
+
+    def called(self, step: CompiledStep) -> Workflow | None:
+        """The workflow that a step runs, if it is known; an earlier revision of it is not."""
+        called = step.spec.workflow
+        return None if called is None or called.revision is not None else self.others.get(called.name)
 
     def of(self, template: Template, roots: Roots, names: Mapping[str, str]) -> Shape:
         """What a template gives, if it is a plain path; else nothing is known."""

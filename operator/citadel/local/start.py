@@ -69,6 +69,13 @@ def _runs(workflow: WorkflowDocument) -> Iterator[tuple[str, str]]:
             yield path, step.workflow.name
 
 
+def _revisions(workflow: WorkflowDocument) -> Iterator[str]:
+    for path, step in workflow.spec.every_step():
+        if step.workflow is not None and step.workflow.revision is not None:
+            told = f"revision {step.workflow.revision} of Workflow {step.workflow.name}"
+            yield f"step {path}: {told} is in a cluster's journal, not in this file"
+
+
 def prepare(contents: Contents, given: Mapping[str, Json]) -> Start:
     """What to run: the file's workflow with `given` over the inputs of its Execution; raises CannotRun."""
     workflow, inputs, name = choose(contents)
@@ -93,6 +100,7 @@ def _reasons(workflow: WorkflowDocument, contents: Contents) -> Iterator[str]:
             *_references(one, contents),
             *_places(one),
             *_entrypoints(one),
+            *_revisions(one),
         ):
             yield f"{where}{reason}"
         for path, other in _runs(one):

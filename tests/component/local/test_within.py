@@ -97,6 +97,14 @@ def test_what_a_workflow_of_the_file_cannot_do_here_is_told_before_anything_star
     ]
 
 
+def test_an_earlier_revision_of_a_workflow_is_not_here(citadel: Citadel, workflow: Write) -> None:
+    steps = "- {name: one, workflow: {name: sub, revision: 1f7be03d55c2}, with: {x: 1}}"
+    done = citadel("run", "--local", workflow(steps, after=DOUBLE))
+    assert done.code == 2
+    told = "revision 1f7be03d55c2 of Workflow sub is in a cluster's journal, not in this file"
+    assert done.stderr == f"citadel: step one: {told}\n"
+
+
 def test_an_interruption_cancels_what_is_within(workflow: Write, tmp_path: Path) -> None:
     code = '''"import time\\ndef main(x):\\n  open('began', 'w').close()\\n  time.sleep(60)"'''
     slow = SUB.format(code=code.replace("'began'", f"'{tmp_path}/began'"))

@@ -280,6 +280,8 @@ def test_a_workflow_that_a_step_runs_is_known_where_it_stands_beside_it() -> Non
         "spec.steps[0].with: Workflow other requires the input region",
     ]
     assert problems(run) == []
+    earlier = engine.plan({**run, "workflow": {"name": "other", "revision": "1f7be03d55c2"}})
+    assert lookup_problems(earlier.workflow, {"other": other}) == []
 
 
 def test_only_the_steps_of_finally_see_how_it_ended() -> None:

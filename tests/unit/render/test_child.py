@@ -34,6 +34,15 @@ def test_the_object_is_what_is_asked_for() -> None:
     assert is_as_wanted({**obj, "spec": {**obj["spec"], **kept}}, child, {"x": 1})
 
 
+def test_the_object_names_the_revision_that_the_step_names() -> None:
+    run = Run(plan({**CALL, "workflow": {"name": "other", "revision": "1f7be03d55c2"}}))
+    (child,) = wanted(run.state)
+    obj = execution_for(child, PARENT, {"x": 1})
+    assert obj["spec"]["workflowRef"] == {"name": "other", "revision": "1f7be03d55c2"}
+    assert is_as_wanted(obj, child, {"x": 1})
+    assert not is_as_wanted(begun()[2], child, {"x": 1})
+
+
 @pytest.mark.parametrize(
     "spec",
     [
