@@ -3,6 +3,7 @@
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import CompiledStep
+from citadel.core.containers import completed
 from citadel.core.failing import failed
 from citadel.core.jsonvalues import Json
 from citadel.core.retry import next_delay
@@ -69,7 +70,7 @@ def _child_ended(
     state: State, name: str, compiled: CompiledStep, end: ev.ChildFinished, now: float, values: Values
 ) -> ev.Event:
     if end.phase == Phase.SUCCEEDED:
-        return ev.StepCompleted(name, end.outputs or Inline({}))
+        return completed(state, name, end.outputs or Inline({}), values)
     failure = end.failure or ev.Failure(Reason.CHILD_FAILED, f"ended {end.phase}")
     if (again := retried(state, name, compiled, failure, now)) is not None:
         return again

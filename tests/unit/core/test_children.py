@@ -86,3 +86,15 @@ def test_a_compensation_may_be_another_workflow_also_when_cancelled() -> None:
     assert run.phase() == "Cancelled"
     assert run.state.finished is not None
     assert run.state.finished.reason == "Cancelled"
+
+
+@pytest.mark.parametrize(("output", "phase"), [({"n": 1}, "Succeeded"), ({"n": "one"}, "Failed")])
+def test_its_outputs_are_what_the_schema_of_the_step_says(output: dict[str, object], phase: str) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    run = Run(plan({**CALL, "outputSchema": schema}))
+    (child,) = wanted(run.state)
+    run.post(ended(run.state, child, State(finished=ev.Finished("Succeeded", "", "")), output, Values()))
+    assert run.phase() == phase
+    if phase == "Failed":
+        assert run.state.finished is not None
+        assert run.state.finished.message == 'step call: output.n: found "one", expected integer'
