@@ -9,12 +9,12 @@ from citadel.core.checking import hard_reads
 from citadel.core.compiled import CompiledStep
 from citadel.core.evaluating import View, evaluate, holds, view_of
 from citadel.core.expressions import ExpressionError
-from citadel.core.failing import expression_failure, failed
+from citadel.core.failing import completed, expression_failure, failed
 from citadel.core.instances import ON_ERROR
-from citadel.core.jsonvalues import MAX_BYTES, Json
+from citadel.core.jsonvalues import Json
 from citadel.core.opening import due
 from citadel.core.state import State, StepState, blocker, compiled_of, is_over
-from citadel.core.values import Inline, MissingValues, Stored, Value, Values
+from citadel.core.values import Inline, MissingValues, Value, Values
 
 #: Items that begin in one round.
 _AT_A_TIME = 100
@@ -181,19 +181,3 @@ def _not_within(compiled: CompiledStep) -> str:
     repeat = compiled.spec.repeat
     assert repeat is not None
     return f"until does not hold after {repeat.max} iterations: {repeat.until}"
-
-
-def completed(
-    state: State, name: str, output: Value, values: Values, failure: ev.Failure | None = None
-) -> ev.Event:
-    """The end of a step that has its output; it fails if that is too large, or not as its schema says."""
-    if isinstance(output, Stored) and output.size > MAX_BYTES:
-        message = f"output: found {output.size} bytes of JSON, expected at most {MAX_BYTES}"
-        return failed(state, name, ev.Failure.cut(Reason.OUTPUT_TOO_LARGE, message), values)
-    compiled = compiled_of(state, name)
-    # That of a loop is the schema of each turn.
-    schema = None if compiled.is_loop(name) else compiled.schema
-    problem = None if schema is None else schema.problem(values.get(output))
-    if problem is not None:
-        return failed(state, name, ev.Failure.cut(Reason.INVALID_OUTPUT, problem), values)
-    return ev.StepCompleted(name, output, failure)

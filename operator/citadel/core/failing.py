@@ -1,4 +1,4 @@
-"""What follows from a step that has failed for good: its handler, or its failure."""
+"""What follows from a step that has its output, or has failed for good: its end, or its handler."""
 
 from citadel.api.modifiers import ForEach
 from citadel.api.reasons import Reason
@@ -6,8 +6,9 @@ from citadel.core import events as ev
 from citadel.core.evaluating import View, evaluate
 from citadel.core.expressions import ExpressionError
 from citadel.core.instances import ON_ERROR, turn
+from citadel.core.jsonvalues import MAX_BYTES
 from citadel.core.state import State, blocker, compiled_of
-from citadel.core.values import Values
+from citadel.core.values import Stored, Value, Values
 
 
 def failed(state: State, name: str, failure: ev.Failure, values: Values) -> ev.Event:
@@ -43,3 +44,24 @@ def _handles(state: State, name: str, failure: ev.Failure) -> bool:
 def expression_failure(name: str, where: str, error: ExpressionError) -> ev.Failure:
     """The failure of a step because of an expression of its field `where`."""
     return ev.Failure.cut(Reason.EXPRESSION_ERROR, f"step {name}, {where}: {error}")
+
+
+def completed(
+    state: State,
+    name: str,
+    output: Value,
+    values: Values,
+    failure: ev.Failure | None = None,
+    signal: str | None = None,
+) -> ev.Event:
+    """The end of a step that has its output; it fails if that is too large, or not as its schema says."""
+    if isinstance(output, Stored) and output.size > MAX_BYTES:
+        message = f"output: found {output.size} bytes of JSON, expected at most {MAX_BYTES}"
+        return failed(state, name, ev.Failure.cut(Reason.OUTPUT_TOO_LARGE, message), values)
+    compiled = compiled_of(state, name)
+    # That of a loop is the schema of each turn.
+    schema = None if compiled.is_loop(name) else compiled.schema
+    problem = None if schema is None else schema.problem(values.get(output))
+    if problem is not None:
+        return failed(state, name, ev.Failure.cut(Reason.INVALID_OUTPUT, problem), values)
+    return ev.StepCompleted(name, output, failure, signal)

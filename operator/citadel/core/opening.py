@@ -8,7 +8,7 @@ from citadel.core import events as ev
 from citadel.core.compiled import CompiledStep
 from citadel.core.evaluating import View, evaluate, holds, text_of, view_of
 from citadel.core.expressions import ExpressionError
-from citadel.core.failing import expression_failure, failed
+from citadel.core.failing import completed, expression_failure, failed
 from citadel.core.instances import COMPENSATE, turn, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.recalling import recalled
@@ -116,7 +116,7 @@ def _switch(view: View, compiled: CompiledStep, name: str, values: Values, at: _
             break
     if chosen is None:
         return ev.StepSkipped(name, Reason.CONDITION_FALSE, "switch: no case holds, and there is no default")
-    return ev.StepCompleted(name, evaluate(view, chosen, values))
+    return completed(view.state, name, evaluate(view, chosen, values), values)
 
 
 def _until(view: View, compiled: CompiledStep, values: Values, now: float) -> float | None:

@@ -1,10 +1,11 @@
 """Steps that wait: for a time, a signal, people, or another execution."""
 
+from datetime import UTC, datetime
+
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import CompiledStep
-from citadel.core.containers import completed
-from citadel.core.failing import failed
+from citadel.core.failing import completed, failed
 from citadel.core.jsonvalues import Json
 from citadel.core.retry import next_delay
 from citadel.core.state import State, StepState, blocker, compiled_of
@@ -27,7 +28,7 @@ def attend(state: State, name: str, now: float, values: Values) -> ev.Event | No
     if wait is not None and wait.signal is not None:
         for id_, signal in state.signals:
             if signal.name == wait.signal:
-                return ev.StepCompleted(name, signal.payload, signal=id_)
+                return completed(state, name, signal.payload, values, signal=id_)
     if step.until is None or now < step.until:
         return None
     return _time_is_up(state, name, compiled, values)
@@ -46,7 +47,7 @@ def _time_is_up(state: State, name: str, compiled: CompiledStep, values: Values)
         until = state.steps[name].until
         assert until is not None
         given = _outcome("", "nobody decided in time", None, until)
-        return ev.StepCompleted(name, values.put(given))
+        return completed(state, name, values.put(given), values)
     else:
         message = f"nobody decided within {limit}"
     return failed(state, name, ev.Failure.cut(Reason.TIMEOUT, message), values)
@@ -55,7 +56,7 @@ def _time_is_up(state: State, name: str, compiled: CompiledStep, values: Values)
 def _decided(state: State, name: str, decision: ev.ApprovalDecided, values: Values) -> ev.Event:
     if decision.approved:
         given = _outcome(decision.by, decision.reason, values.get(decision.form), decision.at)
-        return ev.StepCompleted(name, values.put(given))
+        return completed(state, name, values.put(given), values)
     why = f": {decision.reason}" if decision.reason else ""
     failure = ev.Failure.cut(Reason.REJECTED, f"{decision.by} rejected it{why}")
     return failed(state, name, failure, values)
@@ -63,7 +64,8 @@ def _decided(state: State, name: str, decision: ev.ApprovalDecided, values: Valu
 
 def _outcome(by: str, reason: str, form: Json, at: float) -> dict[str, Json]:
     """Output of an approved approval."""
-    return {"approved": True, "by": by, "reason": reason, "form": form, "at": at}
+    told = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {"approved": True, "by": by, "reason": reason, "form": form, "at": told}
 
 
 def _child_ended(

@@ -330,6 +330,15 @@ def test_an_output_that_is_not_as_its_schema_says_fails_the_step() -> None:
     assert "output.n: found nothing" in ended.message
 
 
+def test_what_is_chosen_or_sent_is_checked_as_well() -> None:
+    number = {"outputSchema": {"type": "integer"}}
+    chosen = act("route", switch={"cases": [{"when": "true", "value": "text"}]}, **number)
+    assert run(chosen).state.finished.reason == "InvalidOutput"  # type: ignore[union-attr]
+    found = Run(plan(act("a", wait={"signal": "paid"}, **number)))
+    found.post(ev.SignalReceived("paid", "k", Inline("text")))
+    assert found.phase() == F
+
+
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
