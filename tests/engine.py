@@ -16,7 +16,7 @@ from citadel.core.jsonvalues import canonical, digest
 from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State, listed
-from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values
+from citadel.core.values import BuildKey, Cached, CacheKey, Content, Inline, MissingValues, Values
 
 T = TypeVar("T")
 Answer = Callable[[str, int], Any]
@@ -64,6 +64,7 @@ class Run:
         self.log: list[tuple[ev.Event, float]] = []
         self.store: dict[str, Any] = {}
         self.builds = dict(builds or {})
+        self.cached: dict[CacheKey, Cached] = {}
         self.keys: set[str] = set()
         self.done: set[str] = set()
         self.over = False
@@ -114,16 +115,19 @@ class Run:
         """Does `work` with the values that it asks for, each of which it asks for once."""
         loaded: dict[str, Any] = {}
         builds: dict[BuildKey, Content | None] = {}
+        cached: dict[CacheKey, Cached | None] = {}
         while True:
-            values = Values(loaded=dict(loaded), builds=dict(builds))
+            values = Values(loaded=dict(loaded), builds=dict(builds), cached=dict(cached))
             try:
                 return work(values), values
             except MissingValues as missing:
-                wanted, unknown = missing.digests, missing.builds
+                wanted, unknown, asked = missing.digests, missing.builds, missing.cached
             assert not wanted & loaded.keys(), "asked again for a value that was loaded"
             assert not unknown & builds.keys(), "asked again for a build that was looked up"
             loaded |= {name: self.store[name] for name in wanted}
             builds |= {key: self.builds.get(key) for key in unknown}
+            assert not asked & cached.keys(), "asked again for what was looked up"
+            cached |= {key: self.cached.get(key) for key in asked}
 
     def check(self, event: ev.Event) -> None:
         """What holds of each event, seen from the log before it."""

@@ -62,3 +62,17 @@ async def test_an_execution_that_is_unknown_says_so(cluster: Cluster) -> None:
     status = (await cluster.finished(name))["status"]
     assert (status["phase"], status["reason"]) == ("Failed", "CannotRerun"), status
     assert "Execution nothing does not exist" in status["message"]
+
+
+async def test_a_step_with_a_cache_runs_once_with_its_files(cluster: Cluster) -> None:
+    make = {**python("make", LEAVE), "artifacts": {"out": {"text": "/work/text"}}, "cache": {"ttl": "1h"}}
+    check = {
+        **python("check", "import pathlib\ndef main(): return pathlib.Path('/work/text').read_text()"),
+        "artifacts": {"in": {"/work/text": "steps.make.artifacts.text"}},
+    }
+    await cluster.workflow("flow", [make, check], outputs={"x": "${steps.check.output}"})
+    first = await cluster.run("flow")
+    second = await cluster.run("flow")
+    assert first.get("outputs") == second.get("outputs") is not None, (first, second)
+    third = await cluster.run("flow", noCache=True)
+    assert third.get("outputs") != first["outputs"], third

@@ -59,6 +59,8 @@ class ExecutionSpec(Model):
     """Cancel ends running steps with a grace period, Terminate at once. Can be set and raised, not unset."""
     suspend: bool = False
     """While true, nothing new starts; what runs goes on."""
+    no_cache: bool = False
+    """Whether steps with a cache run whatever is known; what they give is known afterwards."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=10 * 365 * 24 * 3600)] = WEEK
     """How long this object is kept after its end, in seconds; 604800 is 7 days."""
 

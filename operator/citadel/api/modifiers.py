@@ -76,12 +76,13 @@ class Repeat(Model):
 
 
 class Cache(Model):
-    """Takes the output of an earlier run on the same code, image and inputs in this namespace."""
+    """Takes the output of an earlier run on the same code, image and inputs in this namespace. The step has a
+    sandbox of its own, and takes nothing by valueFrom."""
 
     key: Any = None
     """What else the output depends on; may hold expressions in dollar-brace form."""
     ttl: Duration | None = None
-    """How old an output may be; without it any age will do."""
+    """How old an output may be; without it 30 days."""
 
 
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -87,6 +87,7 @@ class Reason(StrEnum):
     POOL_DEGRADED = "PoolDegraded"
     # steps that need not run
     RECALLED = "Recalled"
+    CACHED = "Cached"
     # skipped steps
     CONDITION_FALSE = "ConditionFalse"
     DEPENDENCY_SKIPPED = "DependencySkipped"

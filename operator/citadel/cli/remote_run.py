@@ -42,6 +42,7 @@ class Wanted:
     files: Sequence[str] = ()
     name: str | None = None
     revision: str | None = None
+    no_cache: bool = False
     wait: bool = False
     logs: bool = False
 
@@ -54,11 +55,12 @@ def run_in_cluster(
     *,
     name: str | None = None,
     revision: str | None = None,
+    no_cache: bool = False,
     wait: bool = False,
     logs: bool = False,
 ) -> NoReturn:
     """Creates the Execution, and with `wait` or `logs` follows it: the exit code is then the execution's."""
-    finish(_run(target, Wanted(workflow, pairs, files, name, revision, wait, logs)))
+    finish(_run(target, Wanted(workflow, pairs, files, name, revision, no_cache, wait, logs)))
 
 
 async def _run(target: Target, wanted: Wanted) -> int:
@@ -76,7 +78,7 @@ async def _run(target: Target, wanted: Wanted) -> int:
         ref = {"name": workflow["metadata"]["name"]}
         if wanted.revision is not None:
             ref["revision"] = wanted.revision
-        execution = await create_execution(cluster, ref, inputs, wanted.name)
+        execution = await create_execution(cluster, ref, inputs, wanted.name, no_cache=wanted.no_cache)
         return await follow_created(cluster, execution["metadata"]["name"], wanted.wait, wanted.logs)
 
 
@@ -212,6 +214,7 @@ async def create_execution(
     inputs: "Mapping[str, Json]",
     name: str | None,
     rerun_of: Mapping[str, Any] | None = None,
+    no_cache: bool = False,
 ) -> "Object":
     """A new Execution, under a name of its own if none is given; raises Refused."""
     from citadel.kube.errors import AlreadyExists
@@ -220,6 +223,8 @@ async def create_execution(
     spec: dict[str, Any] = {"workflowRef": dict(ref)}
     if inputs:
         spec["inputs"] = dict(inputs)
+    if no_cache:
+        spec["noCache"] = True
     if rerun_of is not None:
         spec["rerunOf"] = dict(rerun_of)
     while True:

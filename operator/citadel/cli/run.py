@@ -20,6 +20,7 @@ from citadel.cli.remote import Target, target_options
 @click.option("--wait", is_flag=True, help="Wait for the end. Without it, only --local and --logs do.")
 @click.option("--name", help="Name of the Execution in the cluster; else the workflow's and five characters.")
 @click.option("--revision", metavar="REV", help="Run WORKFLOW as it was: one that `citadel history` lists.")
+@click.option("--no-cache", is_flag=True, help="Run steps that have a cache, whatever is known.")
 @click.option("--journal", metavar="FILE", help="With --local: keep the journal in this SQLite file.")
 @target_options
 def run(
@@ -32,6 +33,7 @@ def run(
     wait: bool,
     name: str | None,
     revision: str | None,
+    no_cache: bool,
     journal: str | None,
 ) -> None:
     """Run a workflow: WORKFLOW is one in the cluster, FILE holds one in YAML.
@@ -53,6 +55,8 @@ def run(
         raise click.UsageError("--name is for a run in the cluster; leave out --local")
     if local and revision is not None:
         raise click.UsageError("--revision is of a workflow in the cluster; leave out --local")
+    if local and no_cache:
+        raise click.UsageError("--no-cache is for a run in the cluster; leave out --local")
     if local:
         from citadel.cli.run_local import run_here
 
@@ -61,4 +65,6 @@ def run(
         raise click.UsageError("--journal goes with --local: in a cluster, the journal is its database")
     from citadel.cli.remote_run import run_in_cluster
 
-    run_in_cluster(target, workflow, pairs, files, name=name, revision=revision, wait=wait, logs=logs)
+    run_in_cluster(
+        target, workflow, pairs, files, name=name, revision=revision, no_cache=no_cache, wait=wait, logs=logs
+    )

@@ -152,6 +152,7 @@ class Executions:
             values.put(start.inputs),
             values.put(start.taken.payload()) if start.taken.steps else None,
             start.rerun_of,
+            spec.no_cache,
         )
         facts = [created, *wishes(spec, metadata.get("generation", 1))]
         try:

@@ -91,6 +91,8 @@ class Created(Event):
     """What an earlier execution has recorded and this one takes over: `{instance: {output, artifacts}}`."""
     rerun_of: str | None = None
     """The name of that execution."""
+    no_cache: bool = False
+    """Whether steps with a cache run whatever is known."""
 
     @property
     def key(self) -> str:
@@ -272,6 +274,8 @@ class StepReady(Event):
     step: str
     payload: Value
     references: bool
+    cache: str | None = None
+    """Digest under which its output will be known."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +288,7 @@ class StepRecalled(Event):
     failure: Failure | None = None
     """What its handler has handled then."""
     source: str = "build"
-    """Whence it is known: `build`, or `execution` for what a rerun takes over."""
+    """Whence it is known: `build`, `cache`, or `execution` for what a rerun takes over."""
     origin: str | None = None
     """The execution that recorded it."""
 

@@ -36,7 +36,9 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             finished = ev.Finished(Phase.FAILED, event.failure.reason, event.failure.message)
             return replace(state, rejected=event, created_at=at, finished=finished, finished_at=at)
         case ev.StepReady():
-            changed = StepState(StepStatus.READY, attempt=1, payload=event.payload, ready_at=at)
+            changed = StepState(
+                StepStatus.READY, attempt=1, payload=event.payload, cache=event.cache, ready_at=at
+            )
             return begun(state, event.step, changed)
         case ev.StepWaiting():
             changed = StepState(
@@ -141,12 +143,12 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
 
 
 def _recalled(event: ev.StepRecalled) -> StepState:
-    told = event.source == "execution"
+    reason = {"execution": Reason.RECALLED, "cache": Reason.CACHED}.get(event.source)
     return StepState(
         StepStatus.SUCCEEDED,
         output=event.output,
         artifacts=event.artifacts,
         failure=event.failure,
-        reason=Reason.RECALLED if told else None,
-        message=f"from execution {event.origin}" if told else None,
+        reason=reason,
+        message=None if reason is None else f"from execution {event.origin}",
     )

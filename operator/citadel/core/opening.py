@@ -11,7 +11,7 @@ from citadel.core.expressions import ExpressionError
 from citadel.core.failing import completed, expression_failure, failed
 from citadel.core.instances import COMPENSATE, turn, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
-from citadel.core.recalling import recalled
+from citadel.core.recalling import cache_key, from_cache, recalled
 from citadel.core.state import State
 from citadel.core.values import ByReference, Values, encode
 
@@ -160,7 +160,17 @@ def _ready(
     files = _files(view, compiled, values)
     payload: dict[str, Json] = {"arguments": arguments, "env": variables}
     payload |= {"files": files} if files else {}
-    return ev.StepReady(name, values.put(payload), compiled.has_references)
+    key = None
+    if compiled.cache is not None and compiled.spec.cache is not None:
+        at.field = "cache.key"
+        given = values.get(evaluate(view, compiled.cache, values))
+        key = cache_key(state, name, payload, given)
+        ttl = None if compiled.spec.cache.ttl is None else seconds(compiled.spec.cache.ttl)
+        if (known := from_cache(state, name, key, ttl, values, now)) is not None:
+            return known
+    return ev.StepReady(
+        name, values.put(payload), compiled.has_references, None if key is None else key.digest
+    )
 
 
 def _unbuilt(state: State, build: str, name: str, values: Values) -> ev.Event:

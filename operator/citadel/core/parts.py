@@ -114,6 +114,22 @@ class PartCompiler(Checker):
             if isinstance(argument, ByReference):
                 self.problem((*place, "with", name), "found valueFrom, expected a value: it is stored")
 
+    def refuse_references_of_cached(
+        self,
+        step: Step,
+        arguments: Mapping[str, Template | ByReference],
+        files: Mapping[str, Template | ByReference],
+        place: Path,
+    ) -> None:
+        """What is behind a reference is no part of the key: another secret would give the old output."""
+        given = ((field, items) for field, items in (("with", arguments), ("files", files)) if step.cache)
+        for field, items in given:
+            for name, item in items.items():
+                if isinstance(item, ByReference):
+                    self.problem(
+                        (*place, field, name), "found valueFrom, expected a value: the step has a cache"
+                    )
+
     def schema(self, step: Step, place: Path) -> object:
         """The validator of an output; None where there is none."""
         try:

@@ -1,14 +1,17 @@
 """What need not run because it ran before: what an earlier execution has recorded, and programs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from citadel.api.reasons import StepStatus
 from citadel.core.builds import build_key
 from citadel.core.compiled import PROGRAM, CompiledStep
+from citadel.core.dispatch import taken_by
 from citadel.core.events import Failure, StepRecalled
+from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.plan import Plan
 from citadel.core.state import State, StepState
-from citadel.core.values import BuildKey, Content, Inline, MissingValues, Values, decode_value
+from citadel.core.values import BuildKey, CacheKey, Content, Inline, MissingValues, Values, decode_value
 
 _NEVER = StepState()
 
@@ -50,6 +53,49 @@ def key_of(plan: Plan, namespace: str, compiled: CompiledStep) -> BuildKey:
     code = plan.code_of(compiled)
     assert code is not None
     return build_key(namespace, plan.runtimes[compiled.spec.run.runtime], code, parts)
+
+
+def cache_key(state: State, name: str, payload: Mapping[str, Json], given: Json) -> CacheKey:
+    """What the output of a step depends on: what runs, on what, and the step's own `given` key."""
+    assert state.plan is not None
+    assert state.created is not None
+    plan, compiled = state.plan, state.plan.step(name)
+    template, run = plan.placements[compiled.path].template, compiled.spec.run
+    made_of: dict[str, Any] = {
+        "image": [template["image"], template.get("imageId")],
+        "packages": template.get("packages", {}).get("digest"),
+        "payload": payload,
+        "taken": {path: content.digest for path, content in taken_by(state, name).items()},
+        "left": dict(compiled.left),
+        "schema": compiled.spec.output_schema,
+        "key": given,
+    }
+    if run is not None:
+        runtime = plan.runtimes[run.runtime]
+        made_of["run"] = [runtime.language, run.entrypoint, plan.code_of(compiled)]
+        made_of["env"] = [[item.name, item.value] for item in runtime.env]
+    else:
+        assert compiled.spec.container is not None
+        made_of["container"] = [compiled.spec.container.command, compiled.spec.container.args]
+    return CacheKey(state.created.namespace, digest(canonical(made_of)))
+
+
+def from_cache(
+    state: State, name: str, key: CacheKey, ttl: float | None, values: Values, now: float
+) -> StepRecalled | None:
+    """The end of a step whose output an earlier execution has given; None if it has to run.
+
+    Raises MissingValues.
+    """
+    assert state.created is not None
+    if state.created.no_cache:
+        return None
+    if key not in values.cached:
+        raise MissingValues(cached=frozenset((key,)))
+    found = values.cached[key]
+    if found is None or (ttl is not None and found.at + ttl <= now):
+        return None
+    return StepRecalled(name, values.put(found.output), found.artifacts, None, "cache", found.origin)
 
 
 def built(program: Content) -> Inline:

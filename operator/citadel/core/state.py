@@ -24,6 +24,8 @@ class StepState:
     attempt: int = 0
     placing: int = 1
     payload: Value | None = None
+    cache: str | None = None
+    """Digest under which its output will be known to later executions."""
     ready_at: float = 0.0
     sandbox: str | None = None
     delivered_at: float | None = None

@@ -79,6 +79,7 @@ class StepCompiler(PartCompiler):
         self.refuse_references(step, arguments, place)
         env = tuple(self.env(step, place, inner))
         files, taken, left = self.parcels(step, place, inner)
+        self.refuse_references_of_cached(step, arguments, files, place)
         cache = None if step.cache is None else self.template((*place, "cache", "key"), step.cache.key, inner)
         switch, wait = self.switch(step, place, inner), self.wait(step, place, inner)
         loop = self.loop(step, place, sight)

@@ -57,19 +57,42 @@ class BuildKey:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class CacheKey:
+    """What the output of a step with a cache depends on, by digest. Each namespace has its own."""
+
+    namespace: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What a step gave before, `at` seconds since the epoch, in the execution `origin`."""
+
+    output: Json
+    artifacts: Mapping[str, Content]
+    at: float
+    origin: str
+
+
 Value = Inline | Stored
 Argument = Inline | Stored | ByReference
 
 
 class MissingValues(LookupError):
-    """A decision needs what was not loaded: load `digests`, look up `builds`, and decide again."""
+    """A decision needs what was not loaded: load `digests`, look up `builds` and `cached`, decide again."""
 
     def __init__(
-        self, digests: frozenset[str] = frozenset(), builds: frozenset[BuildKey] = frozenset()
+        self,
+        digests: frozenset[str] = frozenset(),
+        builds: frozenset[BuildKey] = frozenset(),
+        cached: frozenset[CacheKey] = frozenset(),
     ) -> None:
-        super().__init__(", ".join(sorted(digests | {key.digest for key in builds})))
+        keys = {key.digest for key in builds} | {key.digest for key in cached}
+        super().__init__(", ".join(sorted(digests | keys)))
         self.digests = digests
         self.builds = builds
+        self.cached = cached
 
 
 @dataclass(slots=True)
@@ -80,6 +103,8 @@ class Values:
     made: dict[str, bytes] = field(default_factory=dict)
     builds: dict[BuildKey, Content | None] = field(default_factory=dict)
     """What was looked up of earlier builds; None where there is none."""
+    cached: dict[CacheKey, Cached | None] = field(default_factory=dict)
+    """The same of steps with a cache."""
 
     def get(self, value: Value) -> Json:
         """The JSON a value stands for; raises MissingValues when it is not loaded."""

@@ -19,7 +19,7 @@ from citadel.core.jsonvalues import Json
 from citadel.core.members import Wish
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State
-from citadel.core.values import BuildKey, Content
+from citadel.core.values import BuildKey, Cached, CacheKey, Content, Inline
 from citadel.store.journal import (
     Advance,
     ExecutionRef,
@@ -61,6 +61,7 @@ class MemoryJournal:
         self._hub = Hub()
         self._executions: dict[str, _Execution] = {}
         self._builds: dict[BuildKey, Content] = {}
+        self._cached: dict[CacheKey, tuple[Cached, float]] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.sandboxes = MemorySandboxes(self._hub, clock)
         self.pools = MemoryPools(self.sandboxes, clock)
@@ -123,12 +124,25 @@ class MemoryJournal:
         async def recall(keys: Collection[BuildKey]) -> Mapping[BuildKey, Content]:
             return {key: self._builds[key] for key in keys if key in self._builds}
 
+        async def remember(keys: Collection[CacheKey]) -> Mapping[CacheKey, Cached]:
+            known = {key: self._cached[key] for key in keys if key in self._cached}
+            return {key: cached for key, (cached, until) in known.items() if until > at}
+
         async def claim_member(wish: Wish) -> str | None:
             # Nothing here waits, so nobody takes it before it is committed.
             return self.sandboxes.member(wish)
 
         outcome, made = await step_forward(
-            uid, found.state, facts, at, load, recall, plan=plan, claim=claim, claim_member=claim_member
+            uid,
+            found.state,
+            facts,
+            at,
+            load,
+            recall,
+            remember,
+            plan=plan,
+            claim=claim,
+            claim_member=claim_member,
         )
         bodies |= made
         values = await assignment_values(uid, outcome.state, outcome.step, load)
@@ -146,6 +160,13 @@ class MemoryJournal:
         self.sandboxes.follow(follows)
         for build in follows.builds:
             self._builds.setdefault(build.key, build.program)
+        for memory in follows.memories:
+            output = memory.output
+            content = output.value if isinstance(output, Inline) else json.loads(found.values[output.digest])
+            known = self._cached.get(memory.key)
+            if known is None or known[0].at + memory.seconds <= at:
+                entry = Cached(content, memory.artifacts, at, memory.execution)
+                self._cached[memory.key] = entry, at + memory.seconds
         self._hub.publish(follows.notices)
 
     def _get(self, uid: str) -> _Execution:

@@ -1,13 +1,17 @@
 """What an execution has though it did not make it: rows by which it is kept with the execution. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from citadel.api.durations import seconds
 from citadel.core import events as ev
 from citadel.core.state import State
-from citadel.core.values import Content, Inline, Value
+from citadel.core.values import CacheKey, Content, Inline, Value
+
+#: For how long the output of a step with a cache is known that does not say.
+CACHED_SECONDS = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,28 @@ def _kept(state: State, step: str, artifacts: Mapping[str, Content]) -> Iterator
     assert state.created is not None
     for name, content in artifacts.items():
         yield Recalled(state.created.uid, step, name, state.created.namespace, content)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a step with a cache gave; the first of a namespace stays for `seconds`."""
+
+    key: CacheKey
+    output: Value
+    artifacts: Mapping[str, Content]
+    execution: str
+    seconds: float
+
+
+def memories(state: State, events: Iterable[ev.Event]) -> Iterator[Memory]:
+    """What is to be known to later executions."""
+    for event in events:
+        if not isinstance(event, ev.AttemptSucceeded):
+            continue
+        key = state.steps[event.step].cache
+        if key is None or state.plan is None or state.created is None:
+            continue
+        cache = state.plan.step(event.step).spec.cache
+        kept = CACHED_SECONDS if cache is None or cache.ttl is None else seconds(cache.ttl)
+        name, namespace = state.created.name, state.created.namespace
+        yield Memory(CacheKey(namespace, key), event.output, event.artifacts, name, kept)

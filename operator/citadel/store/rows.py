@@ -20,7 +20,7 @@ from citadel.core.summary import summarise
 from citadel.core.values import BuildKey, Content
 from citadel.store.approvals import ApprovalRow, asked
 from citadel.store.journal import Notice
-from citadel.store.recalling import Recalled, recalled
+from citadel.store.recalling import Memory, Recalled, memories, recalled
 from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.texts import mend
 
@@ -114,6 +114,7 @@ class Changes:
     builds: tuple[Build, ...] = ()
     """Programs that were built or used."""
     recalled: tuple[Recalled, ...] = ()
+    memories: tuple[Memory, ...] = ()
     approvals: tuple[ApprovalRow, ...] = ()
     """Rows that differ."""
 
@@ -164,6 +165,7 @@ def changes(
         notices=tuple(notices),
         builds=tuple(_builds(state, outcome.events)),
         recalled=tuple(recalled(state, outcome.events, bodies)),
+        memories=tuple(memories(state, outcome.events)),
         approvals=approvals,
     )
 

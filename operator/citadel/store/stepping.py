@@ -9,13 +9,15 @@ from citadel.core.jsonvalues import Json
 from citadel.core.members import Members, MemberWanted, Wish
 from citadel.core.plan import Plan
 from citadel.core.state import State
-from citadel.core.values import BuildKey, Content, MissingValues, Stored, Values, decode
+from citadel.core.values import BuildKey, Cached, CacheKey, Content, MissingValues, Stored, Values, decode
 from citadel.store.journal import CorruptJournal
 
 #: Loads the JSON of digests; leaves out what there is not.
 Load = Callable[[Sequence[str]], Awaitable[Mapping[str, Json]]]
 #: Looks up programs that were built before; leaves out what was not.
 Recall = Callable[[Collection[BuildKey]], Awaitable[Mapping[BuildKey, Content]]]
+#: Looks up what steps with a cache gave before; leaves out what is not known.
+Remember = Callable[[Collection[CacheKey]], Awaitable[Mapping[CacheKey, Cached]]]
 #: Claims a member of a pool, as part of the advance; None when there is none.
 Claim = Callable[[Wish], Awaitable[str | None]]
 #: Seconds since its last heartbeat for which a member of a pool is taken to be there. Runners send one
@@ -51,6 +53,7 @@ async def step_forward(
     now: float,
     load: Load,
     recall: Recall,
+    remember: Remember,
     *,
     plan: Plan | None = None,
     claim: str | None = None,
@@ -59,10 +62,11 @@ async def step_forward(
     """What an advance does, and the values it makes (digest -> canonical JSON). Raises CorruptJournal."""
     loaded: dict[str, Json] = {}
     builds: dict[BuildKey, Content | None] = {}
+    cached: dict[CacheKey, Cached | None] = {}
     claimed: dict[str, str | None] = {}
     members = None if claim_member is None else Members(claimed)
     while True:
-        values = Values(loaded=loaded, builds=builds)
+        values = Values(loaded=loaded, builds=builds, cached=cached)
         try:
             outcome = advance(state, facts, now, values, plan=plan, claim=claim, members=members)
             return outcome, values.made
@@ -70,6 +74,9 @@ async def step_forward(
             if missing.builds:
                 found = await recall(missing.builds)
                 builds.update({key: found.get(key) for key in missing.builds})
+            if missing.cached:
+                known = await remember(missing.cached)
+                cached.update({key: known.get(key) for key in missing.cached})
             loaded.update(await _load(uid, missing.digests, load))
         except MemberWanted as wanted:
             assert claim_member is not None

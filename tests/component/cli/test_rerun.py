@@ -89,3 +89,11 @@ async def test_a_rerun_says_of_what(past: Cli) -> None:
     await past.put("Execution", "executions", "sales-2", spec, ENDED)
     _, out, _ = await past.run("get", "sales-2")
     assert "\nworkflow sales, revision 1a1a1a1a1a1a, a rerun of sales-1\n" in out
+
+
+async def test_a_run_without_cache_says_so(past: Cli) -> None:
+    code, _, err = await past.run("run", "sales", "--no-cache", "--name", "again")
+    assert code == 0, err
+    assert made(past) == {"workflowRef": {"name": "sales"}, "noCache": True}
+    code, _, err = await past.run("run", "--local", "--no-cache", "file.yaml")
+    assert (code, "--no-cache is for a run in the cluster" in err) == (2, True)

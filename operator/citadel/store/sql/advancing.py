@@ -14,7 +14,7 @@ from citadel.core.jsonvalues import Json
 from citadel.core.members import Wish
 from citadel.core.plan import Plan
 from citadel.core.state import State
-from citadel.core.values import BuildKey, Content
+from citadel.core.values import BuildKey, Cached, CacheKey, Content
 from citadel.store.journal import Advance, ExecutionUnknown, Inherited, Notice, ValuesLost
 from citadel.store.rows import changes
 from citadel.store.sql.reading import Reader
@@ -83,6 +83,9 @@ class Advancing:
         async def recall(keys: Collection[BuildKey]) -> Mapping[BuildKey, Content]:
             return await self._reader.builds(connection, keys)
 
+        async def remember(keys: Collection[CacheKey]) -> Mapping[CacheKey, Cached]:
+            return await self._reader.cached(connection, keys)
+
         async def claim_member(wish: Wish) -> str | None:
             return await self._claim_member(connection, wish)
 
@@ -93,6 +96,7 @@ class Advancing:
             at,
             load,
             recall,
+            remember,
             plan=self._plan,
             claim=self._claim,
             claim_member=claim_member,

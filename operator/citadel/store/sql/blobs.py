@@ -25,6 +25,7 @@ from citadel.store.sql.bodies import Body, read_piece
 from citadel.store.sql.engine import Connections, now
 
 _PRUNED_AT_ONCE = 200
+_EXPIRED_SECONDS = 3600.0
 
 
 class SqlBlobs:
@@ -146,13 +147,17 @@ class SqlBlobs:
         b, a, u, p = t.blobs.c, t.artifacts.c, t.builds.c, t.blob_pieces.c
         left = select(a.name).where(a.namespace == b.namespace, a.digest == b.digest).exists()
         built = select(u.key).where(u.namespace == b.namespace, u.program == b.digest).exists()
-        unnamed = ~left & ~built & (b.stored_at < now() - UNNAMED_SECONDS)
+        m = t.cached_artifacts.c
+        cached = select(m.name).where(m.namespace == b.namespace, m.digest == b.digest).exists()
+        unnamed = ~left & ~built & ~cached & (b.stored_at < now() - UNNAMED_SECONDS)
         some = select(b.namespace, b.digest).where(unnamed).limit(_PRUNED_AT_ONCE)
         orphan = (p.stored_at < now() - UNNAMED_SECONDS) & ~select(b.body).where(b.body == p.body).exists()
         orphans = select(p.body).where(orphan).distinct().limit(_PRUNED_AT_ONCE)
 
         async def work(connection: AsyncConnection) -> list[Any]:
             await connection.execute(delete(t.builds).where(u.used_at < now() - UNUSED_SECONDS))
+            # Somebody may have looked it up just before its end, and name its files any moment.
+            await connection.execute(delete(t.cached).where(t.cached.c.expires_at < now() - _EXPIRED_SECONDS))
             gone: list[Any] = []
             for namespace, digest in (await connection.execute(some)).all():
                 # Looked at once more: somebody may have stored the same meanwhile.

@@ -14,7 +14,7 @@ from citadel.core.jsonvalues import Json
 from citadel.core.placing import InvalidDefinition
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State
-from citadel.core.values import BuildKey, Content
+from citadel.core.values import BuildKey, Cached, CacheKey, Content
 from citadel.store.caching import Lru
 from citadel.store.journal import CorruptJournal, ExecutionUnknown
 from citadel.store.sql.statements import Statements
@@ -134,6 +134,22 @@ class Reader:
                 found[digest] = json.loads(body)
                 self._values.put((uid, digest), (len(body), found[digest]))
         return found
+
+    async def cached(self, connection: AsyncConnection, keys: Collection[CacheKey]) -> dict[CacheKey, Cached]:
+        """What steps with a cache gave before; keys of which nothing is known are left out."""
+        parameters = {"of_keys": [(key.namespace, key.digest) for key in keys]}
+        rows = (await connection.execute(self._statements.cached, parameters)).all()
+        if not rows:
+            return {}
+        left: dict[CacheKey, dict[str, Content]] = {}
+        for row in (await connection.execute(self._statements.cached_artifacts, parameters)).all():
+            key = CacheKey(row.namespace, row.key)
+            left.setdefault(key, {})[row.name] = Content(row.digest, row.size)
+        found = ((CacheKey(row.namespace, row.key), row) for row in rows)
+        return {
+            key: Cached(json.loads(row.output), left.get(key, {}), row.at, row.execution)
+            for key, row in found
+        }
 
     async def builds(
         self, connection: AsyncConnection, keys: Collection[BuildKey]

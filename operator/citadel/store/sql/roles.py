@@ -27,6 +27,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "blob_pieces": "SELECT, INSERT, DELETE",
         "artifacts": "SELECT, INSERT, UPDATE",
         "builds": "SELECT, INSERT, UPDATE, DELETE",
+        "cached": "SELECT, INSERT, DELETE",
+        "cached_artifacts": "SELECT, INSERT",
         "connections": "SELECT, INSERT, UPDATE",
     },
     "api": {

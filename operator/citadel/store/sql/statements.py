@@ -132,6 +132,22 @@ class Statements:
         self.approval = self._insert(t.approvals).on_conflict_do_update(
             index_elements=["uid", "step"], set_={name: bindparam(f"new_{name}") for name in ended}
         )
+        c = t.cached.c
+        of_keys: Any = bindparam("of_keys", expanding=True)
+        self.cached = select(t.cached).where(tuple_(c.namespace, c.key).in_(of_keys), c.expires_at > now())
+        a = t.cached_artifacts.c
+        self.cached_artifacts = select(t.cached_artifacts).where(tuple_(a.namespace, a.key).in_(of_keys))
+        self.outdated = delete(t.cached).where(
+            c.namespace == bindparam("of_namespace"),
+            c.key == bindparam("of_key"),
+            (c.expires_at <= now()) | (c.at <= now() - bindparam("of_seconds")),
+        )
+        self.new_cached = (
+            self._insert(t.cached)
+            .values(at=now(), expires_at=now() + bindparam("of_seconds"))
+            .on_conflict_do_nothing()
+        )
+        self.new_cached_artifacts = self.insert_new(t.cached_artifacts)
         self.new_delivery = self._insert(t.deliveries).on_conflict_do_update(
             index_elements=["sandbox"],
             set_={name: bindparam(f"new_{name}") for name in ("uid", "step", "attempt", "placing", "sealed")},

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -251,6 +252,31 @@ builds = Table(
     Column("used_at", Double, nullable=False),
 )
 Index("builds_namespace_program_idx", builds.c.namespace, builds.c.program)
+
+cached = Table(
+    "cached",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("output", LargeBinary, nullable=False),
+    # The name of the one that gave it.
+    Column("execution", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+Index("cached_expires_at_idx", cached.c.expires_at)
+
+cached_artifacts = Table(
+    "cached_artifacts",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    ForeignKeyConstraint(["namespace", "key"], ["cached.namespace", "cached.key"], ondelete="CASCADE"),
+)
+Index("cached_artifacts_namespace_digest_idx", cached_artifacts.c.namespace, cached_artifacts.c.digest)
 
 logs = Table(
     "logs",

@@ -7,6 +7,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core import events as ev
+from citadel.core.jsonvalues import canonical
+from citadel.core.values import Inline
+from citadel.store.recalling import Memory
 from citadel.store.rows import Changes, ExecutionRow
 from citadel.store.sql.announcing import payloads
 from citadel.store.sql.statements import Statements
@@ -70,10 +73,27 @@ async def write(
         del row["object"]  # which is for the controller to say
         news = {f"new_{name}": row[name] for name in ("phase", "ended_at", "decided_by", "reason")}
         await connection.execute(statements.approval, row | news)
+    for memory in changes.memories:
+        await _remember(connection, statements, memory, values)
     parameters = _renamed(changes.execution, "uid")
     if statements.postgres:
         parameters["notices"] = payloads(changes.notices)
     await connection.execute(statements.execution, parameters)
+
+
+async def _remember(
+    connection: AsyncConnection, statements: Statements, memory: Memory, values: Mapping[str, bytes]
+) -> None:
+    """The first stays while it is valid: the two are as good."""
+    output, key = memory.output, {"namespace": memory.key.namespace, "key": memory.key.digest}
+    of_key = {f"of_{name}": value for name, value in key.items()} | {"of_seconds": memory.seconds}
+    body = canonical(output.value) if isinstance(output, Inline) else values[output.digest]
+    await connection.execute(statements.outdated, of_key)
+    row = {**key, "output": body, "execution": memory.execution, "of_seconds": memory.seconds}
+    await connection.execute(statements.new_cached, row)
+    if memory.artifacts:
+        left = [{**key, "name": name, **asdict(content)} for name, content in memory.artifacts.items()]
+        await connection.execute(statements.new_cached_artifacts, left)
 
 
 async def _write_steps(
