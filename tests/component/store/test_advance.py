@@ -289,3 +289,16 @@ async def test_times_of_a_log_never_go_back(sql_store) -> None:
     times = [row[0] for row in await sql_store.sql("SELECT at FROM events ORDER BY seq")]
     assert times == sorted(times)
     assert (later.state.steps["s0"].finished_at or 0) > times[0] + 900
+
+
+async def test_turns_and_inner_steps_have_rows_from_their_beginning(sql_store) -> None:
+    definition = build.chain(1)
+    inner = {"name": "g", "steps": [dict(definition["spec"]["steps"][0], name="x")], "output": "1"}
+    again = dict(definition["spec"]["steps"][0], name="all", forEach={"items": [1, 2]}, needs=[])
+    definition["spec"]["steps"] = [inner, again]
+    journal = sql_store.open().journal
+    await begin(journal, definition)
+    found = await sql_store.sql("SELECT name, status FROM steps ORDER BY name")
+    names = {row.name: row.status for row in found}
+    assert names.keys() == {"g", "g.x", "all", "all[0]", "all[1]"}
+    assert {names["g"], names["all"]} == {"Running"}

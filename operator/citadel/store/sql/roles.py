@@ -17,7 +17,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "executions": "SELECT, UPDATE",
         "events": "SELECT, INSERT",
         "values": "SELECT, INSERT",
-        "steps": "SELECT, UPDATE",
+        "steps": "SELECT, INSERT, UPDATE",
         "sandboxes": "SELECT, INSERT, UPDATE",
         "deliveries": "SELECT, INSERT, UPDATE, DELETE",
         "logs": "SELECT, INSERT",

@@ -102,17 +102,16 @@ class Statements:
         self.new_logs = self.insert_new(t.logs)
         self.new_artifacts = self.insert_new(t.artifacts)
         self.new_events = insert(t.events)
-        self.new_steps = insert(t.steps)
         self.execution = (
             update(t.executions).where(t.executions.c.uid == bindparam("of_uid")).values(_set(_EXECUTION))
         )
         if postgres:
             # The notices ride along: a round trip less in every step.
             self.execution = self.execution.returning(announcing().scalar_subquery())
-        self.step = (
-            update(t.steps)
-            .where(t.steps.c.uid == bindparam("of_uid"), t.steps.c.name == bindparam("of_name"))
-            .values(_set(_STEP))
+        # Turns of loops and inner steps come as they begin.
+        rows = self._insert(t.steps)
+        self.step = rows.on_conflict_do_update(
+            index_elements=["uid", "name"], set_={name: rows.excluded[name] for name in _STEP}
         )
         self.claim = self._claim()
         self.drain = (

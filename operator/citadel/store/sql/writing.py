@@ -29,7 +29,8 @@ async def write(
     if values:
         rows = [{"uid": uid, "digest": digest, "body": body} for digest, body in values.items()]
         await connection.execute(statements.new_value, rows)
-    await _write_steps(connection, statements, changes, is_new=bool(log) and log[0]["seq"] == 1)
+    if changes.steps:
+        await connection.execute(statements.step, [asdict(step) for step in changes.steps])
     if changes.wanted:
         await connection.execute(statements.new_sandbox, [asdict(row) for row in changes.wanted])
     if changes.draining:
@@ -94,31 +95,6 @@ async def _remember(
     if memory.artifacts:
         left = [{**key, "name": name, **asdict(content)} for name, content in memory.artifacts.items()]
         await connection.execute(statements.new_cached_artifacts, left)
-
-
-async def _write_steps(
-    connection: AsyncConnection, statements: Statements, changes: Changes, *, is_new: bool
-) -> None:
-    if not changes.steps:
-        return
-    if is_new:
-        await connection.execute(statements.new_steps, [asdict(step) for step in changes.steps])
-        return
-    rows = [
-        {
-            "of_uid": step.uid,
-            "of_name": step.name,
-            "new_status": step.status,
-            "new_attempt": step.attempt,
-            "new_sandbox": step.sandbox,
-            "new_reason": step.reason,
-            "new_message": step.message,
-            "new_started_at": step.started_at,
-            "new_finished_at": step.finished_at,
-        }
-        for step in changes.steps
-    ]
-    await connection.execute(statements.step, rows)
 
 
 def _renamed(row: ExecutionRow, key: str) -> dict[str, Any]:
