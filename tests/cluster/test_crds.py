@@ -85,7 +85,7 @@ def test_the_api_server_has_no_complaint_about_a_definition(plural: str) -> None
 
 def test_explain_tells_what_a_step_is() -> None:
     text = " ".join(done("explain", "workflows.citadel.dev.spec.steps").split())
-    assert "A name, exactly one action (run or container), and modifiers." in text
+    assert "A name, exactly one action, and modifiers." in text
     assert "when <string> CEL condition; when it is false the step is skipped." in text
     assert "join <string> enum: all, any, finished" in text
     assert "name <string> -required-" in text

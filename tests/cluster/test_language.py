@@ -9,7 +9,7 @@ DOUBLE = "def main(x): return x * 2"
 
 
 def looped(name: str, code: str, **for_each: Any) -> dict[str, Any]:
-    return {**python(name, code, x="${item}"), "forEach": {"items": "${inputs.list}", **for_each}}
+    return {**python(name, code, args={"x": "${item}"}), "forEach": {"items": "${inputs.list}", **for_each}}
 
 
 async def test_a_step_runs_for_each_item_in_several_sandboxes(cluster: Cluster) -> None:
@@ -30,11 +30,13 @@ async def test_it_writes_and_tests_until_the_test_passes(cluster: Cluster) -> No
         "name": "fix",
         "repeat": {"until": "output.passed", "max": 10},
         "steps": [
-            python("write", "def main(n): return f'answer = {n * 10}'", n="${iteration}"),
+            python(
+                "write", "def main(count): return f'answer = {count * 10}'", args={"count": "${iteration}"}
+            ),
             python(
                 "test",
                 "def main(text):\n    print(text)\n    return {'passed': text.endswith('30')}",
-                text="${steps.write.output}",
+                args={"text": "${steps.write.output}"},
             ),
         ],
         "output": "${steps.test.output}",
@@ -59,7 +61,7 @@ async def test_what_was_booked_is_undone_then_finally_runs(cluster: Cluster) -> 
         {**python(name, f"def main(): return {{'id': '{name}'}}"), "compensate": undo}
         for name in ("hotel", "flight")
     ]
-    last = python("last", "def main(phase): print('ended', phase)", phase="${execution.phase}")
+    last = python("last", "def main(phase): print('ended', phase)", args={"phase": "${execution.phase}"})
     await cluster.workflow(
         "flow", [*book, python("pay", "def main(): raise ValueError('no money')")], **{"finally": [last]}
     )

@@ -21,6 +21,7 @@ from citadel.controller.reruns import Reruns, Start
 from citadel.controller.wishes import requests, target, wishes
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
+from citadel.core.jsonvalues import holds_null
 from citadel.core.state import State
 from citadel.core.values import Values
 from citadel.kube.cache import Cache
@@ -207,10 +208,16 @@ class Executions:
         patch.update({key: None for key in before if key not in status})
         if not patch:
             return False
+        where = (EXECUTIONS, metadata["name"])
         try:
-            written = await self._kube.patch_status(
-                EXECUTIONS, metadata["name"], patch, metadata["namespace"], uid=metadata["uid"]
-            )
+            if holds_null(status.get("outputs")):
+                written = await self._kube.replace_status(
+                    *where, status, metadata["namespace"], metadata["uid"]
+                )
+            else:
+                written = await self._kube.patch_status(
+                    *where, patch, metadata["namespace"], uid=metadata["uid"]
+                )
         except (NotFound, Conflict):
             return False
         self._cache.put(EXECUTIONS, written)

@@ -195,3 +195,13 @@ def _integer(text: str) -> int:
     if len(text.lstrip("-")) > MAX_DIGITS:
         raise InvalidValue(f"holds an integer of more than {MAX_DIGITS} digits")
     return int(text)
+
+
+def holds_null(value: object) -> bool:
+    """Whether there is a null anywhere within a value that is none itself."""
+    match value:
+        case dict():
+            return any(item is None or holds_null(item) for item in value.values())
+        case list():
+            return any(item is None or holds_null(item) for item in value)
+    return False

@@ -227,6 +227,25 @@ class KubeClient:
             told = f"the uid is no longer {uid}"
             raise Conflict(409, "Conflict", told, error.details, request=error.request) from error
 
+    async def replace_status(
+        self, resource: Resource, name: str, status: Object, namespace: str | None, uid: str
+    ) -> Object:
+        """Replaces the status as a whole, which keeps nulls within it: a merge patch takes them for removals.
+
+        Raises Conflict where the name belongs to another object than that of `uid`.
+        """
+        body = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        try:
+            return await self.patch(resource, name, body, namespace, kind=Patch.JSON, subresource="status")
+        except Invalid as error:
+            if (await self.get(resource, name, namespace))["metadata"]["uid"] == uid:
+                raise
+            told = f"the uid is no longer {uid}"
+            raise Conflict(409, "Conflict", told, error.details, request=error.request) from error
+
     async def delete(
         self,
         resource: Resource,

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from citadel.core.jsonvalues import InvalidValue, Json, canonical, check, digest, join_path, normalise
+from citadel.core.jsonvalues import (
+    InvalidValue,
+    Json,
+    canonical,
+    check,
+    digest,
+    holds_null,
+    join_path,
+    normalise,
+)
 
 ACCEPTED = [
     ("an object", b'{"b": 1, "a": [true, null, 1.5, "x"]}', {"a": [True, None, 1.5, "x"], "b": 1}),
@@ -183,3 +192,17 @@ def test_any_bytes_are_a_value_or_an_invalid_value(raw: bytes) -> None:
 def test_the_size_is_counted_as_the_canonical_bytes(value: Json) -> None:
     """`check` may count a little less than the bytes (escapes, long floats), never more."""
     check(value, len(canonical(value)))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, False),
+        ({}, False),
+        ({"a": [1, {"b": 0}]}, False),
+        ({"a": None}, True),
+        ([[{"b": [None]}]], True),
+    ],
+)
+def test_a_null_is_found_wherever_it_stands_within(value: object, expected: bool) -> None:
+    assert holds_null(value) is expected
