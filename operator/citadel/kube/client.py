@@ -234,7 +234,7 @@ class KubeClient:
 
         Raises Conflict where the name belongs to another object than that of `uid`.
         """
-        body = [
+        body: list[Object] = [
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "add", "path": "/status", "value": status},
         ]
