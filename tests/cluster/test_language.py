@@ -47,7 +47,7 @@ async def test_it_writes_and_tests_until_the_test_passes(cluster: Cluster) -> No
     assert status.get("outputs") == {"it": {"passed": True}}, status
     log = await asyncio.to_thread(citadel, "logs", name, "-n", cluster.namespace)
     assert "answer = 30" in log
-    one = await asyncio.to_thread(citadel, "logs", name, "fix[2].test", "-n", cluster.namespace)
+    one = await asyncio.to_thread(citadel, "logs", name, "--step", "fix[2].test", "-n", cluster.namespace)
     assert "answer = 20" in one
     assert "answer = 30" not in one
 
