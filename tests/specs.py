@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.schema import structural
-from citadel.api.step import ACTIONS
 from citadel.api.validate import problems
 from citadel.api.workflow import WorkflowSpec
 from citadel.controller.definitions import Definitions
@@ -51,6 +50,8 @@ PREFIXES = (
     "registry.example/team/app:1",
     "localhost/",
 )
+#: Actions of steps that get a sandbox.
+ACTIONS = ("run", "container")
 #: What is drawn for fields of these names; the others take what their pattern lets through of TEXTS.
 WORDS: Mapping[str, tuple[str, ...]] = {
     "runtimeClassName": ("gvisor", "gvisor", "gvisor", "no-such-class"),
@@ -150,10 +151,11 @@ def _without(schema: Value, *fields: str) -> Value:
 
 # What only says in which order and how often something runs has no part in a pod, and would seldom fit.
 _WORKFLOW = structural(WorkflowSpec)
-_STEP = _without(
-    _WORKFLOW["properties"]["steps"]["items"], "needs", "when", "with", "join", "files", "artifacts", "retry"
-)
-_MODIFIERS = {**_without(_WORKFLOW, "steps", "inputs", "outputs"), "required": []}
+#: What a step that gets a sandbox says of it.
+_OF_SANDBOXES = ("name", *ACTIONS, "timeout", "isolation", "network")
+_ALL_OF_STEP = _WORKFLOW["properties"]["steps"]["items"]
+_STEP = _without(_ALL_OF_STEP, *(_ALL_OF_STEP["properties"].keys() - set(_OF_SANDBOXES)))
+_MODIFIERS = {**_without(_WORKFLOW, "steps", "finally", "inputs", "outputs"), "required": []}
 _RUNTIME = _without(structural(RuntimeSpec), "packages")
 _POLICY = _without(structural(ExecutionPolicySpec), "namespaceSelector")
 
@@ -174,11 +176,29 @@ def submission(rnd: Random) -> Submission:
     step = {**value(rnd, _STEP), "name": "a"}
     if "run" in step:
         step["run"] = {**step["run"], "runtime": "own"}
-    workflow = {**value(rnd, _MODIFIERS), "steps": [step]}
+    workflow = {**value(rnd, _MODIFIERS), **_placed(rnd, step)}
     runtime = _valid(rnd, "Runtime", _RUNTIME)
     policies = tuple(_valid(rnd, "ExecutionPolicy", _POLICY) for _ in range(rnd.choice((0, 0, 1, 2))))
     granting = tuple({**policy, **_granted(rnd, runtime)} for policy in policies)
     return Submission(workflow, runtime, rnd.random() < 0.5, granting)
+
+
+def _placed(rnd: Random, step: Value) -> Value:
+    """Steps of a workflow of which one is this: wherever code may stand, its pods are held to the same."""
+    before = {"name": "b", "wait": {"for": "1s"}}
+    match rnd.choice(("plain", "group", "loop", "handler", "compensation", "finally")):
+        case "group":
+            return {"steps": [{"name": "b", "steps": [step], "output": "x"}]}
+        case "loop":
+            return {"steps": [{**step, "forEach": {"items": [1, 2]}}]}
+        case "handler":
+            return {"steps": [{**before, "onError": {"steps": [step]}}]}
+        case "compensation":
+            undo = {name: found for name, found in step.items() if name in (*ACTIONS, "timeout", "network")}
+            return {"steps": [{**step, "name": "b", "compensate": undo}]}
+        case "finally":
+            return {"steps": [before], "finally": [step]}
+    return {"steps": [step]}
 
 
 def _granted(rnd: Random, runtime: Value) -> Value:
