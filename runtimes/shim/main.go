@@ -54,7 +54,7 @@ func serve(p places, command []string) error {
 	if err != nil {
 		return err
 	}
-	s := &shim{places: p, processes: processes, tree: tree{self: os.Getpid()}}
+	s := &shim{places: p, processes: processes, tree: tree{self: os.Getpid(), reap: processes.collect}}
 	s.incoming = &incoming{places: p, packages: packages{path: p.packages}}
 	if len(command) > 0 {
 		if s.harness, err = startInterpreter(processes, &s.incoming.programs, command, p.work); err != nil {
