@@ -1,5 +1,6 @@
 """Citadel as the chart installs it: who may do what, who reaches whom, what upgrade and uninstall leave."""
 
+import asyncio
 import json
 from base64 import b64decode
 from typing import Any
@@ -112,6 +113,10 @@ async def test_the_clusters_own_roles_include_citadels_resources(
     cluster: Cluster, role: str, verb: str, what: str, allowed: bool
 ) -> None:
     kubectl("-n", cluster.namespace, "create", "rolebinding", "r", f"--clusterrole={role}", "--user=jo")
+    # The API server hears of a binding a moment later; what every one of these roles may do tells when.
+    async with asyncio.timeout(30):
+        while not await may(cluster.kube, "jo", "get", "citadel.dev/approvals", "", cluster.namespace):
+            await asyncio.sleep(0.05)
     assert await may(cluster.kube, "jo", verb, what, "", cluster.namespace) is allowed
     assert not await may(cluster.kube, "jo", verb, what, "", "default")
 
