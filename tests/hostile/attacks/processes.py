@@ -4,6 +4,7 @@ the host.
 Shipped as source into sandboxes and twins: it imports nothing of ours.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -164,7 +165,8 @@ def root_of_the_host(facts: dict) -> object:
 
 def processes_of_the_host(facts: dict) -> object:
     for pid in others():
-        with open(f"/proc/{pid}/comm") as file:
+        # One that ends while it is looked at is none to be looked for.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/comm") as file:
             if file.read().strip() in ("kubelet", "containerd", "etcd"):
                 return pid
     raise LookupError("no process of the node to be seen")
