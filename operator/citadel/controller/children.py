@@ -22,7 +22,6 @@ from citadel.core.children import (
     ended,
     failed,
     inputs_of,
-    is_stopping,
     too_deep,
     wanted,
 )
@@ -138,7 +137,7 @@ class Children:
                 made = await self._kube.get(EXECUTIONS, child.name, namespace)
             except NotFound:
                 return failed(child, f"{child.title} was deleted")
-        elif is_stopping(state):
+        elif state.stopping:
             return failed(child, "not started", Reason.CANCELLED, Phase.CANCELLED)
         else:
             chain = await self._chain(obj)

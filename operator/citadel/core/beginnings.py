@@ -7,7 +7,7 @@ from immutables import Map
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY
-from citadel.core.instances import COMPENSATE, ON_ERROR, turn
+from citadel.core.instances import COMPENSATE, ON_ERROR, turn, visible
 from citadel.core.plan import Plan
 from citadel.core.state import Scope, State, StepState, compiled_of, with_sandbox, with_step
 
@@ -74,7 +74,7 @@ def _with_children(state: State, name: str) -> State:
     plan = state.plan
     assert plan is not None
     children = plan.step(name).children
-    inner = {f"{name}.{child.rpartition('.')[2]}": child for child in children}
+    inner = {visible(name, child): child for child in children}
     return replace(
         state,
         steps=state.steps.update({instance: StepState() for instance in inner}),

@@ -4,7 +4,7 @@ A build runs in a fresh sandbox of the same image that takes nothing of the step
 makes depends on nothing else, and is known again by a digest of just that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from citadel.api.modifiers import Retry
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.step import Step
 from citadel.core.compiled import FINALLY, ON_DEMAND, CompiledStep, build_step
-from citadel.core.instances import COMPENSATE, ON_ERROR
+from citadel.core.instances import COMPENSATE, ON_ERROR, around
 from citadel.core.jsonvalues import canonical, digest
 from citadel.core.values import BuildKey
 
@@ -84,8 +84,7 @@ def with_builds(
     waiting: dict[str, frozenset[str]] = {}
     known: dict[tuple[object, ...], str] = {}
     for name, step in steps.items():
-        around = (steps[path] for path in _around(name))
-        last = any(other.spec.join == "finished" for other in around)
+        last = any(steps[path].spec.join == "finished" for path in (name, *around(name)))
         build = build_of(step, runtimes, limits, last=last)
         if build is None:
             found[name] = step
@@ -104,13 +103,6 @@ def with_builds(
     for name, paths in waiting.items():
         found[name] = replace(found[name], references=found[name].references | paths)
     return found
-
-
-def _around(path: str) -> Iterator[str]:
-    """A step, and the steps that it is part of."""
-    while path:
-        yield path
-        path = path.rpartition(".")[0]
 
 
 def build_key(

@@ -82,11 +82,6 @@ def child_of(state: State, step: str) -> Child | None:
     return Child(step, found.attempt, name, called.name, found.payload, called.revision)
 
 
-def is_stopping(state: State) -> bool:
-    """Whether what it waits for is to be stopped, too: compensations and `finally` still have their time."""
-    return state.stop is not None and state.concluded is None
-
-
 def digests(payload: Json) -> list[str]:
     """The digests that the arguments of a payload name."""
     return [value.digest for value in _arguments(payload).values() if isinstance(value, Stored)]
@@ -110,7 +105,7 @@ def ended(parent: State, child: Child, state: State, outputs: Json, values: Valu
         return ev.ChildFinished(child.step, child.attempt, finished.phase, result)
     verb = _ENDS.get(Phase(finished.phase), "failed")
     why = f"{finished.reason}: {finished.message}" if finished.message else finished.reason
-    asked = finished.phase == Phase.CANCELLED and is_stopping(parent)
+    asked = finished.phase == Phase.CANCELLED and parent.stopping
     reason = Reason.CANCELLED if asked else Reason.CHILD_FAILED
     return failed(child, f"{child.title} {verb}: {why}", reason, Phase(finished.phase))
 

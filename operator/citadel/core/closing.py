@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
-from citadel.core.checking import hard_reads
 from citadel.core.compiled import FINALLY
-from citadel.core.evaluating import View, evaluate
+from citadel.core.evaluating import View, output
 from citadel.core.expressions import ExpressionError
 from citadel.core.instances import COMPENSATE
 from citadel.core.jsonvalues import MAX_BYTES, Json
@@ -51,12 +50,7 @@ def verdict(state: State, values: Values) -> Iterator[ev.Event]:
     name = ""
     try:
         for name, template in state.plan.workflow.outputs.items():
-            for read in sorted(hard_reads(template.reads)):
-                if view.step(read).output is None:
-                    raise ExpressionError(
-                        f"step {read} was skipped and has no output; use .?output.orValue(…)"
-                    )
-            outputs[name] = values.get(evaluate(view, template, values))
+            outputs[name] = values.get(output(view, template, values))
     except ExpressionError as error:
         yield conclude(state, Phase.FAILED, Reason.EXPRESSION_ERROR, f"outputs.{name}: {error}")
         return

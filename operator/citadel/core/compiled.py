@@ -9,14 +9,14 @@ from citadel.api.durations import seconds
 from citadel.api.modifiers import ForEach, Repeat
 from citadel.api.step import SANDBOXED, Step
 from citadel.core.expressions import Expression
-from citadel.core.instances import turn
+from citadel.core.instances import COMPENSATE, turn
 from citadel.core.parcels import Source
 from citadel.core.templates import Template
 from citadel.core.values import ByReference
 
 #: The artifact that a build leaves.
 PROGRAM = "program"
-#: The scope of the steps of `finally`, and of builds that are made only when they are needed.
+#: The scope of the steps of `finally`, and of what runs only when it is needed and counts nowhere.
 FINALLY, ON_DEMAND = ":finally", ":on-demand"
 
 
@@ -106,9 +106,11 @@ class CompiledStep:
         return self.path or self.spec.name
 
     @cached_property
-    def in_own_scope(self) -> bool:
-        """Whether it does not count in what its path says: builds, and steps of `finally`."""
-        return self.builds is not None or self.scope in (FINALLY, ON_DEMAND)
+    def counted_in(self) -> str | None:
+        """The scope that it counts in, where that is not what its path says it is part of."""
+        if self.path.endswith(f".{COMPENSATE}"):
+            return ON_DEMAND
+        return self.scope if self.builds is not None or self.scope in (FINALLY, ON_DEMAND) else None
 
     @cached_property
     def sandboxed(self) -> bool:

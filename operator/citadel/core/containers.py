@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from citadel.api.modifiers import ForEach
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
-from citadel.core.checking import hard_reads
 from citadel.core.compiled import CompiledStep
-from citadel.core.evaluating import View, evaluate, holds, view_of
+from citadel.core.evaluating import holds, output, view_of
 from citadel.core.expressions import ExpressionError
 from citadel.core.failing import completed, expression_failure, failed
-from citadel.core.instances import ON_ERROR
+from citadel.core.instances import ON_ERROR, visible
 from citadel.core.jsonvalues import Json
 from citadel.core.opening import due
 from citadel.core.state import State, StepState, blocker, compiled_of, is_over
-from citadel.core.values import Inline, MissingValues, Value, Values
+from citadel.core.values import MissingValues, Value, Values
 
 #: Items that begin in one round.
 _AT_A_TIME = 100
@@ -48,16 +47,6 @@ def next_iteration_at(state: State, name: str) -> float | None:
     return last.finished_at + compiled.loop.delay
 
 
-def output_of(view: View, compiled: CompiledStep, values: Values) -> Value:
-    """The output of a group; raises ExpressionError, also where it reads what was skipped."""
-    if compiled.output is None:
-        return Inline(None)
-    for read in sorted(hard_reads(compiled.output.reads)):
-        if view.step(read).output is None:
-            raise ExpressionError(f"step {read} was skipped and has no output; use .?output.orValue(…)")
-    return evaluate(view, compiled.output, values)
-
-
 def _after_handler(step: StepState, name: str, handler: StepState) -> Iterator[ev.Event]:
     assert step.failure is not None
     if handler.status is StepStatus.SUCCEEDED:
@@ -74,11 +63,12 @@ def _group(state: State, name: str, compiled: CompiledStep, values: Values) -> I
         return
     if failing is None:
         try:
-            yield completed(state, name, output_of(view_of(state, name), compiled, values), values)
+            assert compiled.output is not None
+            yield completed(state, name, output(view_of(state, name), compiled.output, values), values)
         except ExpressionError as error:
             yield failed(state, name, expression_failure(name, "output", error), values)
         return
-    children = (f"{name}.{child.rpartition('.')[2]}" for child in compiled.children)
+    children = (visible(name, child) for child in compiled.children)
     if all(is_over(state, child) for child in children):
         yield _ended_early(state, name, values)
 

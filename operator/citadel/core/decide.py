@@ -67,7 +67,7 @@ def wake_at(state: State, now: float) -> float | None:
     times: list[float] = []
     if state.concluded is None and plan.workflow.timeout is not None:
         times.append(state.created_at + plan.workflow.timeout)
-    if state.concluded is None and state.stop is not None:
+    if state.stopping:
         times.append(state.stop_at + CANCEL_LIMIT)
     else:
         times += wake_times(state, now)
@@ -94,7 +94,7 @@ def _step(state: State, now: float, values: Values, members: Members | None) -> 
         message = f"not finished within {state.plan.workflow.spec.timeout}"
         yield conclude(state, Phase.TIMED_OUT, Reason.DEADLINE_EXCEEDED, message)
         return
-    if state.stop is not None and state.concluded is None:
+    if state.stopping:
         yield from _stopping(state, now, values)
         return
     for stage in (_attempts, _closing if state.concluded is not None else _starting):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY
-from citadel.core.instances import COMPENSATE, turn
+from citadel.core.instances import turn
 from citadel.core.plan import Plan
 from citadel.core.state import (
     MAX_PLACINGS,
@@ -45,7 +45,7 @@ def step_failed(state: State, event: ev.StepFailed, at: float) -> State:
     assert plan is not None
     scope = plan.scope_of(event.step)
     found = state.scopes.get(scope)
-    if found is None or event.step.endswith(f".{COMPENSATE}"):
+    if found is None:
         return state
     compiled = plan.step(event.step)
     goes_on = turn(event.step) is not None and compiled.loop is not None and not compiled.loop.fail_fast
@@ -158,7 +158,7 @@ def ended(state: State, name: str, step: StepState, at: float) -> State:
     )
     scope = plan.scope_of(name)
     found = state.scopes.get(scope)
-    if found is None or name.endswith(f".{COMPENSATE}"):
+    if found is None:
         return state
     return replace(state, scopes=state.scopes.set(scope, replace(found, ended=found.ended + 1)))
 

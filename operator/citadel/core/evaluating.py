@@ -6,6 +6,7 @@ from typing import Any
 
 from citadel.api.modifiers import ForEach
 from citadel.core import events as ev
+from citadel.core.checking import hard_reads
 from citadel.core.expressions import Expression, ExpressionError, Read
 from citadel.core.instances import failed_step_of, turns, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
@@ -152,6 +153,14 @@ def evaluate(view: View, template: Template, values: Values) -> Value:
     context = scope(view, template.reads, template.names, values)
     result = template.evaluate(context) if path is None else copy_path(context, path)
     return sized(values.put(result))
+
+
+def output(view: View, template: Template, values: Values) -> Value:
+    """The value of an output; raises ExpressionError also where it reads what was skipped."""
+    for read in sorted(hard_reads(template.reads)):
+        if view.step(read).output is None:
+            raise ExpressionError(f"step {read} was skipped and has no output; use .?output.orValue(…)")
+    return evaluate(view, template, values)
 
 
 def sized(value: Value) -> Value:

@@ -6,6 +6,7 @@ Handlers and compensations have the reserved names `onError` and `compensate` be
 """
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 #: What a handler and a compensation are called, below their step.
@@ -33,14 +34,15 @@ def container(instance: str) -> str:
     return instance.rpartition(".")[0]
 
 
+def around(instance: str) -> Iterator[str]:
+    """What an instance, or a definition, is part of, innermost first."""
+    while instance := container(instance):
+        yield instance
+
+
 def turns(instance: str) -> list[tuple[str, int]]:
     """The loops around an instance and the number of its turn in each, innermost first; its own included."""
-    found = []
-    while instance:
-        if (own := turn(instance)) is not None:
-            found.append(own)
-        instance = container(instance)
-    return found
+    return [own for name in (instance, *around(instance)) if (own := turn(name)) is not None]
 
 
 def visible(reader: str, path: str) -> str:

@@ -75,9 +75,8 @@ class Plan:
 
     def scope_of(self, instance: str) -> str:
         """The id of the group or loop that a step instance counts in; empty for those at the top."""
-        if turn(instance) is None and (step := self.step(instance)).in_own_scope:
-            return step.scope
-        return container(instance)
+        own = self.step(instance).counted_in if turn(instance) is None else None
+        return container(instance) if own is None else own
 
     def code_of(self, step: CompiledStep) -> str | None:
         """The source text of a step that runs code, or builds it; None where the image has it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core.compiled import FINALLY, CompiledStep
-from citadel.core.instances import COMPENSATE, ON_ERROR, container, definition
+from citadel.core.instances import COMPENSATE, ON_ERROR, around, definition
 from citadel.core.jsonvalues import Json
 from citadel.core.plan import Plan
 from citadel.core.state import State, StepState
@@ -115,10 +115,10 @@ class _Search:
             asks_again = (*asks_again, "approval")
         self._asked = {path for path, step in plan.steps.items() if step.spec.action in asks_again}
         # What is within them must be known one by one: to be undone later, or to be asked again.
-        self._opened = {above for path in self._compensated | self._asked for above in _above(path)}
+        self._opened = {above for path in self._compensated | self._asked for above in around(path)}
         # Around what runs again; a point may be meant in every turn of a loop.
-        self._around = {above for name in (point or "", *without) for above in _around(name)}
-        self._in_all = frozenset(_above(point)) if point is not None and "[" not in point else frozenset()
+        self._around = {above for name in (point or "", *without) for above in around(name)}
+        self._in_all = frozenset(around(point)) if point is not None and "[" not in point else frozenset()
         self._changed = frozenset() if before.digest == plan.digest else _changed(before, plan)
 
     def scope(self, paths: list[str], prefix: str) -> bool:
@@ -177,18 +177,6 @@ class _Search:
         return turns or path in self._opened or path in self._in_all or instance in self._around
 
 
-def _above(path: str) -> Iterator[str]:
-    """What a step is part of."""
-    while path := path.rpartition(".")[0]:
-        yield path
-
-
-def _around(instance: str) -> Iterator[str]:
-    """The instances that an instance is part of."""
-    while instance := container(instance):
-        yield instance
-
-
 def _changed(before: Plan, plan: Plan) -> frozenset[str]:
     """Steps of which something is not as it was: what they say, what they wait for, or code within them."""
     found: set[str] = set()
@@ -196,5 +184,5 @@ def _changed(before: Plan, plan: Plan) -> frozenset[str]:
         old = before.steps.get(path)
         same = old is not None and (old.spec, old.after) == (step.spec, step.after)
         if not same or before.code.get(path) != plan.code.get(path):
-            found |= {path, *_above(path)}
+            found |= {path, *around(path)}
     return frozenset(found)

@@ -183,8 +183,7 @@ def _has_gone(state: State, path: str) -> bool:
 
 
 def _closed(state: State) -> bool:
-    stopping = state.stop is not None and state.concluded is None
-    return state.finished is not None or stopping or state.suspended
+    return state.finished is not None or state.stopping or state.suspended
 
 
 def failure_of(sandbox: str, reason: str | None, message: str) -> ev.SandboxEnded:

@@ -8,7 +8,7 @@ from immutables import Map
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY, CompiledStep
-from citadel.core.instances import COMPENSATE, order
+from citadel.core.instances import order
 from citadel.core.plan import Plan
 from citadel.core.values import Content, Value
 
@@ -153,6 +153,11 @@ class State:
         return self.top.failed
 
     @property
+    def stopping(self) -> bool:
+        """Whether it is to end early: what follows the verdict has its time all the same."""
+        return self.stop is not None and self.concluded is None
+
+    @property
     def known(self) -> bool:
         return self.created is not None or self.rejected is not None
 
@@ -183,7 +188,7 @@ def blocker(state: State, instance: str) -> str | None:
     """The step for whose failure nothing of this one starts any more; it is beside it, or around it."""
     plan = state.plan
     assert plan is not None
-    if not state.failing or instance.endswith(f".{COMPENSATE}"):
+    if not state.failing:
         return None
     while True:
         compiled, scope = plan.step(instance), plan.scope_of(instance)

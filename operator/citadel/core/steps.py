@@ -9,7 +9,7 @@ from citadel.core.checking import Path, Sight, hard_reads
 from citadel.core.compiled import FINALLY, Cases, CompiledStep
 from citadel.core.expressions import Expression, Read
 from citadel.core.graph import find_cycle
-from citadel.core.instances import COMPENSATE, ON_ERROR
+from citadel.core.instances import COMPENSATE, ON_ERROR, around
 from citadel.core.parts import ITERATION, PartCompiler
 from citadel.core.templates import Template
 
@@ -204,11 +204,7 @@ def _roots_of(step: Step) -> Iterable[str]:
 
 def ancestor_beside(path: str, scope: str, steps: Mapping[str, CompiledStep]) -> str | None:
     """The step of `scope` that `path` is, or is within; None if it is in another one."""
-    while path:
-        if steps[path].scope == scope:
-            return path
-        path = path.rpartition(".")[0]
-    return None
+    return next((name for name in (path, *around(path)) if steps[name].scope == scope), None)
 
 
 def _reads(found: Iterable[Template | Expression | None]) -> frozenset[Read]:

@@ -62,7 +62,6 @@ class Heartbeats:
 def _cancellations(state: State, sandbox: str) -> Iterator[tuple[str, int, int]]:
     """Step, attempt and grace of what this sandbox is to end."""
     step = state.sandboxes[sandbox].step
-    stopping = state.stop is not None and state.concluded is None
-    if step is not None and (stopping or state.finished is not None):
+    if step is not None and (state.stopping or state.finished is not None):
         at_once = state.finished is not None or (state.stop is not None and state.stop.mode == "Terminate")
         yield step, state.steps[step].attempt, 0 if at_once else CANCEL_GRACE

@@ -104,7 +104,7 @@ class LocalRun:
         if advance.state.seq > self._state.seq:
             self._state = advance.state
             self._observer.changed(self._state)
-            if self._state.stop is not None and self._state.concluded is None:
+            if self._state.stopping:
                 for sandbox in self._sandboxes.values():
                     sandbox.cancel(CANCEL_GRACE)
         self._wake()

@@ -12,7 +12,6 @@ from citadel.core.children import (
     ended,
     failed,
     inputs_of,
-    is_stopping,
     too_deep,
     wanted,
 )
@@ -78,7 +77,7 @@ class Within:
             start = start_of(self._contents.workflows[child.workflow], self._contents, inputs, child.name)
         except CannotRun as error:
             return failed(child, f"{child.title} failed: {Reason.INVALID_INPUTS}: {error}"), values
-        if is_stopping(now()):
+        if now().stopping:
             return failed(child, "not started", Reason.CANCELLED, Phase.CANCELLED), values
         run = self._runs[child.name] = self._make(child, (*self._chain, child.workflow))
         try:
@@ -92,6 +91,6 @@ class Within:
 
     def to_stop(self, state: State) -> Iterator[Run]:
         """Those that are waited for no longer, or are to be cancelled with the one they are in; each once."""
-        waited = set() if is_stopping(state) else {child.name for child in wanted(state)}
+        waited = set() if state.stopping else {child.name for child in wanted(state)}
         for name in self._runs.keys() - waited:
             yield self._runs.pop(name)

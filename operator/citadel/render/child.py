@@ -15,7 +15,7 @@ from citadel.api.meta import (
     SUSPENDED_BY_PARENT_ANNOTATION,
 )
 from citadel.api.reasons import Reason
-from citadel.core.children import Child, child_of, is_stopping
+from citadel.core.children import Child, child_of
 from citadel.core.jsonvalues import Json
 from citadel.core.state import State
 
@@ -99,7 +99,7 @@ def passed_down(obj: Mapping[str, Any], parent: State) -> dict[str, Any] | None:
     origin, spec = origin_of(obj), obj["spec"]
     assert origin is not None
     child = child_of(parent, origin.step) if parent.finished is None and parent.plan is not None else None
-    if child is None or child.attempt != origin.attempt or is_stopping(parent):
+    if child is None or child.attempt != origin.attempt or parent.stopping:
         reason = parent.finished.reason if parent.finished is not None else None
         mode = "Terminate" if reason in _AT_ONCE else "Cancel"
         if spec.get("stop") in (mode, "Terminate"):
