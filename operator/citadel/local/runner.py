@@ -18,13 +18,15 @@ from citadel.core.closing import CANCEL_GRACE
 from citadel.core.decide import wake_at
 from citadel.core.dispatch import Dispatch, dispatch
 from citadel.core.jsonvalues import Json
+from citadel.core.placing import Placement
 from citadel.core.sessions import failure_of
 from citadel.core.state import State, ready_steps
 from citadel.core.values import Content, Values
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
 from citadel.local.documents import Contents
-from citadel.local.sandbox import LocalSandbox, SandboxEnded
+from citadel.local.sandbox import LocalSandbox
+from citadel.local.sandboxes import Sandbox, SandboxEnded, Sandboxes
 from citadel.local.start import Start
 from citadel.local.within import Inner, Within
 from citadel.store.journal import Advance, Journal, LogChunk
@@ -51,19 +53,24 @@ class LocalRun:
         observer: Observer,
         contents: Contents,
         chain: Sequence[str],
+        sandboxes: Sandboxes | None = None,
     ) -> None:
-        """`contents` has what its steps refer to; `chain` the workflows around it and its own."""
+        """`contents` has what its steps refer to; `chain` the workflows around it and its own.
+
+        `sandboxes` makes what its steps run in; child processes of this machine, if none are given.
+        """
         self._journal, self._observer, self._references = journal, observer, contents.data
 
         def within(child: Child, chain: tuple[str, ...]) -> LocalRun:
-            return LocalRun(journal, Inner(observer, child.step), contents, chain)
+            return LocalRun(journal, Inner(observer, child.step), contents, chain, sandboxes)
 
+        self._make: Sandboxes = sandboxes or (lambda placement: LocalSandbox())
         self._within = Within(journal, contents, chain, within)
         self._uid = ""
         self._state = State()
         self._changed = asyncio.Event()
         self._serving: dict[str, asyncio.Task[None]] = {}
-        self._sandboxes: dict[str, LocalSandbox] = {}
+        self._sandboxes: dict[str, Sandbox] = {}
         self._logs: dict[tuple[str, int], list[LogChunk]] = {}
         self._archives = tempfile.TemporaryDirectory(prefix="citadel-artifacts-")
         self._defect: BaseException | None = None
@@ -155,7 +162,7 @@ class LocalRun:
 
     async def _serve(self, name: str) -> None:
         """The life of one sandbox."""
-        sandbox = self._sandboxes[name] = LocalSandbox()
+        sandbox = self._sandboxes[name] = self._make(self._placement(name))
         try:
             await sandbox.start()
             advance = await self._advance([ev.SandboxRegistered(name)], claim=name)
@@ -174,6 +181,12 @@ class LocalRun:
             del self._sandboxes[name]
             sandbox.close()
 
+    def _placement(self, name: str) -> Placement:
+        """What a sandbox is to be made of."""
+        assert self._state.plan is not None
+        key = self._state.sandboxes[name].placement
+        return next(found for found in self._state.plan.placements.values() if found.key == key)
+
     async def _work_for(self, name: str) -> None:
         """Waits until there may be work for an idle sandbox, or no more use of it."""
         placement = self._state.sandboxes[name].placement
@@ -183,7 +196,7 @@ class LocalRun:
                 return
             await changed.wait()
 
-    async def _attempt(self, name: str, sandbox: LocalSandbox, given: Dispatch) -> Advance:
+    async def _attempt(self, name: str, sandbox: Sandbox, given: Dispatch) -> Advance:
         """Runs an attempt and records its end; what the sandbox has to do next."""
         arguments, files = dict(given.arguments), dict(given.files)
         secrets = []

@@ -24,16 +24,13 @@ from citadel.core.jsonvalues import MAX_BYTES, InvalidValue, Json, canonical, no
 from citadel.local import processes
 from citadel.local.artifacts import NotATree, Parcels
 from citadel.local.capture import Output, open_pipe
+from citadel.local.sandboxes import SandboxEnded
 
 #: What of this shell's environment steps see: what they need to run, not what a cluster would not give them.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 EXIT_SECONDS = 5.0
 #: Room for a failure beside an output.
 RESULT_BYTES = MAX_BYTES + 256 * 1024
-
-
-class SandboxEnded(Exception):
-    """The interpreter has ended, or does not get ready: this sandbox is of no use any more."""
 
 
 def harness_path() -> Path:

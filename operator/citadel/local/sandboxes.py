@@ -1,0 +1,46 @@
+"""What an execution on this machine asks of its sandboxes, whatever they are made of."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from citadel.core import events as ev
+from citadel.core.dispatch import Dispatch
+from citadel.core.jsonvalues import Json
+from citadel.core.placing import Placement
+from citadel.local.artifacts import Parcels
+from citadel.local.capture import Output
+
+
+class SandboxEnded(Exception):
+    """The sandbox has ended, or does not get ready: it is of no use any more."""
+
+
+class Sandbox(Protocol):
+    """What takes one attempt after another, of the steps of one placement."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether it can take no further attempt, because it cannot be made clean."""
+        ...
+
+    async def start(self) -> None:
+        """Makes it ready; raises SandboxEnded, OSError."""
+        ...
+
+    async def run(
+        self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
+    ) -> "Json | ev.Failure":
+        """Runs one attempt to its end; its output, or why it failed. Raises SandboxEnded."""
+        ...
+
+    def cancel(self, grace: float) -> None:
+        """Asks the running attempt to end, and ends it after `grace` seconds."""
+        ...
+
+    def close(self) -> None:
+        """Ends every process of this sandbox, and removes its folders."""
+        ...
+
+
+Sandboxes = Callable[[Placement], Sandbox]
+"""Makes the sandboxes of an execution: one for a placement, not yet started."""
