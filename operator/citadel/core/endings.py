@@ -14,6 +14,7 @@ from citadel.core.state import (
     State,
     StepState,
     ready_steps,
+    tried,
     with_sandbox,
     with_step,
 )
@@ -81,7 +82,14 @@ def sandbox_ended(state: State, event: ev.SandboxEnded, at: float) -> State:
     hopeless = sandbox.step is None and event.failure.reason in _HOPELESS
     if step.delivered_at is not None or step.placing >= MAX_PLACINGS or hopeless:
         return with_step(state, name, replace(step, undecided=True, failure=event.failure))
-    changed = replace(step, status=StepStatus.READY, sandbox=None, placing=step.placing + 1, ready_at=at)
+    changed = replace(
+        step,
+        status=StepStatus.READY,
+        sandbox=None,
+        placing=step.placing + 1,
+        ready_at=at,
+        tries=tried(step, at, event.failure.reason),
+    )
     return with_step(state, name, changed)
 
 

@@ -12,7 +12,7 @@ from citadel.core import events as ev
 from citadel.core.beginnings import assigned, begun, born, created, handler_opened, opened
 from citadel.core.endings import concluded, ended, freed, sandbox_ended, step_failed
 from citadel.core.plan import Plan
-from citadel.core.state import SandboxState, Signal, State, StepState, with_sandbox, with_step
+from citadel.core.state import SandboxState, Signal, State, StepState, tried, with_sandbox, with_step
 
 
 def apply(state: State, event: ev.Event, at: float, plan: Plan | None = None) -> State:
@@ -42,18 +42,24 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             return begun(state, event.step, changed)
         case ev.StepWaiting():
             changed = StepState(
-                StepStatus.WAITING, attempt=1, payload=event.payload, until=event.until, started_at=at
+                StepStatus.WAITING,
+                attempt=1,
+                payload=event.payload,
+                ready_at=at,
+                until=event.until,
+                started_at=at,
             )
             return begun(state, event.step, changed)
         case ev.ChildWanted():
-            before = state.steps.get(event.step)
-            first = before.started_at if before is not None and before.started_at is not None else at
+            before = state.steps.get(event.step, StepState())
             changed = StepState(
                 StepStatus.WAITING,
                 attempt=event.attempt,
                 payload=event.payload,
+                ready_at=at,
+                tries=before.tries,
                 until=event.until,
-                started_at=first,
+                started_at=at if before.started_at is None else before.started_at,
             )
             return begun(state, event.step, changed)
         case ev.StepOpened():
@@ -93,8 +99,13 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             changed = replace(state.steps[event.step], undecided=True, failure=event.failure)
             return with_step(freed(state, event.sandbox, at), event.step, changed)
         case ev.RetryScheduled():
+            step = state.steps[event.step]
+            failure = step.failure or (
+                step.answer.failure if isinstance(step.answer, ev.ChildFinished) else None
+            )
             changed = replace(
-                state.steps[event.step],
+                step,
+                tries=tried(step, at, failure.reason if failure else ""),
                 status=StepStatus.BACKING_OFF,
                 attempt=event.attempt,
                 placing=1,

@@ -17,6 +17,18 @@ MAX_PLACINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """What came to nothing before the current attempt. Times are seconds since the epoch."""
+
+    ready_at: float
+    """From when on it waited for a sandbox."""
+    began_at: float | None
+    """When its code began, or what it waited for outside; None if it never did."""
+    ended_at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepState:
     """One instance of a step. Times are seconds since the epoch."""
 
@@ -27,8 +39,11 @@ class StepState:
     cache: str | None = None
     """Digest under which its output will be known to later executions."""
     ready_at: float = 0.0
+    """From when on the attempt may run, or waits for what comes from outside."""
     sandbox: str | None = None
     delivered_at: float | None = None
+    tries: tuple[Try, ...] = ()
+    """Those before the current one, in order."""
     output: Value | None = None
     artifacts: Mapping[str, Content] = field(default_factory=dict)
     """What the step left, by name."""
@@ -160,6 +175,12 @@ class State:
     @property
     def known(self) -> bool:
         return self.created is not None or self.rejected is not None
+
+
+def tried(step: StepState, at: float, reason: str) -> tuple[Try, ...]:
+    """All tries of a step whose current one ends now."""
+    began = step.ready_at if step.status is StepStatus.WAITING else step.delivered_at
+    return (*step.tries, Try(step.ready_at, began, at, reason))
 
 
 def is_ready(step: StepState) -> bool:

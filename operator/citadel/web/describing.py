@@ -5,7 +5,8 @@ from typing import Any
 
 from citadel.core.state import State, StepState
 from citadel.core.state import listed as steps_in_order
-from citadel.core.summary import step_words, summarise
+from citadel.core.summary import summarise
+from citadel.core.telling import Told, news, told
 from citadel.kube.resources import EXECUTIONS
 from citadel.render.status import Observed, execution_status, timestamp
 from citadel.store.archive import Archived
@@ -19,6 +20,17 @@ _OF_THE_OBJECT = ("observedGeneration", "conditions")
 
 def described(state: State) -> dict[str, Any]:
     """An execution and all its steps, for views on it."""
+    steps = [_described(state, name, step) for name, step in steps_in_order(state)]
+    return _in_short(state) | {"steps": steps}
+
+
+def changed(before: State, state: State) -> dict[str, Any]:
+    """An execution, and those of its steps that differ from how they were before."""
+    steps = sorted(news(before, state), key=lambda step: len(step.name))
+    return _in_short(state) | {"steps": [_step(step) for step in steps]}
+
+
+def _in_short(state: State) -> dict[str, Any]:
     summary = summarise(state)
     return {
         "phase": summary.phase,
@@ -26,23 +38,40 @@ def described(state: State) -> dict[str, Any]:
         "message": summary.message,
         "startedAt": state.created_at,
         "finishedAt": state.finished_at,
-        "steps": [_described(state, name, step) for name, step in steps_in_order(state)],
+        "done": state.ended_steps,
+        "total": state.total_steps,
     }
 
 
 def _described(state: State, name: str, step: StepState) -> dict[str, Any]:
-    reason, message = step_words(state, name)
-    return {
-        "name": name,
+    artifacts = {left: asdict(content) for left, content in step.artifacts.items()}
+    return _step(told(state, name, step)) | {"sandbox": step.sandbox, "artifacts": artifacts}
+
+
+def _step(step: Told) -> dict[str, Any]:
+    found = {
+        "name": step.name,
         "status": step.status,
         "attempt": step.attempt,
-        "reason": reason,
-        "message": message,
-        "startedAt": step.started_at,
-        "finishedAt": step.finished_at,
-        "sandbox": step.sandbox,
-        "artifacts": {left: asdict(content) for left, content in step.artifacts.items()},
+        "reason": step.reason or None,
+        "message": step.message or None,
+        "startedAt": step.started,
+        "finishedAt": step.finished,
+        "index": step.index,
     }
+    tries = [
+        {"readyAt": one.ready_at, "beganAt": one.began_at, "endedAt": one.ended_at, "reason": one.reason}
+        for one in step.tries
+    ]
+    more = {
+        "readyAt": step.ready,
+        "beganAt": step.began,
+        "tries": tries or None,
+        "total": step.total,
+        "finally": step.final or None,
+        "execution": step.execution or None,
+    }
+    return found | {key: value for key, value in more.items() if value is not None}
 
 
 def listed(row: Archived) -> dict[str, Any]:

@@ -1,12 +1,15 @@
-"""An execution's log as it is written: what is there, then what comes, in order for every attempt."""
+"""An execution as it goes on: its log in order for every attempt, and the steps that change."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Container
+from typing import Any
 
 from citadel.api.reasons import StepStatus
 from citadel.core.state import State
 from citadel.store.journal import Journal, LogChunk
 from citadel.store.waking import Waker
+from citadel.web.describing import changed
 
 BATCH = 500
 LOOK_SECONDS = 1.0
@@ -16,6 +19,8 @@ LATE_SECONDS = 3.0
 SILENT_SECONDS = 1.0
 #: Seconds after which an empty batch says that nothing came.
 QUIET_SECONDS = 15.0
+#: Seconds between two tellings of the steps that have changed.
+PACE_SECONDS = 0.5
 
 
 async def follow(
@@ -53,6 +58,32 @@ async def follow(
                 told = time.monotonic()
                 yield []
             await expected.met(LOOK_SECONDS if patience is None else 0.2)
+        finally:
+            expected.close()
+
+
+async def changes(journal: Journal, waker: Waker, uid: str) -> AsyncIterator[dict[str, Any] | None]:
+    """An execution with all its steps, then with those that have changed, until it has ended.
+
+    None: nothing came for a while. Raises what the journal raises.
+    """
+    before = State()
+    told = float("-inf")
+    while True:
+        expected = waker.expect(f"execution {uid}")
+        try:
+            state = await journal.read(uid)
+            if state.seq != before.seq or told == float("-inf"):
+                yield changed(before, state)
+                before, told = state, time.monotonic()
+                if state.finished is not None:
+                    return
+                await asyncio.sleep(PACE_SECONDS)
+                continue
+            if time.monotonic() - told > QUIET_SECONDS:
+                told = time.monotonic()
+                yield None
+            await expected.met(LOOK_SECONDS)
         finally:
             expected.close()
 

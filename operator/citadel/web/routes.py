@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,7 @@ from citadel.store.signals import Signals
 from citadel.store.waking import Waker
 from citadel.web.access import Access, Denied, Identity, Unauthenticated
 from citadel.web.describing import MOST_LISTED, described, listed, object_of
-from citadel.web.following import follow
+from citadel.web.following import changes, follow
 from citadel.web.signals import MAX_REQUEST, read_signal
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Routes:
         app.router.add_get(_EXECUTION, self.execution)
         app.router.add_get(f"{_EXECUTION}/outputs", self.outputs)
         app.router.add_get(f"{_EXECUTION}/logs", self.logs)
+        app.router.add_get(f"{_EXECUTION}/changes", self.changes)
         app.router.add_get(f"{_EXECUTION}/connections", self.connections)
         app.router.add_get(_REVISIONS, self.revisions)
         app.router.add_get(f"{_REVISIONS}/{{revision}}", self.revision)
@@ -140,24 +142,27 @@ class Routes:
         if only is not None and only not in state.steps:
             raise web.HTTPNotFound(text=f"step: found {only!r:.80}, expected a step of this workflow")
         wanted = request.query.get("follow") == "true"
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-        )
-        await response.prepare(request)
-        try:
+
+        async def texts() -> AsyncIterator[str]:
             async for chunks in follow(self._journal, self._waker, uid, to_the_end=wanted):
                 events = (asdict(chunk) for chunk in chunks if only is None or chunk.step == only)
-                text = "".join(f"event: log\ndata: {json.dumps(event)}\n\n" for event in events)
+                text = "".join(_event("log", event) for event in events)
                 if text or not chunks:
-                    await response.write(text.encode() or b": nothing new\n\n")
-        except (JournalUnavailable, ExecutionUnknown) as error:
-            # No other answer can follow one that has begun: a cut connection tells that it is not whole.
-            log.warning("the log of execution %s is cut: %s", uid, error)
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        await response.write(b"event: end\ndata: {}\n\n")
-        return response
+                    yield text
+
+        return await _sent(request, uid, texts())
+
+    async def changes(self, request: web.Request) -> web.StreamResponse:
+        """An execution as it goes on, as server-sent events: `changes` with all steps, then with those that
+        have changed, and `end` when it has ended. What holds for the log's answer holds for this one."""
+        uid = await self._uid(request, "")
+        await self._journal.read(uid)
+
+        async def texts() -> AsyncIterator[str]:
+            async for view in changes(self._journal, self._waker, uid):
+                yield "" if view is None else _event("changes", view)
+
+        return await _sent(request, uid, texts())
 
     async def signal(self, request: web.Request) -> web.Response:
         """Takes a signal for an execution; one of the same name and key again is the same signal."""
@@ -224,6 +229,28 @@ class Routes:
         except NotFound:
             return 0.0
         return datetime.fromisoformat(found["metadata"]["creationTimestamp"]).timestamp()
+
+
+async def _sent(request: web.Request, uid: str, texts: AsyncIterator[str]) -> web.StreamResponse:
+    """Sends events as they come, a comment for an empty text, and the end."""
+    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    try:
+        async for text in texts:
+            await response.write(text.encode() or b": nothing new\n\n")
+    except (JournalUnavailable, ExecutionUnknown) as error:
+        # No other answer can follow one that has begun: a cut connection tells that it is not whole.
+        log.warning("what is told of execution %s is cut: %s", uid, error)
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await response.write(_event("end", {}).encode())
+    return response
+
+
+def _event(name: str, data: Any) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 def _archived(request: web.Request) -> bool:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 import build
 from build import begin, chain, failed, pinned, stored, succeeded
+from citadel.cli.logs import server_sent
 from citadel.core import events as ev
 from citadel.kube.client import KubeClient
 from citadel.store.connections import ConnectionRow
@@ -345,3 +346,29 @@ async def test_a_signal_too_early_is_sent_again_and_one_too_late_is_refused(api:
     await journal.advance("uid-1", [succeeded("s0", sandbox)])
     status, text = await api.signal(PAYMENT)
     assert (status, text) == (409, "Execution run has ended (Succeeded): it takes no signals")
+
+
+async def test_an_execution_is_told_as_it_goes_on_until_it_ends(api: Api) -> None:
+    journal = api.database.journal
+    sandbox = build.only_sandbox(await begin(journal, chain(2)))
+    headers = {"Authorization": "Bearer reader"}
+    seen: list[tuple[str, dict[str, str]]] = []
+    async with api.client.get(f"{api.url}{PATH}/changes", headers=headers) as answer:
+        async for name, view in server_sent(answer.content.iter_any()):
+            steps = {step["name"]: step["status"] for step in view.get("steps", ())}
+            seen.append((view.get("phase", name), steps))
+            if len(seen) == 1:
+                await journal.advance("uid-1", [succeeded("s0", sandbox)], claim=sandbox)
+            if len(seen) == 2:
+                await journal.advance("uid-1", [succeeded("s1", sandbox)])
+    assert seen == [
+        ("Running", {"s0": "Running", "s1": "Pending"}),
+        ("Running", {"s0": "Succeeded", "s1": "Running"}),
+        ("Succeeded", {"s1": "Succeeded"}),
+        ("end", {}),
+    ]
+
+
+async def test_what_goes_on_is_told_to_those_who_may_read_the_execution(api: Api) -> None:
+    await begin(api.database.journal, chain(1))
+    assert (await api.get("/changes", "stranger"))[0] == 403
