@@ -49,6 +49,7 @@ class Retry(Model):
         "OOMKilled",
         "SandboxLost",
         "Evicted",
+        "ChildFailed",
     )
     """Failure reasons that are retried."""
 

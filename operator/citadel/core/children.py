@@ -29,6 +29,8 @@ class Child:
     workflow: str
     payload: Value
     revision: str | None = None
+    no_cache: bool = False
+    """Whether it runs steps that have a cache whatever is known: as the one that wants it does."""
 
     @property
     def reference(self) -> dict[str, str]:
@@ -78,8 +80,9 @@ def child_of(state: State, step: str) -> Child | None:
     if spec.workflow is None or name is None:
         return None
     assert found.payload is not None
-    called = spec.workflow
-    return Child(step, found.attempt, name, called.name, found.payload, called.revision)
+    assert state.created is not None
+    called, no_cache = spec.workflow, state.created.no_cache
+    return Child(step, found.attempt, name, called.name, found.payload, called.revision, no_cache)
 
 
 def digests(payload: Json) -> list[str]:

@@ -31,10 +31,10 @@ def attend(state: State, name: str, now: float, values: Values) -> ev.Event | No
                 return completed(state, name, signal.payload, values, signal=id_)
     if step.until is None or now < step.until:
         return None
-    return _time_is_up(state, name, compiled, values)
+    return _time_is_up(state, name, compiled, now, values)
 
 
-def _time_is_up(state: State, name: str, compiled: CompiledStep, values: Values) -> ev.Event:
+def _time_is_up(state: State, name: str, compiled: CompiledStep, now: float, values: Values) -> ev.Event:
     wait, limit = compiled.spec.wait, compiled.spec.timeout
     if wait is not None and wait.signal is None:
         return ev.StepCompleted(name, Inline(None))
@@ -50,7 +50,8 @@ def _time_is_up(state: State, name: str, compiled: CompiledStep, values: Values)
         return completed(state, name, values.put(given), values)
     else:
         message = f"nobody decided within {limit}"
-    return failed(state, name, ev.Failure.cut(Reason.TIMEOUT, message), values)
+    failure = ev.Failure.cut(Reason.TIMEOUT, message)
+    return retried(state, name, compiled, failure, now) or failed(state, name, failure, values)
 
 
 def _decided(state: State, name: str, decision: ev.ApprovalDecided, values: Values) -> ev.Event:
@@ -74,9 +75,9 @@ def _child_ended(
     if end.phase == Phase.SUCCEEDED:
         return completed(state, name, end.outputs or Inline({}), values)
     failure = end.failure or ev.Failure(Reason.CHILD_FAILED, f"ended {end.phase}")
-    if (again := retried(state, name, compiled, failure, now)) is not None:
-        return again
-    return failed(state, name, failure, values)
+    # Whoever cancels one does not want another.
+    again = None if end.phase == Phase.CANCELLED else retried(state, name, compiled, failure, now)
+    return again or failed(state, name, failure, values)
 
 
 def retried(

@@ -50,7 +50,11 @@ def execution_for(child: Child, parent: Mapping[str, Any], inputs: Mapping[str, 
             },
             "ownerReferences": [{**owner, "uid": metadata["uid"], "controller": True}],
         },
-        "spec": {"workflowRef": child.reference, "inputs": dict(inputs)},
+        "spec": {
+            "workflowRef": child.reference,
+            "inputs": dict(inputs),
+            **({"noCache": True} if child.no_cache else {}),
+        },
     }
 
 
@@ -72,7 +76,8 @@ def is_of(obj: Mapping[str, Any], uid: str, child: Child) -> bool:
 
 def is_as_wanted(obj: Mapping[str, Any], child: Child, inputs: Mapping[str, Json]) -> bool:
     """Whether an object asks for just what the step does: others can write labels, too."""
-    wanted = ExecutionSpec(workflow_ref=WorkflowRef.model_validate(child.reference), inputs=dict(inputs))
+    reference = WorkflowRef.model_validate(child.reference)
+    wanted = ExecutionSpec(workflow_ref=reference, inputs=dict(inputs), no_cache=child.no_cache)
     try:
         # By the model: the API server fills in defaults.
         found = ExecutionSpec.model_validate(obj["spec"])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from citadel.core import events as ev
+from citadel.core.children import wanted
 from citadel.core.plan import InvalidDefinition, Plan
 from citadel.core.values import Cached, CacheKey
 from engine import Run, content, plan, step
@@ -51,6 +52,13 @@ def test_what_is_known_does_not_run_again_and_says_whence_it_is(output: str) -> 
     found = again.state.steps["a"]
     assert (found.status, found.reason, found.message) == ("Succeeded", "Cached", "from execution first")
     assert found.artifacts == {"text": content("left")}
+
+
+def test_what_runs_within_one_that_wants_no_cache_wants_none_either() -> None:
+    call = plan({"name": "call", "workflow": {"name": "other"}})
+    for no_cache in (False, True):
+        (child,) = wanted(Again(call, {}, no_cache=no_cache).state)
+        assert child.no_cache is no_cache
 
 
 def test_who_wants_no_cache_runs_it_and_it_is_known_afterwards() -> None:

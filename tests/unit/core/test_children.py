@@ -17,7 +17,7 @@ def names(run: Run) -> list[str]:
 
 
 def test_each_attempt_and_item_is_an_execution_of_its_own() -> None:
-    loop = {**CALL, "forEach": {"items": [1, 2]}, "retry": {"attempts": 2, "reasons": ["ChildFailed"]}}
+    loop = {**CALL, "forEach": {"items": [1, 2]}, "retry": {"attempts": 2}}
     run = Run(plan(loop))
     first = [child_name("run", "uid-1", f"call[{number}]", 1) for number in (0, 1)]
     assert names(run) == sorted(first)
@@ -26,6 +26,23 @@ def test_each_attempt_and_item_is_an_execution_of_its_own() -> None:
     assert names(run) == [first[1]]
     run.wake()
     assert names(run) == sorted((first[1], child_name("run", "uid-1", "call[0]", 2)))
+
+
+def test_one_that_does_not_end_in_time_is_followed_by_another() -> None:
+    run = Run(plan({**CALL, "timeout": "1m", "retry": {"attempts": 2}}))
+    run.wake()
+    assert run.state.steps["call"].status == "BackingOff"
+    run.wake()
+    assert names(run) == [child_name("run", "uid-1", "call", 2)]
+    run.wake()
+    assert run.state.finished is not None
+    assert run.state.finished.reason == "Timeout"
+
+
+def test_one_that_somebody_cancels_is_not_made_again() -> None:
+    run = Run(plan({**CALL, "retry": {"attempts": 3}}))
+    run.post(ev.ChildFinished("call", 1, "Cancelled", None, failure("ChildFailed")))
+    assert run.phase() == "Failed"
 
 
 def test_names_are_apart_and_those_of_objects() -> None:

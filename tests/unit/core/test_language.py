@@ -233,7 +233,7 @@ def test_an_approval_nobody_decides_times_out_as_it_says() -> None:
 
 def test_another_workflow_is_waited_for_and_run_again_if_it_failed() -> None:
     child = {"name": "sub", "workflow": {"name": "other"}, "with": {"x": 1}}
-    child["retry"] = {"attempts": 2, "reasons": ["ChildFailed"]}
+    child["retry"] = {"attempts": 2}
     found = Run(plan(child, outputs={"o": "${steps.sub.output.n}"}))
     found.post(ev.ChildFinished("sub", 1, "Failed", None, failure("ChildFailed")))
     found.wake()

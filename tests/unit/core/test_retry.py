@@ -16,6 +16,7 @@ from citadel.core.retry import next_delay
         pytest.param({}, 3, "Error", None, id="three attempts are the default"),
         pytest.param({}, 1, "InvalidCode", None, id="what cannot pass by itself is not retried"),
         pytest.param({}, 1, "Evicted", 1.0, id="an eviction is retried by default"),
+        pytest.param({}, 1, "ChildFailed", 1.0, id="another workflow that failed is run again"),
         pytest.param({"reasons": ["Evicted"]}, 1, "Evicted", 1.0, id="reasons that are named"),
         pytest.param({"reasons": ["Evicted"]}, 1, "Error", None, id="reasons that are not named"),
         pytest.param(

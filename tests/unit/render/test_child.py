@@ -1,5 +1,6 @@
 """Executions of steps as objects: whose they are, and what is passed down to them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,15 @@ def test_the_object_names_the_revision_that_the_step_names() -> None:
     assert obj["spec"]["workflowRef"] == {"name": "other", "revision": "1f7be03d55c2"}
     assert is_as_wanted(obj, child, {"x": 1})
     assert not is_as_wanted(begun()[2], child, {"x": 1})
+
+
+def test_the_object_wants_no_cache_where_the_one_that_wants_it_does() -> None:
+    _, child, obj = begun()
+    assert "noCache" not in obj["spec"]
+    obj = execution_for(replace(child, no_cache=True), PARENT, {"x": 1})
+    assert obj["spec"]["noCache"] is True
+    assert is_as_wanted(obj, replace(child, no_cache=True), {"x": 1})
+    assert not is_as_wanted(obj, child, {"x": 1})
 
 
 @pytest.mark.parametrize(
