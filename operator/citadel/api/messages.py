@@ -130,6 +130,9 @@ def _where_it_belongs(model: type[BaseModel], path: Path) -> str:
             parent = inner_models(parent).get(part)
     if parent is None:
         return ""
+    instead = getattr(parent, "INSTEAD", {}).get(path[-1])
+    if instead is not None:
+        return f", expected {instead}"
     fields = inner_models(parent)
     deeper = {
         word: field for field, inner in fields.items() if inner is not None for word in inner_models(inner)

@@ -1,8 +1,8 @@
 """A step of a workflow: a name, exactly one action, and modifiers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -66,8 +66,29 @@ class Compensate(Model):
         return self
 
 
+#: What other workflow languages call things, and what they are here.
+_INSTEAD = MappingProxyType(
+    {
+        "parallel": "needs, by which steps run side by side",
+        **dict.fromkeys(("depends", "dependsOn", "dependencies", "runAfter"), "needs"),
+        **dict.fromkeys(("if", "condition"), "when"),
+        **dict.fromkeys(("loop", "withItems", "withParam", "matrix"), "forEach: {items: …}"),
+        **dict.fromkeys(("while", "until"), "repeat: {until: …}"),
+        **dict.fromkeys(("template", "templateRef", "uses", "call"), "workflow: {name: …}"),
+        **dict.fromkeys(("sleep", "delay", "pause"), "wait: {for: …}"),
+        **dict.fromkeys(("catch", "onFailure"), "onError"),
+        **dict.fromkeys(("retries", "retryStrategy", "retryPolicy"), "retry: {attempts: …}"),
+        **dict.fromkeys(("args", "arguments", "parameters", "params"), "with"),
+        "rollback": "compensate",
+        "script": "run: {runtime: …, code: …}",
+    }
+)
+
+
 class Step(Model):
     """A name, exactly one action, and modifiers."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = _INSTEAD
 
     name: StepName
     """Name by which other steps and expressions refer to this one."""

@@ -40,8 +40,8 @@ def verdict(state: State, values: Values) -> Iterator[ev.Event]:
     if top.failed is not None:
         failure = state.steps[top.failed].failure
         assert failure is not None
-        message = f"step {top.failed}: {failure.message}"
-        yield conclude(state, Phase.FAILED, failure.reason, message, step=top.failed)
+        step = _origin(state, top.failed)
+        yield conclude(state, Phase.FAILED, failure.reason, _told(step, failure), step=step)
         return
     if top.ended < top.total:
         return
@@ -60,6 +60,21 @@ def verdict(state: State, values: Values) -> Iterator[ev.Event]:
         yield conclude(state, Phase.FAILED, Reason.INVALID_OUTPUT, message)
         return
     yield conclude(state, Phase.SUCCEEDED, Reason.COMPLETED, "", outputs=result)
+
+
+def _origin(state: State, name: str) -> str:
+    """The innermost step whose failure is that of a step: who looks for the cause finds it there."""
+    while (scope := state.scopes.get(name)) is not None and scope.failed is not None:
+        if state.steps[scope.failed].failure != state.steps[name].failure:
+            break
+        name = scope.failed
+    return name
+
+
+def _told(step: str, failure: ev.Failure) -> str:
+    # What an expression or a compiler says names its step already.
+    named = failure.message.startswith(f"step {step}, ")
+    return failure.message if named else f"step {step}: {failure.message}"
 
 
 def compensate(state: State, now: float, values: Values) -> Iterator[ev.Event] | None:
@@ -84,8 +99,8 @@ def end(state: State) -> ev.Finished | None:
     if final.failed is not None and phase == Phase.SUCCEEDED:
         failure = state.steps[final.failed].failure
         assert failure is not None
-        phase, reason, step = Phase.FAILED, failure.reason, final.failed
-        message = f"finally, step {final.failed}: {failure.message}"
+        phase, reason, step = Phase.FAILED, failure.reason, _origin(state, final.failed)
+        message = f"finally, {_told(step, failure)}"
     if (remains := not_undone(state)) and phase != Phase.SUCCEEDED:
         undo = state.steps.get(f"{remains[0]}.{COMPENSATE}")
         why = undo.message or "" if undo is not None else ""

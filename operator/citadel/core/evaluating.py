@@ -10,6 +10,7 @@ from citadel.core.checking import hard_reads
 from citadel.core.expressions import Expression, ExpressionError, Read
 from citadel.core.instances import failed_step_of, turns, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
+from citadel.core.schemas import shown_value
 from citadel.core.state import State, StepState, compiled_of
 from citadel.core.templates import Template, copy_path
 from citadel.core.values import Inline, MissingValues, Stored, Value, Values
@@ -157,10 +158,15 @@ def evaluate(view: View, template: Template, values: Values) -> Value:
 
 def output(view: View, template: Template, values: Values) -> Value:
     """The value of an output; raises ExpressionError also where it reads what was skipped."""
-    for read in sorted(hard_reads(template.reads)):
-        if view.step(read).output is None:
-            raise ExpressionError(f"step {read} was skipped and has no output; use .?output.orValue(…)")
+    if (read := lacking(view, template)) is not None:
+        raise ExpressionError(f"step {read} was skipped and has no output; use .?output.orValue(…)")
     return evaluate(view, template, values)
+
+
+def lacking(view: View, found: Template | Expression) -> str | None:
+    """The first step that has no output, of those whose output must be there for this to make sense."""
+    reads = sorted(hard_reads(found.reads))
+    return next((read for read in reads if view.step(read).output is None), None)
 
 
 def sized(value: Value) -> Value:
@@ -174,7 +180,7 @@ def holds(view: View, condition: Expression, values: Values) -> bool:
     """Whether a condition is true; raises ExpressionError when it is neither true nor false."""
     found = condition.evaluate(scope(view, condition.reads, condition.names, values))
     if not isinstance(found, bool):
-        raise ExpressionError(f"found {found!r:.60}, expected true or false")
+        raise ExpressionError(f"found {shown_value(found)}, expected true or false")
     return found
 
 

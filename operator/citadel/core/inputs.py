@@ -98,7 +98,7 @@ def compile_inputs(schema: Mapping[str, Json] | None) -> InputSchema:
     root = copy.deepcopy(root)
     if root.get("type") != "object":
         found = f"found {shown_value(root['type'])}" if "type" in root else "found nothing"
-        raise InvalidSchema(f'{found}, expected "object": inputs are an object of named values', ("type",))
+        raise InvalidSchema(f'{found}, expected "object": it describes values by their names', ("type",))
     if (dialect := root.get("$schema", _DIALECT)) not in (_DIALECT, f"{_DIALECT}#"):
         raise InvalidSchema(f"found {shown_value(dialect)}, expected {_DIALECT}", ("$schema",))
     weight = weigh(root)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from citadel.api.durations import moment
 from citadel.api.problems import Problem, suggestion
+from citadel.api.problems import found as found_value
 from citadel.core.compiled import CompiledStep
 from citadel.core.expressions import Expression
 from citadel.core.plan import Workflow
@@ -33,6 +35,7 @@ def lookup_problems(workflow: Workflow, others: Mapping[str, Workflow] = _NONE) 
         if step.builds is None:
             found += _of_step(step, sights)
             found += _of_child(step, sights)
+            found += _of_constants(step)
     names = {step.spec.name: path for path, step in workflow.steps.items() if not step.scope}
     for name, template in workflow.outputs.items():
         found += _problems(("spec", "outputs", name), template, sights, sights.top, names)
@@ -79,6 +82,29 @@ def _of_child(step: CompiledStep, sights: Sights) -> Iterator[Problem]:
         about = known.get(str(field))
         if field not in given and not (isinstance(about, dict) and "default" in about):
             yield Problem((*step.place, "with"), f"Workflow {name} requires the input {field}")
+
+
+def _of_constants(step: CompiledStep) -> Iterator[Problem]:
+    """What is written down without an expression, and would fail each execution, or be taken literally."""
+    wait, loop, asked = step.spec.wait, step.spec.for_each, step.spec.approval
+    if wait is not None and wait.until is not None and step.wait is not None and step.wait.constant:
+        try:
+            moment(wait.until)
+        except ValueError as error:
+            yield Problem((*step.place, "wait", "until"), str(error))
+    items = step.loop.items if step.loop is not None else None
+    if loop is not None and items is not None and items.constant and not isinstance(loop.items, list | dict):
+        expected = "a list, a map, or an expression that gives one"
+        yield Problem(
+            (*step.place, "forEach", "items"), f"found {found_value(loop.items)}, expected {expected}"
+        )
+    if asked is None:
+        return
+    for kind in ("users", "groups"):
+        for position, name in enumerate(getattr(asked.approvers, kind)):
+            if "${" in name:
+                message = f"found {name!r:.60}, expected a name: who may decide is written down, not computed"
+                yield Problem((*step.place, "approval", "approvers", kind, position), message)
 
 
 def _own(step: CompiledStep) -> Iterator[_Placed]:

@@ -1,18 +1,18 @@
 """A step is due: it becomes ready, opens, waits, completes, is skipped, or fails by an expression."""
 
-from datetime import UTC, datetime
-
-from citadel.api.durations import seconds
+from citadel.api.durations import LONGEST, moment, seconds
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import CompiledStep
-from citadel.core.evaluating import View, evaluate, holds, text_of, view_of
-from citadel.core.expressions import ExpressionError
+from citadel.core.evaluating import View, evaluate, holds, lacking, text_of, view_of
+from citadel.core.expressions import Expression, ExpressionError
 from citadel.core.failing import completed, expression_failure, failed
 from citadel.core.instances import COMPENSATE, turn, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.recalling import cache_key, from_cache, recalled
+from citadel.core.schemas import shown_value
 from citadel.core.state import State
+from citadel.core.templates import Template
 from citadel.core.values import ByReference, Values, encode
 
 #: Items of one loop.
@@ -61,11 +61,15 @@ def _view(state: State, compiled: CompiledStep, name: str) -> View:
 
 def _without_what_it_reads(state: State, compiled: CompiledStep, name: str) -> ev.Event | None:
     for path in sorted(compiled.hard_reads):
-        step = state.steps[visible(name, path)]
-        if step.output is None:
-            message = f"step {path} is {step.status} and has no output"
-            return ev.StepSkipped(name, Reason.DEPENDENCY_SKIPPED, message)
+        if state.steps[visible(name, path)].output is None:
+            return _skipped_for(state, name, path)
     return None
+
+
+def _skipped_for(state: State, name: str, path: str) -> ev.Event:
+    """A step is skipped, as it reads the output of one that has none."""
+    message = f"step {path} is {state.steps[visible(name, path)].status} and has no output"
+    return ev.StepSkipped(name, Reason.DEPENDENCY_SKIPPED, message)
 
 
 def _open_loop(view: View, compiled: CompiledStep, name: str, values: Values, at: _At) -> ev.Event:
@@ -77,7 +81,7 @@ def _open_loop(view: View, compiled: CompiledStep, name: str, values: Values, at
     if isinstance(found, dict):
         found = [{"key": key, "value": found[key]} for key in sorted(found)]
     if not isinstance(found, list):
-        raise ExpressionError(f"found {found!r:.60}, expected a list or a map")
+        raise ExpressionError(f"found {shown_value(found)}, expected a list or a map")
     if len(found) > MAX_ITEMS:
         raise ExpressionError(f"found {len(found)} items, expected at most {MAX_ITEMS}")
     return ev.StepOpened(name, values.put(found), len(found))
@@ -90,7 +94,8 @@ def _act(
         case "switch":
             return _switch(view, compiled, name, values, at)
         case "wait":
-            at.field = "wait"
+            wait = compiled.spec.wait
+            at.field = "wait.until" if wait is not None and wait.until is not None else "wait.for"
             return ev.StepWaiting(name, _until(view, compiled, values, now))
         case "approval":
             arguments = _arguments(view, compiled, values, at)
@@ -106,17 +111,25 @@ def _act(
 
 def _switch(view: View, compiled: CompiledStep, name: str, values: Values, at: _At) -> ev.Event:
     assert compiled.switch is not None
+
+    def unread(found: Expression | Template) -> ev.Event | None:
+        # Asked of each as its turn comes: cases that do not matter may read what they like.
+        missing = lacking(view, found)
+        return None if missing is None else _skipped_for(view.state, name, view.names[missing])
+
     chosen = compiled.switch.default
     at.field = "switch.default"
     for position, (when, value) in enumerate(compiled.switch.cases):
         at.field = f"switch.cases[{position}].when"
+        if (skipped := unread(when)) is not None:
+            return skipped
         if holds(view, when, values):
             chosen = value
             at.field = f"switch.cases[{position}].value"
             break
     if chosen is None:
         return ev.StepSkipped(name, Reason.CONDITION_FALSE, "switch: no case holds, and there is no default")
-    return completed(view.state, name, evaluate(view, chosen, values), values)
+    return unread(chosen) or completed(view.state, name, evaluate(view, chosen, values), values)
 
 
 def _until(view: View, compiled: CompiledStep, values: Values, now: float) -> float | None:
@@ -125,18 +138,16 @@ def _until(view: View, compiled: CompiledStep, values: Values, now: float) -> fl
     if compiled.wait is None:
         return None if compiled.timeout is None else now + compiled.timeout
     found = values.get(evaluate(view, compiled.wait, values))
-    if wait.duration is not None:
-        if isinstance(found, int | float) and not isinstance(found, bool):
-            return now + max(0.0, float(found))
-        try:
-            return now + seconds(str(found))
-        except ValueError as error:
-            raise ExpressionError(f"for: {error}, or a number of seconds") from None
+    if wait.duration is not None and isinstance(found, int | float) and not isinstance(found, bool):
+        return now + float(min(max(0, found), LONGEST))
+    if not isinstance(found, str):
+        expected = "a time such as 2030-01-31T08:00:00Z" if wait.until else "a duration such as 1h30m"
+        raise ExpressionError(f"found {shown_value(found)}, expected {expected}")
     try:
-        moment = datetime.fromisoformat(str(found))
-    except ValueError:
-        raise ExpressionError(f"until: found {found!r:.60}, expected a time as in RFC 3339") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return moment(found) if wait.until is not None else now + seconds(found)
+    except ValueError as error:
+        more = "" if wait.until is not None else ", or a number of seconds"
+        raise ExpressionError(f"{error}{more}") from None
 
 
 def _ready(

@@ -110,7 +110,7 @@ def test_code_that_does_not_parse_names_the_line_in_the_file(citadel: Citadel, w
         """)
     done = citadel("run", "--local", file)
     assert done.code == 1
-    assert "citadel: failed: step bad: step bad, line 2" in done.stderr
+    assert "citadel: failed: step bad, line 2" in done.stderr
     assert "  at flow.yaml:11\n" in done.stderr
 
 

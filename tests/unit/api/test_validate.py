@@ -93,6 +93,13 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
         ("Workflow", step(neeeds=[]), ["spec.steps[0].neeeds: unknown field, did you mean needs?"]),
         ("Workflow", step(comand=[]), ["spec.steps[0].comand: unknown field, did you mean command?"]),
         ("Workflow", step(code="x"), ["spec.steps[0].code: unknown field, did you mean run.code?"]),
+        ("Workflow", step(parallel=[]), ["spec.steps[0].parallel: unknown field, expected needs, by which"]),
+        (
+            "Workflow",
+            step(**{"while": "true"}),
+            ["spec.steps[0].while: unknown field, expected repeat: {until: …}"],
+        ),
+        ("Workflow", step(dependsOn=["a"]), ["spec.steps[0].dependsOn: unknown field, expected needs"]),
         (
             "Workflow",
             step(frobnicate=1),

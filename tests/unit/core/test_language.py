@@ -356,3 +356,35 @@ def test_what_is_chosen_or_sent_is_checked_as_well() -> None:
 def test_what_means_nothing_is_refused(steps: list[dict[str, Any]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         plan(*steps)
+
+
+@pytest.mark.parametrize(
+    ("steps", "given", "origin"),
+    [
+        ([group("a", step("b"))], {"a.b": failure()}, "a.b"),
+        ([looped("a")], {"a[1]": failure()}, "a[1]"),
+        ([group("a", looped("b"))], {"a.b[0]": failure()}, "a.b[0]"),
+        (
+            [step("a", onError={"steps": [step("h")], "output": 1})],
+            {"a": failure(message="first"), "a.onError.h": failure()},
+            "a.onError.h",
+        ),
+    ],
+)
+def test_a_failure_is_told_with_the_innermost_step_that_failed(
+    steps: list[dict[str, Any]], given: dict[str, Any], origin: str
+) -> None:
+    ended = run(*steps, inputs={"list": [1, 2]}, given=given).state.finished
+    assert ended is not None
+    assert (ended.step, ended.message) == (origin, f"step {origin}: boom")
+
+
+def test_a_switch_that_reads_a_step_without_output_is_skipped_if_it_comes_to_that() -> None:
+    skipped = step("z", when="false")
+    reads = {"when": "steps.z.output == 1", "value": 1}
+    assert run(skipped, act("s", switch={"cases": [reads], "default": 2})).statuses()["s"] == K
+    first = [{"when": "true", "value": 3}, reads]
+    found = run(skipped, act("s", switch={"cases": first}), outputs={"s": "${steps.s.output}"})
+    assert found.outputs() == {"s": 3}
+    value = {"cases": [{"when": "true", "value": "${steps.z.output}"}]}
+    assert run(skipped, act("s", switch=value)).statuses()["s"] == K

@@ -290,3 +290,40 @@ def test_only_the_steps_of_finally_see_how_it_ended() -> None:
     phase, error = problems(tell)
     assert "found execution.phase, but execution has name, namespace, uid" in phase
     assert "found execution.error, but execution has name, namespace, uid" in error
+
+
+WHO = "expected a name: who may decide is written down, not computed"
+TIME = "expected a time such as 2030-01-31T08:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ({"wait": {"until": "tomorrow"}}, f"wait.until: found 'tomorrow', {TIME}"),
+        ({"wait": {"until": "2030-13-01T00:00:00Z"}}, f"wait.until: found '2030-13-01T00:00:00Z', {TIME}"),
+        (
+            {"approval": {"approvers": {"users": ["ann", "${inputs.region}"]}}},
+            f"approval.approvers.users[1]: found '${{inputs.region}}', {WHO}",
+        ),
+        (
+            {"forEach": {"items": "abc"}, "wait": {"for": "1s"}},
+            'forEach.items: found "abc" (string), expected a list, a map, or an expression that gives one',
+        ),
+    ],
+)
+def test_what_is_written_down_and_can_never_be_right_is_refused(step: dict[str, Any], told: str) -> None:
+    assert problems({"name": "a", **step}) == [f"spec.steps[0].{told}"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"wait": {"until": "2030-01-31T08:00:00+02:00"}},
+        {"wait": {"until": "${inputs.region}"}},
+        {"forEach": {"items": []}, "wait": {"for": "1s"}},
+        {"forEach": {"items": {"a": 1}}, "wait": {"for": "1s"}},
+        {"approval": {"approvers": {"users": ["ann$"], "groups": ["system:masters"]}}},
+    ],
+)
+def test_what_is_written_down_and_right_is_taken(step: dict[str, Any]) -> None:
+    assert problems({"name": "a", **step}) == []
