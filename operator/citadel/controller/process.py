@@ -9,7 +9,8 @@ from citadel.controller.leading import Leader
 from citadel.controller.metrics import ControllerMetrics
 from citadel.kube.client import KubeClient
 from citadel.kube.config import load_config
-from citadel.kube.lease import Lease, identity_of
+from citadel.kube.election import identity_of
+from citadel.kube.lease import Lease
 from citadel.kube.metrics import Metrics
 from citadel.serving import answering, end_on_signals, forever, health_app, run_process, serve
 from citadel.settings import Settings

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from citadel.kube.client import KubeClient
-from citadel.kube.lease import Lease, Term, identity_of
+from citadel.kube.election import Term, identity_of
+from citadel.kube.lease import Lease
 from citadel.kube.resources import LEASES, PODS, Object
 from component.kube.fakeapi import FakeApi, Fault
 

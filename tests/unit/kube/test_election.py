@@ -2,7 +2,7 @@
 
 import pytest
 
-from citadel.kube.lease import (
+from citadel.kube.election import (
     Create,
     LeaseRecord,
     Observed,
