@@ -6,7 +6,6 @@ The journal decides; this only does what its state says: a usable sandbox runs, 
 import asyncio
 import datetime
 import tempfile
-import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,9 +23,10 @@ from citadel.core.state import State, ready_steps
 from citadel.core.values import Content, Values
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
+from citadel.local.clocks import Bell
 from citadel.local.documents import Contents
-from citadel.local.sandbox import LocalSandbox
-from citadel.local.sandboxes import Sandbox, SandboxEnded, Sandboxes
+from citadel.local.outside import Outside, asking
+from citadel.local.sandboxes import Sandbox, SandboxEnded
 from citadel.local.start import Start
 from citadel.local.within import Inner, Within
 from citadel.store.journal import Advance, Journal, LogChunk
@@ -53,24 +53,25 @@ class LocalRun:
         observer: Observer,
         contents: Contents,
         chain: Sequence[str],
-        sandboxes: Sandboxes | None = None,
+        outside: Outside | None = None,
     ) -> None:
-        """`contents` has what its steps refer to; `chain` the workflows around it and its own.
-
-        `sandboxes` makes what its steps run in; child processes of this machine, if none are given.
-        """
+        """`contents` has what its steps refer to; `chain` the workflows around it and its own."""
         self._journal, self._observer, self._references = journal, observer, contents.data
 
         def within(child: Child, chain: tuple[str, ...]) -> LocalRun:
-            return LocalRun(journal, Inner(observer, child.step), contents, chain, sandboxes)
+            inner = Inner(observer, child.step)
+            return LocalRun(journal, inner, contents, chain, self._outside.within(child.step))
 
-        self._make: Sandboxes = sandboxes or (lambda placement: LocalSandbox())
+        self._outside = outside or Outside()
+        self._clock = self._outside.clock
         self._within = Within(journal, contents, chain, within)
         self._uid = ""
         self._state = State()
-        self._changed = asyncio.Event()
+        self._changed = Bell()
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._sandboxes: dict[str, Sandbox] = {}
+        self._asked: set[str] = set()
+        """Steps for which somebody was asked."""
         self._logs: dict[tuple[str, int], list[LogChunk]] = {}
         self._archives = tempfile.TemporaryDirectory(prefix="citadel-artifacts-")
         self._defect: BaseException | None = None
@@ -100,7 +101,7 @@ class LocalRun:
     async def stop(self, mode: str, reason: str, message: str) -> None:
         """Asks for its end: `Cancel` with a grace period, `Terminate` at once."""
         while not self._state.known:
-            await self._changed.wait()
+            await self._clock.wait(self._changed)
         if self._state.finished is None:
             await self._advance([ev.StopRequested(mode, reason, message)])
 
@@ -119,16 +120,11 @@ class LocalRun:
 
     def _wake(self) -> None:
         """Everyone who waits for a change looks again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._changed.ring()
 
     async def _pause(self) -> None:
         """Waits for a change, or until something follows from time alone."""
-        now = time.time()
-        changed, wake = self._changed, wake_at(self._state, now)
-        try:
-            await asyncio.wait_for(changed.wait(), None if wake is None else wake - now)
-        except TimeoutError:
+        if not await self._clock.wait(self._changed, wake_at(self._state, self._clock.time())):
             # An attempt whose pause is over is no event: those who wait for work look again all the same.
             await self._advance()
 
@@ -141,28 +137,49 @@ class LocalRun:
         for child in list(wanted(self._state)):
             if child.name not in self._serving:
                 self._spawn(child.name, self._serve_child(child))
+        self._ask_about(set(asking(self._state)))
         for run in list(self._within.to_stop(self._state)):
             why = "the step that wanted it waits no longer"
             self._spawn(f"stop {id(run)}", run.stop("Cancel", Reason.CANCELLED, why))
 
+    def _ask_about(self, steps: set[str]) -> None:
+        """Asks once for each of these steps that wait, and no longer for others."""
+        for step in steps - self._asked:
+            self._spawn(f"ask {step}", self._ask(step))
+        for step in self._asked - steps:
+            self._serving[f"ask {step}"].cancel()
+        self._asked |= steps
+
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._clock.begin()
         self._serving[name] = asyncio.create_task(work)
         self._serving[name].add_done_callback(self._served)
 
     async def _serve_child(self, child: Child) -> None:
         """The life of an execution that a step wants."""
-        fact, values = await self._within.serve(self._uid, child, lambda: self._state)
+        values = Values()
+        fact: ev.Event | None = self._outside.instead(child, values)
+        if fact is None:
+            fact, values = await self._within.serve(self._uid, child, lambda: self._state)
         await self._advance([fact], outputs=values.made)
+
+    async def _ask(self, step: str) -> None:
+        """Takes what comes from outside for a step that waits for people or a signal."""
+        values = Values()
+        fact = await self._outside.answer(self._state, step, values)
+        if fact is not None:
+            await self._advance([fact], outputs=values.made)
 
     def _served(self, task: asyncio.Task[None]) -> None:
         """What no sandbox accounts for is a defect, and must not become a wait for ever."""
         if not task.cancelled() and task.exception() is not None:
             self._defect = task.exception()
         self._wake()
+        self._clock.end()
 
     async def _serve(self, name: str) -> None:
         """The life of one sandbox."""
-        sandbox = self._sandboxes[name] = self._make(self._placement(name))
+        sandbox = self._sandboxes[name] = self._outside.sandbox(self._placement(name))
         try:
             await sandbox.start()
             advance = await self._advance([ev.SandboxRegistered(name)], claim=name)
@@ -191,10 +208,9 @@ class LocalRun:
         """Waits until there may be work for an idle sandbox, or no more use of it."""
         placement = self._state.sandboxes[name].placement
         while self._state.finished is None and self._state.sandboxes[name].usable:
-            changed = self._changed
-            if ready_steps(self._state, placement, time.time()) and not self._state.suspended:
+            if ready_steps(self._state, placement, self._clock.time()) and not self._state.suspended:
                 return
-            await changed.wait()
+            await self._clock.wait(self._changed)
 
     async def _attempt(self, name: str, sandbox: Sandbox, given: Dispatch) -> Advance:
         """Runs an attempt and records its end; what the sandbox has to do next."""

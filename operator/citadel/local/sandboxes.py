@@ -1,12 +1,11 @@
 """What an execution on this machine asks of its sandboxes, whatever they are made of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from citadel.core import events as ev
 from citadel.core.dispatch import Dispatch
 from citadel.core.jsonvalues import Json
-from citadel.core.placing import Placement
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
 
@@ -40,7 +39,3 @@ class Sandbox(Protocol):
     def close(self) -> None:
         """Ends every process of this sandbox, and removes its folders."""
         ...
-
-
-Sandboxes = Callable[[Placement], Sandbox]
-"""Makes the sandboxes of an execution: one for a placement, not yet started."""

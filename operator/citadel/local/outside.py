@@ -1,0 +1,47 @@
+"""What an execution on this machine has around it: sandboxes, a clock, and whoever answers where it waits."""
+
+from collections.abc import Iterator
+
+from citadel.api.reasons import StepStatus
+from citadel.core import events as ev
+from citadel.core.children import Child
+from citadel.core.placing import Placement
+from citadel.core.state import State
+from citadel.core.values import Values
+from citadel.local.clocks import Clock
+from citadel.local.sandbox import LocalSandbox
+from citadel.local.sandboxes import Sandbox
+
+
+class Outside:
+    """Child processes of this machine, its time, and nobody who answers."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+
+    def within(self, step: str) -> "Outside":
+        """The same for the execution that a step runs."""
+        return self
+
+    def sandbox(self, placement: Placement) -> Sandbox:
+        """A sandbox of a placement, not yet started."""
+        return LocalSandbox()
+
+    def instead(self, child: Child, values: Values) -> ev.ChildFinished | None:
+        """The end of an execution that a step wants, if it is not to run; `values` takes its outputs."""
+        return None
+
+    async def answer(self, state: State, step: str, values: Values) -> ev.Event | None:
+        """What comes from outside for a step that waits for people or a signal; None if nothing does."""
+        return None
+
+
+def asking(state: State) -> Iterator[str]:
+    """The steps that wait for people or a signal, and have no answer yet."""
+    if state.plan is None or state.finished is not None:
+        return
+    for name in state.active:
+        step, spec = state.steps[name], state.plan.step(name).spec
+        from_outside = spec.approval or (spec.wait and spec.wait.signal)
+        if from_outside and step.status is StepStatus.WAITING and step.answer is None:
+            yield name
