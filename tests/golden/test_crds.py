@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 import structural
-from citadel.api.crds import KINDS, MAX_BYTES, Kind, definition
+from citadel.api.crds import MAX_BYTES, definition
 from citadel.api.generated import files, main
+from citadel.api.kinds import KINDS, Kind
 
 ROOT = Path(__file__).parents[2]
 

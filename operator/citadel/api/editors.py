@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from citadel.api.crds import KINDS, Kind
+from citadel.api.kinds import KINDS, Kind
 from citadel.api.messages import NAME_WORDS, PATTERN_WORDS
 from citadel.api.meta import API_VERSION, DNS_SUBDOMAIN_PATTERN, GROUP
 from citadel.api.rules import rules

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from citadel.api.actions import Child, CodeSource, Container, Run
-from citadel.api.crds import KINDS, as_yaml
+from citadel.api.crds import as_yaml
 from citadel.api.execution import ExecutionSpec
+from citadel.api.kinds import KINDS
 from citadel.api.messages import inner_models
 from citadel.api.meta import GROUP
 from citadel.api.runtime import RuntimeSpec

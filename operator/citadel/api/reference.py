@@ -6,8 +6,8 @@ from enum import StrEnum
 from pydantic.json_schema import models_json_schema
 
 from citadel.api import explained
-from citadel.api.crds import KINDS, Kind
 from citadel.api.editors import EditorGenerator
+from citadel.api.kinds import KINDS, Kind
 from citadel.api.messages import PATTERN_WORDS
 from citadel.api.meta import API_VERSION
 from citadel.api.reasons import Phase, Reason, StepStatus

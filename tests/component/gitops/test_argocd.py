@@ -8,7 +8,7 @@ import pytest
 import yaml
 from lupa import lua51
 
-from citadel.api.crds import KINDS
+from citadel.api.kinds import KINDS
 from component.gitops import statuses
 
 ROOT = Path(__file__).parents[3]

@@ -7,8 +7,8 @@ import jsonschema_rs
 import pytest
 from ruamel.yaml import YAML
 
-from citadel.api.crds import KINDS
 from citadel.api.editors import editor_schema
+from citadel.api.kinds import KINDS
 from citadel.api.messages import PATTERN_WORDS, inner_models
 
 ROOT = Path(__file__).parents[3]

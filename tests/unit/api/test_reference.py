@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from citadel.api import explained, reference
-from citadel.api.crds import KINDS, Kind
+from citadel.api.kinds import KINDS, Kind
 from citadel.api.messages import inner_models
 from citadel.api.reasons import Phase, Reason, StepStatus
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from citadel.api.crds import KINDS, definition
+from citadel.api.crds import definition
+from citadel.api.kinds import KINDS
 from citadel.api.validate import parse
 from citadel.controller.installs import NotInstalled, install_of, installed, packages_of
 from citadel.kube.resources import Object
