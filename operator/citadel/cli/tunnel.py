@@ -7,31 +7,25 @@ process always ends with the tunnel.
 import asyncio
 import io
 import json
-import os
-import re
-import signal
 import ssl
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 
-from citadel.cli.remote import Cluster, ExitCode, Refused, Target
+from citadel.cli.forwarding import forwarded
+from citadel.cli.remote import Cluster, ExitCode, Refused
 from citadel.kube.credentials import Credentials
 from citadel.kube.errors import ApiError
 from citadel.kube.resources import CONFIGMAPS
 
 PORT = 8443
 HEALTH_PORT = 8080
-#: Seconds until kubectl must have said which port it listens on.
-OPENING = 20.0
 #: Seconds for which the api may say nothing: it sends comments where there is no news.
 SILENCE = 60.0
-_FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
 
 
 class TunnelClosed(Exception):
@@ -186,7 +180,7 @@ async def open_tunnel(cluster: Cluster, *ports: int) -> AsyncIterator[Tunnel]:
         # pod that the API server, which was verified, chose; nobody else can listen at its other end.
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
-    async with _forwarded(cluster.target, ports or (PORT,)) as local:
+    async with forwarded(cluster.target, ports or (PORT,)) as local:
         connector = aiohttp.TCPConnector(ssl=tls, limit=4)
         timeout = aiohttp.ClientTimeout(total=None, connect=10.0, sock_read=SILENCE)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -202,79 +196,3 @@ async def _authority(cluster: Cluster) -> str | None:
     except ApiError:
         return None
     return (found.get("data") or {}).get("ca.crt") or None
-
-
-@asynccontextmanager
-async def _forwarded(target: Target, ports: tuple[int, ...]) -> AsyncIterator[dict[int, int]]:
-    """Local ports by the pod's ports, while kubectl forwards them."""
-    command = [
-        "kubectl",
-        *target.kubectl_options,
-        "port-forward",
-        f"--namespace={target.system_namespace}",
-        "--address=127.0.0.1",
-        f"pod/{target.release}-api-0",
-        *(f":{port}" for port in ports),
-    ]
-    try:
-        process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
-    except OSError as error:
-        message = f"kubectl cannot be started ({error.strerror}); it forwards the port to Citadel's api"
-        raise Refused(message, ExitCode.UNREACHABLE) from error
-    assert process.stdout is not None
-    assert process.stderr is not None
-    drains: list[asyncio.Task[bytes]] = []
-    try:
-        errors = asyncio.create_task(process.stderr.read())
-        drains.append(errors)
-        try:
-            async with asyncio.timeout(OPENING):
-                local = await _listening(process, ports)
-        except TimeoutError:
-            local = None
-        if local is None:
-            await _ended(process)
-            told = _last_line(await errors)
-            pod = f"pod {target.release}-api-0 of namespace {target.system_namespace}"
-            raise Refused(f"no connection to the api, {pod}: {told}", ExitCode.UNREACHABLE)
-        # kubectl prints a line for each connection: unread, they would fill the pipe and stop it.
-        drains.append(asyncio.create_task(process.stdout.read()))
-        yield local
-    finally:
-        await _ended(process)
-        for drain in drains:
-            drain.cancel()
-        await asyncio.gather(*drains, return_exceptions=True)
-
-
-async def _listening(process: Process, ports: tuple[int, ...]) -> dict[int, int] | None:
-    """The local ports that kubectl prints; None when it ends before."""
-    assert process.stdout is not None
-    local: dict[int, int] = {}
-    while len(local) < len(set(ports)):
-        line = await process.stdout.readline()
-        if not line:
-            return None
-        if match := _FORWARDING.search(line):
-            local[int(match[2])] = int(match[1])
-    return local
-
-
-async def _ended(process: Process) -> None:
-    """Ends kubectl, however it is doing.
-
-    By os.kill: Process.terminate would itself reap one that has just died, and asyncio then miss its end.
-    """
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, number)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(3):
-                await process.wait()
-                return
-
-
-def _last_line(text: bytes) -> str:
-    lines = text.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ")[:500] if lines else "no answer"

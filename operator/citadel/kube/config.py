@@ -5,16 +5,12 @@ expected.
 """
 
 import base64
-import binascii
 import os
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from citadel.kube.credentials import (
     Credentials,
@@ -25,6 +21,7 @@ from citadel.kube.credentials import (
     load_client_certificate,
 )
 from citadel.kube.errors import ConfigError
+from citadel.kube.kubeconfig import Entry, File, find, load, read_text, required
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -80,7 +77,7 @@ def in_cluster(env: Mapping[str, str] = os.environ, folder: Path = SERVICE_ACCOU
     namespace = folder / "namespace"
     return KubeConfig(
         server=f"https://{host}:{port}",
-        tls=_tls_context(_read(folder / "ca.crt", "certificate authority"), str(folder / "ca.crt")),
+        tls=_tls_context(read_text(folder / "ca.crt", "certificate authority"), str(folder / "ca.crt")),
         credentials=FileToken(folder / "token"),
         namespace=namespace.read_text().strip() if namespace.is_file() else "default",
         context="in-cluster",
@@ -92,7 +89,7 @@ def from_kubeconfig(paths: Sequence[Path], context: str | None = None) -> KubeCo
 
     Of several files those that do not exist are passed over. Raises ConfigError.
     """
-    files = [_File(path, _load(path)) for path in paths if len(paths) == 1 or path.exists()]
+    files = [File(path, load(path)) for path in paths if len(paths) == 1 or path.exists()]
     where = ", ".join(str(path) for path in paths)
     if not files:
         raise ConfigError(f"kubeconfig: none of these files exists: {where}")
@@ -101,11 +98,11 @@ def from_kubeconfig(paths: Sequence[Path], context: str | None = None) -> KubeCo
     )
     if not chosen:
         raise ConfigError(f"kubeconfig {where}: no current-context; name a context")
-    entry = _find(files, "contexts", "context", chosen)
-    cluster = _find(files, "clusters", "cluster", _required(entry, "cluster"))
+    entry = find(files, "contexts", "context", chosen)
+    cluster = find(files, "clusters", "cluster", required(entry, "cluster"))
     user_name = str(entry.body.get("user") or "")
-    user = _find(files, "users", "user", user_name) if user_name else _Entry("no user", Path(), {})
-    server = _required(cluster, "server").rstrip("/")
+    user = find(files, "users", "user", user_name) if user_name else Entry("no user", Path(), {})
+    server = required(cluster, "server").rstrip("/")
     if not server.startswith(("https://", "http://")):
         raise ConfigError(f"{cluster.where}: server {server!r}, expected an http(s) URL")
     tls = _cluster_tls(cluster) if server.startswith("https://") else None
@@ -120,85 +117,6 @@ def from_kubeconfig(paths: Sequence[Path], context: str | None = None) -> KubeCo
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A named entry: where it stands (for messages), the folder of its relative paths, its fields."""
-
-    where: str
-    folder: Path
-    body: Mapping[str, Any]
-
-    def data(self, field_name: str) -> str | None:
-        """The PEM text of `<field>-data` (base64) or else of the file that `<field>` names."""
-        encoded = self.body.get(f"{field_name}-data")
-        if encoded:
-            try:
-                return base64.b64decode(str(encoded), validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError) as error:
-                raise ConfigError(f"{self.where}: {field_name}-data is not base64 of PEM text") from error
-        named = self.body.get(field_name)
-        return _read(self.folder / str(named), f"{self.where}: {field_name}") if named else None
-
-
-def _load(path: Path) -> Mapping[str, Any]:
-    try:
-        body = YAML(typ="safe").load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"kubeconfig {path}: {error.strerror or error}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"kubeconfig {path}: not YAML: {str(error).splitlines()[0]}") from error
-    if body is None:
-        return {}
-    if not isinstance(body, dict):
-        raise ConfigError(
-            f"kubeconfig {path}: found a {type(body).__name__}, expected an object of kind Config"
-        )
-    return body
-
-
-def _entries(files: Sequence[_File], group: str, part: str) -> Iterator[tuple[str, _Entry]]:
-    for file in files:
-        listed = file.body.get(group) or []
-        if not isinstance(listed, list):
-            raise ConfigError(f"kubeconfig {file.path}: {group} is not a list")
-        for item in listed:
-            if isinstance(item, dict):
-                name, body = str(item.get("name")), item.get(part) or {}
-                if not isinstance(body, dict):
-                    raise ConfigError(f"kubeconfig {file.path}: {part} {name!r} is not an object")
-                yield name, _Entry(f"kubeconfig {file.path}: {part} {name!r}", file.path.parent, body)
-
-
-def _find(files: Sequence[_File], group: str, part: str, name: str) -> _Entry:
-    found = list(_entries(files, group, part))
-    for known, entry in found:
-        if known == name:
-            return entry
-    where = ", ".join(str(file.path) for file in files)
-    names = ", ".join(dict.fromkeys(known for known, _ in found)) or "none"
-    raise ConfigError(f"kubeconfig {where}: no {part} {name!r}, found {names}")
-
-
-def _required(entry: _Entry, field_name: str) -> str:
-    value = entry.body.get(field_name)
-    if not value or not isinstance(value, str):
-        raise ConfigError(f"{entry.where}: {field_name} is missing")
-    return value
-
-
-def _read(path: Path, what: str) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{what}: cannot read {path}: {error}") from error
-
-
 def _tls_context(authority: str | None, where: str) -> ssl.SSLContext:
     try:
         tls = ssl.create_default_context(cadata=authority)
@@ -210,7 +128,7 @@ def _tls_context(authority: str | None, where: str) -> ssl.SSLContext:
     return tls
 
 
-def _cluster_tls(cluster: _Entry) -> ssl.SSLContext:
+def _cluster_tls(cluster: Entry) -> ssl.SSLContext:
     authority = cluster.data("certificate-authority")
     if not cluster.body.get("insecure-skip-tls-verify"):
         return _tls_context(authority, cluster.where)
@@ -222,7 +140,7 @@ def _cluster_tls(cluster: _Entry) -> ssl.SSLContext:
     return tls
 
 
-def _credentials(user: _Entry, cluster: _Entry, tls: ssl.SSLContext | None) -> Credentials:
+def _credentials(user: Entry, cluster: Entry, tls: ssl.SSLContext | None) -> Credentials:
     body = user.body
     certificate, key = user.data("client-certificate"), user.data("client-key")
     if bool(certificate) != bool(key):
@@ -245,7 +163,7 @@ def _credentials(user: _Entry, cluster: _Entry, tls: ssl.SSLContext | None) -> C
     return StaticToken(None)
 
 
-def _exec_plugin(user: _Entry, cluster: _Entry) -> ExecPlugin:
+def _exec_plugin(user: Entry, cluster: Entry) -> ExecPlugin:
     body = user.body["exec"]
     if not isinstance(body, dict) or not isinstance(body.get("command"), str):
         raise ConfigError(f"{user.where}: exec.command is missing")
