@@ -159,6 +159,12 @@ def test_whoever_may_write_approvals_but_is_no_approver_decides_nothing(
     assert f"user {user} is not among spec.approvers: users ann; groups finance" in told
 
 
+def test_the_refusal_names_only_what_may_decide(namespace: str) -> None:
+    done, told = decide(namespace, made(asked(namespace, approvers={"groups": ["finance"]})), "fay")
+    assert not done
+    assert "user fay is not among spec.approvers: groups finance\n" in told
+
+
 def test_the_clusters_admin_decides_nothing_either_unless_named(namespace: str, approval: str) -> None:
     admin = json.loads(kubectl("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"]
     decision = {"by": admin, "approve": True, "reason": "I may", "digest": DIGEST}
@@ -253,6 +259,16 @@ def test_the_status_is_the_controllers(namespace: str, approval: str) -> None:
     change = ("--type=merge", "--subresource=status", "-p", json.dumps(status))
     told = kubectl("patch", "approvals", approval, "-n", namespace, *change, check=False)
     assert "the status of an Approval is written by Citadel's controller alone" in told
+
+
+@pytest.mark.parametrize("phase", ["Expired", "Cancelled"])
+def test_what_is_over_takes_no_decision(namespace: str, approval: str, phase: str) -> None:
+    body = {"status": {"phase": phase}}
+    done, told = patch(namespace, approval, CONTROLLER, body, "--subresource=status")
+    assert done, told
+    done, told = decide(namespace, approval, "ann")
+    assert not done
+    assert f"this Approval is {phase}: nothing waits for its decision any more" in told
 
 
 def test_a_list_tells_of_what_and_how_it_stands(namespace: str, approval: str) -> None:

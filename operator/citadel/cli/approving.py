@@ -129,10 +129,9 @@ def _form(
     if not isinstance(given, dict):
         raise Refused("the form: expected a JSON object")
     try:
-        return compile_inputs(schema).apply(given)
+        return compile_inputs(schema).apply(given, "form")
     except InvalidInputs as error:
-        told = (message.replace("inputs", "form", 1) for message in error.messages)
-        raise Refused("\n".join(told)) from None
+        raise Refused("\n".join(error.messages)) from None
     except InvalidSchema as error:
         raise Refused(f"the form of the step is no schema that can be used: {error}") from None
 

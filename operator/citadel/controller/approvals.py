@@ -203,9 +203,9 @@ def decision_fact(
 def filled(schema: Mapping[str, Json], given: Mapping[str, Json]) -> dict[str, Json]:
     """A form with its defaults; raises Unfit with one sentence for each field that does not fit."""
     try:
-        return compile_inputs(schema).apply(given)
+        return compile_inputs(schema).apply(given, "form")
     except InvalidInputs as error:
-        raise Unfit("; ".join(message.replace("inputs", "form", 1) for message in error.messages)) from None
+        raise Unfit("; ".join(error.messages)) from None
     except InvalidSchema as error:
         raise Unfit(f"its form is no schema that can be used: {error}") from None
 

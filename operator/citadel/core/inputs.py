@@ -56,25 +56,25 @@ class InputSchema:
     _validator: jsonschema_rs.Validator = field(repr=False, compare=False)
     _weight: float = field(repr=False, compare=False)
 
-    def apply(self, given: Mapping[str, Json]) -> dict[str, Json]:
+    def apply(self, given: Mapping[str, Json], root: str = "inputs") -> dict[str, Json]:
         """The inputs with defaults filled in, nested ones too; raises InvalidInputs. `given` stays as it
-        is.
+        is; messages call it `root`.
         """
         try:
             check(dict(given))
         except InvalidValue as error:
             raise InvalidInputs(
-                [str(InvalidValue(error.message, shown_path(("inputs",)) + _suffix(error.path)))]
+                [str(InvalidValue(error.message, shown_path((root,)) + _suffix(error.path)))]
             ) from None
         filled: dict[str, Json] = copy.deepcopy(dict(given))
         if len(canonical(filled)) * self._weight > MAX_WORK:
             raise InvalidInputs(
-                ["inputs: too large for a schema of this complexity; pass the data by a file or a step"]
+                [f"{root}: too large for a schema of this complexity; pass the data by a file or a step"]
             )
         _fill(self.schema, self.schema, filled)
         messages: list[str] = []
         for problem in self._validator.iter_errors(filled):
-            for message in in_words(problem, self.schema):
+            for message in in_words(problem, self.schema, root):
                 if message not in messages:
                     messages.append(message)
             if len(messages) >= MAX_MESSAGES:
@@ -210,7 +210,8 @@ def in_words(
             known = ", ".join(declared) if isinstance(declared, dict) and declared else ""
             for name in names:
                 hint = f", expected only {known}" if known else ""
-                yield f"{join_path(place, str(name))}: found an input that is not declared{hint}"
+                noun = "an input" if root == "inputs" else "a field"
+                yield f"{join_path(place, str(name))}: found {noun} that is not declared{hint}"
         case {"options": [*options]}:
             allowed = ", ".join(shown_value(item, False) for item in options[:20])
             yield f"{place}: found {found}, expected one of {allowed}"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
+from citadel.api.problems import suggestion
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core.compiled import FINALLY, CompiledStep
 from citadel.core.instances import COMPENSATE, ON_ERROR, around, definition
@@ -79,8 +80,13 @@ def take_over(
 
 def _check(old: State, plan: Plan, point: str) -> None:
     path = definition(point)
-    if path not in plan.steps or (point != path and point not in old.steps):
-        raise CannotRerun(f"found no step {point}")
+    if path not in plan.steps:
+        names = [name for name, step in plan.steps.items() if step.builds is None]
+        top = ", ".join([name for name in names if plan.steps[name].scope == ""][:20])
+        within = f"found no step {point}, expected one of {top}, or what is within them"
+        raise CannotRerun(f"{within}{suggestion(path, names)}")
+    if point != path and point not in old.steps:
+        raise CannotRerun(f"found no step {point}: the execution has not come to it")
     step = plan.steps[path]
     parts = path.split(".")
     if (

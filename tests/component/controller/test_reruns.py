@@ -91,7 +91,11 @@ async def test_one_of_the_archive_is_named_by_its_uid(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("of", "ref", "told"),
     [
-        ({"name": "run", "from": "c"}, "flow", "cannot run again from there: found no step c"),
+        (
+            {"name": "run", "from": "c"},
+            "flow",
+            "cannot run again from there: found no step c, expected one of a, b",
+        ),
         ({"name": "run", "uid": "u"}, "flow", "is not in the journal any more"),
         ({"name": "run"}, "other", "is one of Workflow flow, found workflowRef.name other"),
         ({"name": "other"}, "flow", "does not exist in namespace team; one of the archive is"),
