@@ -1,41 +1,34 @@
-"""An execution of the cluster as it runs: the object's watch says that something changed, the api says what.
+"""An execution of the cluster as it runs: the object's watch tells phase and end, the api tells the steps.
 
 Reads only. Without the api (no right to forward a port) it shows what the object's status names.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from citadel.api.reasons import Phase
+from citadel.cli.changes import Steps
 from citadel.cli.remote import Cluster, ExitCode, Refused
-from citadel.cli.steps import StepRow, View, lasted, render, rows_of_json, seconds_of
-from citadel.cli.terminal import one_line
+from citadel.cli.showing import Show
+from citadel.cli.steps import Tree, View, rows_of_json, seconds_of
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from citadel.cli.tunnel import Api
     from citadel.kube.resources import Object
 
-#: Seconds between two looks while something is shown.
-_LOOK = 0.5
+#: Seconds after which a view is shown again though nothing has changed but the time.
+_LOOK = 1.0
+#: Seconds for which the api may still tell the last of an execution that has ended.
+_LAST = 20.0
 #: Seconds for which a cluster that does not answer is asked again.
 _PATIENCE = 60.0
-
-
-class Show(Protocol):
-    """Where a view goes."""
-
-    def update(self, view: View) -> None:
-        """How the execution stands now."""
-
-    def close(self, view: View) -> None:
-        """How it ended, or how it stood last."""
+#: How deep executions within executions are shown unless somebody says otherwise.
+DEPTH = 1
 
 
 def ended(execution: Mapping[str, Any]) -> bool:
@@ -50,10 +43,20 @@ def exit_code(execution: Mapping[str, Any]) -> ExitCode:
     return ExitCode.OK if succeeded else ExitCode.FAILED
 
 
-def view_of(execution: Mapping[str, Any], journal: Mapping[str, Any] | None = None) -> View:
-    """An Execution for people; without what the journal has of it, the steps that its status names."""
+def view_of(
+    execution: Mapping[str, Any], journal: Mapping[str, Any] | None = None, steps: Tree | None = None
+) -> View:
+    """An Execution for people; without what the journal has of it, the steps that its status names.
+
+    `steps` are those of the journal, where they are known apart.
+    """
     status = execution.get("status") or {}
     more = journal or {}
+    counted = (status.get("progress") or {}).get("text")
+    if more:
+        counted = f"{more['done']}/{more['total']}" if more.get("total") else None
+    if not more or steps is None:
+        steps = Tree(rows_of_json((more if more else status).get("steps") or ()))
     return View(
         name=execution["metadata"]["name"],
         phase=str(status.get("phase") or Phase.PENDING.value),
@@ -61,8 +64,8 @@ def view_of(execution: Mapping[str, Any], journal: Mapping[str, Any] | None = No
         message=str(status.get("message") or ""),
         started=seconds_of(more.get("startedAt") or status.get("startedAt")),
         finished=seconds_of(more.get("finishedAt") or status.get("finishedAt")),
-        steps=rows_of_json((more if more else status).get("steps") or ()),
-        counted="" if more else str((status.get("progress") or {}).get("text") or ""),
+        steps=steps,
+        counted=str(counted or ""),
     )
 
 
@@ -84,36 +87,10 @@ async def read_journal(api: "Api", name: str) -> dict[str, Any] | None:
     return None
 
 
-class _Journal:
-    """What the journal has of an execution, as far as the api tells it."""
-
-    def __init__(self, api: "Api", name: str) -> None:
-        self._api, self._name = api, name
-        self._useful = True
-        self._known: dict[str, Any] | None = None
-
-    async def read(self, last: bool) -> dict[str, Any] | None:
-        """What it has now; from an api that is only away what it had before, but never at the end."""
-        from citadel.cli.tunnel import TunnelClosed
-
-        if not self._useful:
-            return None
-        try:
-            self._known = await read_journal(self._api, self._name)
-        except TunnelClosed:
-            return None if last else self._known
-        except Refused as error:
-            self._useful = False
-            self._known = None
-            click.echo(f"citadel: only steps that the status names are shown: {error}", err=True)
-        return self._known
-
-
-async def wait_for_end(cluster: Cluster, api: "Api", name: str, show: Show) -> "Object":
+async def wait_for_end(cluster: Cluster, api: "Api", name: str, show: Show, depth: int = DEPTH) -> "Object":
     """Shows an execution until it has ended; returns the object then. Raises Refused when it is deleted."""
     latest: Object = await cluster.execution(name)
     changed = asyncio.Event()
-    changed.set()
 
     async def watch() -> None:
         nonlocal latest
@@ -121,19 +98,23 @@ async def wait_for_end(cluster: Cluster, api: "Api", name: str, show: Show) -> "
             latest = found
             changed.set()
 
+    steps = Steps(api, name, depth, changed)
     watching = asyncio.create_task(watch())
-    journal = _Journal(api, name)
-    known: dict[str, Any] | None = None
+    telling = asyncio.create_task(_told(steps))
     view = view_of(latest)
     try:
         while True:
-            if watching.done():
-                await watching
-            news, over = changed.is_set(), ended(latest)
+            for task in (watching, telling):
+                if task.done():
+                    task.result()
+            over = ended(latest)
             changed.clear()
-            if news:
-                known = await journal.read(over)
-            view = view_of(latest, known)
+            if over:
+                steps.over.set()
+                await asyncio.wait((telling,), timeout=_LAST)
+            # An end of which the journal has not told is shown as the status has it.
+            known = steps.head if not over or (telling.done() and telling.result()) else None
+            view = view_of(latest, known, steps.tree)
             if over:
                 return latest
             show.update(view)
@@ -141,9 +122,27 @@ async def wait_for_end(cluster: Cluster, api: "Api", name: str, show: Show) -> "
                 async with asyncio.timeout(_LOOK):
                     await changed.wait()
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in (watching, telling):
+            task.cancel()
+        await asyncio.gather(watching, telling, return_exceptions=True)
         show.close(view)
+
+
+def goes_on(namespace: str, name: str) -> str:
+    """What somebody is told who does not wait for the end."""
+    where = f"-n {namespace} {name}"
+    return f"\nexecution {name} goes on: `citadel watch {where}`, `citadel cancel {where}`"
+
+
+async def _told(steps: Steps) -> bool:
+    """Follows the steps to their end; False when the api tells them no more."""
+    try:
+        await steps.follow()
+    except Refused as error:
+        click.echo(f"citadel: only steps that the status names are shown: {error}", err=True)
+        steps.head = None
+        return False
+    return True
 
 
 async def observed(cluster: Cluster, execution: "Object") -> AsyncIterator["Object"]:
@@ -181,59 +180,3 @@ async def observed(cluster: Cluster, execution: "Object") -> AsyncIterator["Obje
         found = await cluster.execution(name)
         version = str(found["metadata"]["resourceVersion"])
         yield found
-
-
-class Live:
-    """The view in place, on a terminal."""
-
-    def __init__(self, console: "Console") -> None:
-        from rich.live import Live as RichLive
-
-        self._console = console
-        self._live = RichLive(console=console, auto_refresh=False, transient=True)
-        self._live.start()
-
-    def update(self, view: View) -> None:
-        self._live.update(render(view, time.time(), self._console.height - 1), refresh=True)
-
-    def close(self, view: View) -> None:
-        self._live.stop()
-        self._console.print(render(view, time.time()))
-
-
-class Lines:
-    """One line for each change of a step, where nothing can be redrawn."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._told: dict[str, tuple[str, int]] = {}
-
-    def update(self, view: View) -> None:
-        for row in view.steps:
-            now = (row.status, row.attempt)
-            if self._told.get(row.name, ("Pending", 0)) != now and row.status != "Ready":
-                self._write(_told(row))
-            self._told[row.name] = now
-
-    def close(self, view: View) -> None:
-        self.update(view)
-        told = (view.phase, view.progress, lasted(view.started, view.finished, time.time()))
-        message = f": {one_line(view.message)}" if view.message else ""
-        self._write(f"{view.name}  {'  '.join(part for part in told if part)}{message}")
-
-
-def _told(row: StepRow) -> str:
-    attempt = f" (attempt {row.attempt})" if row.attempt > 1 else ""
-    took = f"  {lasted(row.started, row.finished, time.time())}" if row.finished and row.started else ""
-    why = ": ".join(one_line(part) for part in (row.reason, row.message) if part)
-    return f"{one_line(row.name)}  {row.status}{attempt}{took}" + (f"  {why}" if why else "")
-
-
-def show_on_stderr() -> Show:
-    """A live view where the standard error is a terminal, else lines: the standard output is for outputs."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return Live(console)
-    return Lines(lambda line: click.echo(line, err=True))

@@ -11,6 +11,7 @@ import click
 
 from citadel.cli import completing
 from citadel.cli.archive import archived_option, list_archived, read_archived
+from citadel.cli.drawing import render
 from citadel.cli.following import ended, exit_code, read_journal, view_of
 from citadel.cli.remote import (
     Cluster,
@@ -22,7 +23,7 @@ from citadel.cli.remote import (
     object_name,
     target_options,
 )
-from citadel.cli.steps import duration, lasted, render, seconds_of
+from citadel.cli.steps import duration, lasted, seconds_of
 from citadel.cli.terminal import one_line, safe
 from citadel.store.revisions import short
 

@@ -28,6 +28,9 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
             "citadel.cli.rerun", "rerun", "Run an execution again, from where it failed or from a step."
         ),
         "get": Entry("citadel.cli.get", "get", "List executions, or show one with all its steps."),
+        "watch": Entry(
+            "citadel.cli.watching", "watch", "Show an execution as it goes on: its steps, and when each ran."
+        ),
         "logs": Entry("citadel.cli.logs", "logs", "Print what the steps of an execution printed."),
         "connections": Entry(
             "citadel.cli.connections",

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from citadel.cli.following import exit_code, show_on_stderr, wait_for_end
+from citadel.cli.following import exit_code, goes_on, wait_for_end
 from citadel.cli.get import read_outputs
 from citadel.cli.givens import given_inputs
 from citadel.cli.logs import LogPrinter, log_chunks
 from citadel.cli.remote import Cluster, ExitCode, Refused, Target, connect, finish, object_name
+from citadel.cli.showing import show_on
 from citadel.cli.terminal import one_line, safe
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ async def follow_created(cluster: Cluster, name: str, wait: bool, logs: bool) ->
     try:
         return await _follow(cluster, name, logs)
     except asyncio.CancelledError:
-        where = f"-n {cluster.namespace} {name}"
-        click.echo(f"\nexecution {name} goes on: `citadel get {where}`, `citadel cancel {where}`", err=True)
+        click.echo(goes_on(cluster.namespace, name), err=True)
         raise
 
 
@@ -249,7 +249,7 @@ async def _follow(cluster: Cluster, name: str, logs: bool) -> int:
     async with open_api(cluster) as api:
         following = asyncio.create_task(_print_logs(cluster, api, name)) if logs else None
         try:
-            found = await wait_for_end(cluster, api, name, _Quiet() if logs else show_on_stderr())
+            found = await wait_for_end(cluster, api, name, _Quiet() if logs else show_on(sys.stderr))
             if following is not None:
                 await following
         finally:
@@ -257,7 +257,7 @@ async def _follow(cluster: Cluster, name: str, logs: bool) -> int:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
         if logs:
-            await wait_for_end(cluster, api, name, show_on_stderr())
+            await wait_for_end(cluster, api, name, show_on(sys.stderr))
         code = exit_code(found)
         if code == ExitCode.OK:
             text = json.dumps(await read_outputs(api, found), indent=2, ensure_ascii=False)

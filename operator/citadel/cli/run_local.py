@@ -50,11 +50,11 @@ def run_here(
 
 
 async def _run(start: Start, contents: Contents, logs: bool, path: str | None, source: "_Source") -> ExitCode:
-    from citadel.cli.watch import Lines, Tree
+    from citadel.cli.watch import InPlace, Lines
     from citadel.local.runner import LocalRun
 
     journal, close = await _open(None if path is None else f"sqlite:///{path}")
-    watcher = Tree(start.workflow.name, logs) if sys.stderr.isatty() else Lines(logs)
+    watcher = InPlace(start.workflow.name, logs) if sys.stderr.isatty() else Lines(logs)
     run = LocalRun(journal, watcher, contents, (start.workflow.name,))
     interruptions = _Interruptions(run)
     try:

@@ -1,57 +1,104 @@
-"""The steps of an execution on a terminal: one line each, with status, attempt, duration and message.
+"""An execution as people look at it: its phase, and its steps by what they are part of.
 
-The same view for a run on this machine, one in the cluster while it runs, and one that has ended. Must never
-obey what user code wrote: names and messages are shown as text.
+The same for a run on this machine, one in the cluster while it runs, and one that has ended.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from citadel.api.reasons import StepStatus
-from citadel.cli.terminal import one_line
-from citadel.core.state import listed
-from citadel.core.summary import step_words
+from citadel.core.instances import container, order
+from citadel.core.state import Try
+from citadel.core.telling import Told
 
-if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.text import Text
-
-    from citadel.core.state import State, StepState
-
-_MARKS = MappingProxyType(
-    {
-        "Succeeded": ("✔", "green"),
-        "Failed": ("✘", "red"),
-        "TimedOut": ("✘", "red"),
-        "Cancelled": ("✘", "yellow"),
-        "Skipped": ("–", "dim"),
-        "Running": ("●", "cyan"),
-        "Ready": ("○", "cyan"),
-        "BackingOff": ("↻", "yellow"),
-        "Waiting": ("○", "yellow"),
-        "Suspended": ("‖", "yellow"),
-        "Pending": ("○", "dim"),
-    }
-)
-#: What is shown first when not all steps fit.
-_URGENT = ("Failed", "Waiting", "Running", "BackingOff", "Ready", "Cancelled")
+_TERMINAL = frozenset(status.value for status in StepStatus if status.terminal)
 
 
-@dataclass(frozen=True)
-class StepRow:
-    """One step. Times are seconds since the epoch."""
+def has_ended(row: Told) -> bool:
+    """Whether a step is over."""
+    return row.status in _TERMINAL
 
-    name: str
-    status: str
-    attempt: int = 0
-    reason: str = ""
-    message: str = ""
-    started: float | None = None
-    finished: float | None = None
+
+class Tree:
+    """Steps by instance id, and by what they are part of; changed in place, as they change.
+
+    Those of an execution that the step `bill` waits for are named `bill/charge`.
+    """
+
+    def __init__(self, rows: Iterable[Told] = ()) -> None:
+        self._rows: dict[str, Told] = {}
+        self._inner: dict[str, list[str]] = {}
+        self._unsorted: set[str] = set()
+        self.put(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Told]:
+        return iter(self._rows.values())
+
+    def get(self, name: str) -> Told | None:
+        """A step; None where it is not known."""
+        return self._rows.get(name)
+
+    def put(self, rows: Iterable[Told], within: str = "") -> None:
+        """These are so now; `within` is the step whose execution they are of."""
+        # What is part of something has its name and more.
+        for row in sorted(rows, key=lambda row: len(row.name)) if self._rows else list(rows):
+            found = replace(row, name=f"{within}/{row.name}") if within else row
+            if found.name not in self._rows:
+                parent = self.parent(found.name)
+                self._inner.setdefault(parent, []).append(found.name)
+                self._unsorted.add(parent)
+            self._rows[found.name] = found
+
+    def clear(self, within: str = "") -> None:
+        """Forgets the steps of the execution that `within` waited for; without it, all of them."""
+        gone = [name for name in self._rows if name.startswith(f"{within}/") or not within]
+        for name in gone:
+            del self._rows[name]
+        lost = set(gone)
+        self._inner = {
+            name: [inner for inner in inners if inner not in lost]
+            for name, inners in self._inner.items()
+            if name not in lost
+        }
+
+    def inner(self, name: str = "") -> list[Told]:
+        """What is part of a step, in the order of the definition; without a name what stands at the top."""
+        if name in self._unsorted:
+            self._unsorted.discard(name)
+            self._inner[name].sort(key=lambda inner: self._place(name, inner))
+        return [self._rows[inner] for inner in self._inner.get(name, ())]
+
+    def parent(self, name: str) -> str:
+        """The innermost step that is known of those that one is part of; empty for none."""
+        return next((above for above in _around(name) if above in self._rows), "")
+
+    def label(self, row: Told) -> str:
+        """What a step is called below that one."""
+        parent = self.parent(row.name)
+        if row.name.startswith(f"{parent}["):
+            return row.name.rpartition(".")[2].rpartition("/")[2]
+        return row.name.removeprefix(parent).lstrip("./") if parent else row.name
+
+    def _place(self, parent: str, name: str) -> tuple[bool, bool, int, tuple[int, ...]]:
+        row = self._rows[name]
+        # What a step waits for comes before what follows it.
+        own = not name.startswith(f"{parent}/")
+        return row.final, own, row.index, order(name)
+
+
+def _around(name: str) -> Iterator[str]:
+    """What a step is part of, innermost first."""
+    while name:
+        head, slash, tail = name.rpartition("/")
+        inner = container(tail)
+        name = f"{head}{slash}{inner}" if inner else head
+        if name:
+            yield name
 
 
 @dataclass(frozen=True)
@@ -64,7 +111,7 @@ class View:
     message: str = ""
     started: float | None = None
     finished: float | None = None
-    steps: Sequence[StepRow] = ()
+    steps: Tree = field(default_factory=Tree)
     counted: str = ""
     """The progress, where `steps` are not all steps."""
 
@@ -73,31 +120,13 @@ class View:
         """`3/7`: how many steps have ended."""
         if self.counted:
             return self.counted
-        return f"{sum(_ended(row) for row in self.steps)}/{len(self.steps)}" if self.steps else ""
+        return f"{sum(map(has_ended, self.steps))}/{len(self.steps)}" if len(self.steps) else ""
 
 
-def rows_of_state(state: "State") -> list[StepRow]:
-    """The steps of the engine's state."""
-
-    def row(name: str, step: "StepState") -> StepRow:
-        reason, message = step_words(state, name)
-        return StepRow(
-            name,
-            step.status,
-            step.attempt,
-            str(reason or ""),
-            message or "",
-            step.started_at,
-            step.finished_at,
-        )
-
-    return [row(name, step) for name, step in listed(state)]
-
-
-def rows_of_json(steps: Iterable[Mapping[str, Any]]) -> list[StepRow]:
+def rows_of_json(steps: Iterable[Mapping[str, Any]]) -> list[Told]:
     """The steps as the api or an Execution's status tells them; times as seconds or RFC 3339."""
     return [
-        StepRow(
+        Told(
             str(step.get("name", "")),
             str(step.get("status", "")),
             int(step.get("attempt") or 0),
@@ -105,9 +134,22 @@ def rows_of_json(steps: Iterable[Mapping[str, Any]]) -> list[StepRow]:
             str(step.get("message") or ""),
             seconds_of(step.get("startedAt")),
             seconds_of(step.get("finishedAt")),
+            seconds_of(step.get("readyAt")),
+            seconds_of(step.get("beganAt")),
+            tuple(_try(one) for one in step.get("tries") or ()),
+            int(step.get("index") or 0),
+            step.get("total"),
+            bool(step.get("finally")),
+            str(step.get("execution") or ""),
+            str(step.get("action") or ""),
         )
         for step in steps
     ]
+
+
+def _try(one: Mapping[str, Any]) -> Try:
+    ready, ended = seconds_of(one.get("readyAt")), seconds_of(one.get("endedAt"))
+    return Try(ready or 0.0, seconds_of(one.get("beganAt")), ended or 0.0, str(one.get("reason") or ""))
 
 
 def seconds_of(at: Any) -> float | None:
@@ -138,80 +180,3 @@ def duration(seconds: float) -> str:
 def lasted(started: float | None, finished: float | None, now: float) -> str:
     """How long something took, or has taken until now; empty before it started."""
     return "" if started is None else duration((now if finished is None else finished) - started)
-
-
-def render(view: View, now: float, height: int | None = None) -> "Group":
-    """The view for a rich console; with `height`, at most that many lines, what is urgent first."""
-    from rich.console import Group
-    from rich.table import Table
-
-    shown = list(view.steps) if height is None else _fitting(view.steps, height - 2)
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(style="dim")
-    grid.add_column()
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(overflow="ellipsis", no_wrap=height is not None)
-    hidden = Counter(row.status for row in view.steps) - Counter(row.status for row in shown)
-    for index, row in enumerate(shown):
-        guide = "└─" if index == len(shown) - 1 and not hidden else "├─"
-        grid.add_row(guide, *_cells(row, now))
-    lines: list[Any] = [_title(view, now), grid]
-    if hidden:
-        counts = ", ".join(f"{count} {status}" for status, count in hidden.most_common())
-        lines.append(_text(f"└─ and {counts}", "dim"))
-    return Group(*lines)
-
-
-def _title(view: View, now: float) -> "Text":
-    mark, style = _MARKS.get(view.phase, ("○", ""))
-    title = _text(f"{mark} ", style)
-    title.append(one_line(view.name), "bold")
-    title.append(f"  {view.phase or 'Pending'}", style)
-    parts = (view.progress, lasted(view.started, view.finished, now))
-    title.append("".join(f"  {part}" for part in parts if part))
-    if (
-        view.reason and view.reason != view.phase and view.reason not in ("Completed", "Accepted")
-    ) or view.message:
-        told = ": ".join(part for part in (view.reason, view.message) if part)
-        title.append(f"  {one_line(told)}", "" if view.phase == "Succeeded" else style)
-    return title
-
-
-def _cells(row: StepRow, now: float) -> "list[Text]":
-    mark, style = _MARKS.get(row.status, ("○", ""))
-    status = row.status + (f" (attempt {row.attempt})" if row.attempt > 1 else "")
-    told = ": ".join(part for part in (row.reason, row.message) if part)
-    return [
-        _text(mark, style),
-        _text(one_line(row.name), "dim" if row.status == "Pending" else ""),
-        _text(status, style),
-        _text(lasted(row.started, row.finished, now)),
-        _text(one_line(told), "red" if row.status == "Failed" else "dim"),
-    ]
-
-
-def _text(text: str, style: str = "") -> "Text":
-    from rich.text import Text
-
-    return Text(text, style)
-
-
-def _ended(row: StepRow) -> bool:
-    return row.status in {status.value for status in StepStatus if status.terminal}
-
-
-def _fitting(rows: Sequence[StepRow], room: int) -> list[StepRow]:
-    """The rows that fit: urgent ones, then those that ended last, then those to come; in their own order."""
-    if len(rows) <= room:
-        return list(rows)
-
-    def rank(index: int) -> tuple[int, float]:
-        row = rows[index]
-        if row.status in _URGENT:
-            return _URGENT.index(row.status), index
-        return (len(_URGENT), -(row.finished or 0.0)) if _ended(row) else (len(_URGENT) + 1, index)
-
-    kept = sorted(range(len(rows)), key=rank)[: max(1, room - 1)]
-    return [rows[index] for index in sorted(kept)]

@@ -1,17 +1,22 @@
 """Somebody who watches a run on this machine: a live tree on a terminal, else one line for each change."""
 
+import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
-from citadel.api.reasons import StepStatus
-from citadel.cli.steps import View, duration, rows_of_state
+from citadel.api.reasons import Phase, StepStatus
+from citadel.cli.showing import Live
+from citadel.cli.steps import Tree, View, duration
 from citadel.cli.terminal import one_line, safe
-from citadel.core.state import State, StepState, listed
+from citadel.core.state import State, StepState, position
+from citadel.core.summary import summarise, waits_for
+from citadel.core.telling import news
 
-if TYPE_CHECKING:
-    from rich.console import ConsoleRenderable
+#: Seconds between two drawings.
+_FRAME = 0.25
 
 
 class Lines:
@@ -23,13 +28,23 @@ class Lines:
 
     def changed(self, state: State) -> None:
         """Tells which steps are elsewhere now."""
-        for name, step in listed(state):
-            if self._seen.get(name) is step:
-                continue
-            before = self._seen.get(name, StepState())
-            self._seen[name] = step
-            if (before.status, before.attempt) != (step.status, step.attempt) and (text := _told(step)):
-                click.echo(f"{name}: {one_line(text)}", err=True)
+        self._tell(state, "")
+
+    def within(self, step: str, state: State) -> None:
+        """The same of an execution that a step waits for."""
+        self._tell(state, f"{step}/")
+
+    def _tell(self, state: State, before: str) -> None:
+        plan = state.plan
+        if plan is None:
+            return
+        news = [name for name, step in state.steps.items() if self._seen.get(before + name) is not step]
+        for name in sorted(news, key=lambda name: position(plan, name)):
+            step = state.steps[name]
+            known = self._seen.get(before + name, StepState())
+            self._seen[before + name] = step
+            if (known.status, known.attempt) != (step.status, step.attempt) and (text := _told(state, name)):
+                click.echo(f"{before}{name}: {one_line(text)}", err=True)
 
     def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
         """Shows a line that a step printed."""
@@ -40,13 +55,16 @@ class Lines:
         """Nothing is left to be shown."""
 
 
-def _told(step: StepState) -> str:
+def _told(state: State, name: str) -> str:
     """What became of a step, in words; empty for what is no news to people."""
+    step = state.steps[name]
     took = "" if step.started_at is None else duration((step.finished_at or 0.0) - step.started_at)
     failure = f"{step.failure.reason}: {step.failure.message}" if step.failure else ""
     match step.status:
         case StepStatus.RUNNING:
             return "running" + (f", attempt {step.attempt}" if step.attempt > 1 else "")
+        case StepStatus.WAITING:
+            return f"waits {waits_for(state, name)[1]}"
         case StepStatus.SUCCEEDED:
             return f"succeeded in {took}"
         case StepStatus.SKIPPED:
@@ -59,53 +77,72 @@ def _told(step: StepState) -> str:
     return ""
 
 
-class Tree:
-    """A tree of steps that is drawn anew as they change."""
+class InPlace:
+    """A tree of steps on a terminal that is drawn anew as they change."""
 
     def __init__(self, workflow: str, logs: bool) -> None:
         from rich.console import Console
-        from rich.live import Live
 
         self._workflow, self._logs = workflow, logs
         self._state: State | None = None
-        self._console = Console(stderr=True, highlight=False)
-        self._live: Live = Live(
-            console=self._console,
-            get_renderable=self._render,
-            refresh_per_second=8,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._live.start()
+        self._within: dict[str, State] = {}
+        """The executions that steps have wanted, by the steps."""
+        self._drawn: dict[str, State] = {}
+        self._tree = Tree()
+        self._live = Live(Console(stderr=True, highlight=False))
+        self._loop = asyncio.get_running_loop()
+        self._next = self._loop.call_later(_FRAME, self._draw)
 
     def changed(self, state: State) -> None:
-        """Draws the state."""
+        """Draws the state, soon."""
         self._state = state
+
+    def within(self, step: str, state: State) -> None:
+        """Draws the state of an execution that a step waits for, soon."""
+        self._within[step] = state
 
     def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
         """Shows a line above the tree."""
         if self._logs:
-            from rich.text import Text
+            self._live.above(f"{step} | ", line)
 
-            self._console.print(Text.assemble((f"{step} | ", "dim"), safe(line)), soft_wrap=True)
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """The tree makes room for a question, and comes back after it."""
+        self._next.cancel()
+        with self._live.aside():
+            yield
+        self._draw()
 
     def close(self) -> None:
         """Draws the end, which stays."""
-        self._live.stop()
+        self._next.cancel()
+        self._live.close(self._view())
 
-    def _render(self) -> "ConsoleRenderable | str":
-        from citadel.cli.steps import render
+    def _draw(self) -> None:
+        self._live.update(self._view())
+        self._next = self._loop.call_later(_FRAME, self._draw)
 
+    def _view(self) -> View:
         state = self._state
         if state is None:
-            return ""
-        ended = state.finished
-        view = View(
-            name=self._workflow,
-            phase=str(ended.phase) if ended else "Running",
-            reason=str(ended.reason) if ended else "",
-            started=state.created_at or None,
-            finished=state.finished_at,
-            steps=rows_of_state(state),
+            return View(self._workflow, Phase.PENDING)
+        for step, found in ("", state), *self._within.items():
+            before = self._drawn.get(step, State())
+            if before.created is not found.created:
+                # Another execution than before: of another attempt.
+                self._tree.clear(step) if step else None
+                before = State()
+            self._tree.put(news(before, found), step)
+            self._drawn[step] = found
+        summary = summarise(state)
+        return View(
+            self._workflow,
+            summary.phase,
+            summary.reason,
+            summary.message,
+            state.created_at or None,
+            state.finished_at,
+            self._tree,
+            f"{state.ended_steps}/{state.total_steps}",
         )
-        return render(view, time.time(), None if ended else max(4, self._console.height - 1))

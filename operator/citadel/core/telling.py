@@ -35,6 +35,8 @@ class Told:
     """Whether it is one of `finally`."""
     execution: str = ""
     """The execution that it waits for, or has waited for."""
+    action: str = ""
+    """What it does; `steps` also for a handler."""
 
 
 def told(state: State, name: str, step: StepState) -> Told:
@@ -62,6 +64,7 @@ def told(state: State, name: str, step: StepState) -> Told:
         None if scope is None else scope.total,
         compiled.scope == FINALLY,
         name_for(state, name) or "",
+        "steps" if compiled.children else compiled.spec.action,
     )
 
 

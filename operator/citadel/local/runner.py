@@ -39,6 +39,10 @@ class Observer(Protocol):
         """The state is another."""
         ...
 
+    def within(self, step: str, state: State) -> None:
+        """That of an execution which a step waits for is another; `bill/charge` is one of `bill`'s."""
+        ...
+
     def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
         """A step printed a line."""
         ...

@@ -27,13 +27,18 @@ if TYPE_CHECKING:
 
 
 class Inner:
-    """Who watches an execution within another sees what its steps print."""
+    """Who watches an execution sees those within it, by the steps that wait for them."""
 
     def __init__(self, observer: "Observer", step: str) -> None:
         self._observer, self._step = observer, step
 
     def changed(self, state: State) -> None:
-        """The step that waits for it has not changed."""
+        """Its state is another; that of the step which waits for it is not."""
+        self._observer.within(self._step, state)
+
+    def within(self, step: str, state: State) -> None:
+        """The state of an execution within this one is another."""
+        self._observer.within(f"{self._step}/{step}", state)
 
     def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
         """A step printed a line."""

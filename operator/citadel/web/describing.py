@@ -70,6 +70,7 @@ def _step(step: Told) -> dict[str, Any]:
         "total": step.total,
         "finally": step.final or None,
         "execution": step.execution or None,
+        "action": step.action or None,
     }
     return found | {key: value for key, value in more.items() if value is not None}
 

@@ -34,7 +34,10 @@ time.sleep(600)
 class FakeCitadel:
     """Citadel's api: what it knows of executions, and how it fails."""
 
+    cluster: FakeApi | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
+    within: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Steps of further executions, by their names."""
     outputs: Any = None
     connections: list[dict[str, Any]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -86,6 +89,8 @@ class FakeCitadel:
             return web.json_response(self.outputs)
         if request.path.endswith("/connections"):
             return web.json_response(self.connections)
+        if request.path.endswith("/changes"):
+            return await self._tell(request, name)
         if not request.path.endswith("/logs"):
             answered = {"steps": self.steps, "startedAt": 1.0, "finishedAt": 2.5}
             return web.json_response(answered | ({"object": archived} if archived else {}))
@@ -100,6 +105,34 @@ class FakeCitadel:
             await answer.write(f"event: log\ndata: {json.dumps(chunk)}\n\n".encode())
         await answer.write(b"event: end\ndata: {}\n\n")
         return answer
+
+    async def _tell(self, request: web.Request, name: str) -> web.StreamResponse:
+        """All steps, then all of them again when they have changed, until the execution has ended."""
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        before: list[dict[str, Any]] | None = None
+        over = False
+        while not over:
+            over = "archived" in request.query or self._has_ended(name)
+            steps = self.within.get(name, self.steps)
+            if steps != before:
+                view = {"steps": steps, "startedAt": 1.0, "finishedAt": 2.5 if over else None}
+                await answer.write(f"event: changes\ndata: {json.dumps(view)}\n\n".encode())
+                before = list(steps)
+                if self.cut is not None:
+                    self.cut = None
+                    assert request.transport is not None
+                    request.transport.close()
+                    return answer
+            await asyncio.sleep(0.02)
+        view = {"steps": [], "startedAt": 1.0, "finishedAt": 2.5}
+        await answer.write(f"event: changes\ndata: {json.dumps(view)}\n\nevent: end\ndata: {{}}\n\n".encode())
+        return answer
+
+    def _has_ended(self, name: str) -> bool:
+        assert self.cluster is not None
+        found = self.cluster.objects.get(f"{NAMESPACE}/executions/{name}") or {}
+        return (found.get("status") or {}).get("phase") in ("Succeeded", "Failed", "Cancelled", "TimedOut")
 
     async def _take(self, request: web.Request) -> web.Response:
         self.signals.append(await request.json())
@@ -220,6 +253,7 @@ async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
     (tmp_path / "kubectl").write_text(kubectl)
     (tmp_path / "kubectl").chmod(0o755)
     async with serve_fake_api() as api:
+        citadel.cluster = api
         published = {
             "metadata": {"name": "citadel-ca", "namespace": "citadel-system"},
             "data": {"ca.crt": authority.certificate.decode()},

@@ -3,13 +3,15 @@
 import pytest
 from rich.console import Console
 
-from citadel.cli.steps import StepRow, View, duration, render, rows_of_json, seconds_of
+from citadel.cli.drawing import Frame, render
+from citadel.cli.steps import Tree, View, duration, rows_of_json, seconds_of
+from citadel.core.telling import Told
 
 
 def shown(view: View, now: float = 100.0, height: int | None = None, width: int = 120) -> list[str]:
     console = Console(width=width, color_system=None, file=None, record=True, quiet=False)
     with console.capture() as captured:
-        console.print(render(view, now, height))
+        console.print(render(view, now, Frame(height=height)))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
@@ -34,11 +36,11 @@ def test_times_are_numbers_or_timestamps(at: object, seconds: float | None) -> N
 
 def test_each_step_has_a_line_with_status_attempt_duration_and_message() -> None:
     steps = [
-        StepRow("load", "Succeeded", 1, started=90.0, finished=90.3),
-        StepRow("count", "Running", 2, "Error", "ValueError: no rows", 95.0),
-        StepRow("tell", "Pending"),
+        Told("load", "Succeeded", 1, started=90.0, finished=90.3),
+        Told("count", "Running", 2, "Error", "ValueError: no rows", 95.0),
+        Told("tell", "Pending"),
     ]
-    assert shown(View("sales-x2k4v", "Running", started=90.0, steps=steps)) == [
+    assert shown(View("sales-x2k4v", "Running", started=90.0, steps=Tree(steps))) == [
         "● sales-x2k4v  Running  1/3  10s",
         "├─ ✔ load  Succeeded           0.3s",
         "├─ ● count Running (attempt 2) 5.0s Error: ValueError: no rows",
@@ -52,18 +54,18 @@ def test_a_failed_execution_says_why() -> None:
 
 
 def test_markup_and_escapes_in_messages_are_text() -> None:
-    steps = [StepRow("a", "Failed", 1, "Error", "[bold]x[/bold] \x1b[2J\nnext")]
-    assert shown(View("e", "Failed", steps=steps))[1].endswith("Error: [bold]x[/bold] ␛[2J next")
+    steps = [Told("a", "Failed", 1, "Error", "[bold]x[/bold] \x1b[2J\nnext")]
+    assert shown(View("e", "Failed", steps=Tree(steps)))[1].endswith("Error: [bold]x[/bold] ␛[2J next")
 
 
 def test_on_a_small_terminal_what_is_urgent_stays() -> None:
     steps = [
-        *(StepRow(f"done{i}", "Succeeded", 1, started=i, finished=i + 1) for i in range(50)),
-        StepRow("busy", "Running", 1, started=90.0),
-        *(StepRow(f"later{i}", "Pending") for i in range(50)),
-        StepRow("bad", "Failed", 1, "Error"),
+        *(Told(f"done{i}", "Succeeded", 1, started=i, finished=i + 1) for i in range(50)),
+        Told("busy", "Running", 1, started=90.0),
+        *(Told(f"later{i}", "Pending") for i in range(50)),
+        Told("bad", "Failed", 1, "Error"),
     ]
-    lines = shown(View("e", "Running", started=0.0, steps=steps), height=8)
+    lines = shown(View("e", "Running", started=0.0, steps=Tree(steps)), height=8)
     assert len(lines) <= 8
     assert [line.split()[2] for line in lines[1:-1]] == ["done47", "done48", "done49", "busy", "bad"]
     assert lines[-1] == "└─ and 50 Pending, 47 Succeeded"
@@ -71,5 +73,5 @@ def test_on_a_small_terminal_what_is_urgent_stays() -> None:
 
 def test_steps_that_a_status_names_do_not_count_as_all() -> None:
     steps = rows_of_json([{"name": "a", "status": "Running", "attempt": 3, "startedAt": "bad"}])
-    assert steps == [StepRow("a", "Running", 3)]
-    assert View("e", "Running", steps=steps, counted="7/90").progress == "7/90"
+    assert steps == [Told("a", "Running", 3)]
+    assert View("e", "Running", steps=Tree(steps), counted="7/90").progress == "7/90"
