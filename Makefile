@@ -66,5 +66,5 @@ venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	hack/venv $(VENV)
 
-tools: # what the component tests run beside Python and Go: a Postgres of their own, compilers, Node.js
-	@bash -c 'source hack/lib.sh; ensure_postgres; ensure_compilers'
+tools: # what the component tests run beside Python and Go: a Postgres of their own, compilers, Node.js, podman
+	@bash -c 'source hack/lib.sh; ensure_postgres; ensure_compilers; ensure_podman'

@@ -67,6 +67,12 @@ ensure_compilers() {
   command -v node >/dev/null || ensure_apt nodejs
 }
 
+# ensure_podman: what runs container steps without a cluster, and a shell of which tests make an image. With runc, as crun 1.8
+# knows no machine that has both versions of cgroups.
+ensure_podman() {
+  command -v podman >/dev/null && command -v busybox >/dev/null || ensure_apt podman runc catatonit busybox-static
+}
+
 docker_runs() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
 # own_context: the current context of the user's own kubeconfig, when it is one of a local cluster.

@@ -32,6 +32,8 @@ class Dispatch:
     """Artifacts by the path where each is to stand."""
     left: Mapping[str, str] = field(default_factory=dict)
     """Paths of what it is to leave, by name."""
+    command: tuple[str, ...] = ()
+    """Program and arguments of a container step."""
     program: Content | None = None
     """What was built of the code, in a language that is compiled."""
 
@@ -58,7 +60,7 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
             references[path] = value
         else:
             files[path] = str(values.get(value))
-    run = compiled.spec.run
+    run, container = compiled.spec.run, compiled.spec.container
     # The Runtime's variables, then the step's, which win.
     env: dict[str, str] = {}
     if run is not None and compiled.builds is None:
@@ -76,6 +78,7 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
         files=files,
         taken=taken_by(state, name),
         left=compiled.left,
+        command=(*container.command, *container.args) if container else (),
         program=program_of(state, compiled),
     )
 

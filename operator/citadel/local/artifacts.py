@@ -1,7 +1,7 @@
 """Files and artifacts of steps on this machine: folders and archives in place of blobs.
 
 It takes and makes the same trees as the shim of a sandbox, within the same bounds, in the step's own working
-directory. There is no /data here.
+directory. What a container finds in /data lies beside that.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ class Parcels:
     def place(self, work: Path) -> None:
         """Puts everything where it belongs; raises NotATree, OSError."""
         for path, content in self._given.taken.items():
-            unpack(self._archives / content.digest, work / relative(path))
+            unpack(self._archives / content.digest, located(path, work))
         for path, text in self._files.items():
-            target = work / relative(path)
+            target = located(path, work)
             target.parent.mkdir(parents=True, exist_ok=True)
             if os.path.lexists(target):
                 raise NotATree(f"file {path} cannot be written: something is there")
@@ -48,21 +48,22 @@ class Parcels:
         """Keeps what the attempt leaves; why that is impossible."""
         for name, path in self._given.left.items():
             try:
-                self.kept[name] = pack(work, relative(path), self._archives)
+                self.kept[name] = pack(located(path, work), self._archives)
             except (NotATree, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)
                 return ev.Failure.cut(Reason.INVALID_OUTPUT, f"artifact {name}: {path}: {why}")
         return None
 
 
-def relative(path: str) -> str:
-    """A path of a sandbox, seen from the working directory."""
-    return path.removeprefix("/work").lstrip("/") or "."
+def located(path: str, work: Path) -> Path:
+    """Where a path of a sandbox is, whose working directory is `work`."""
+    if path == "/data" or path.startswith("/data/"):
+        return work.parent / path.lstrip("/")
+    return work / path.removeprefix("/work").lstrip("/")
 
 
-def pack(work: Path, below: str, archives: Path) -> Content:
-    """Keeps the file or tree `below` a directory; raises NotATree, OSError."""
-    root = work / below
+def pack(root: Path, archives: Path) -> Content:
+    """Keeps a file or tree; raises NotATree, OSError."""
     draft = archives / "draft"
     with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as archive:
         size = 0

@@ -5,6 +5,8 @@ import codecs
 import os
 from collections.abc import Callable, Iterable
 
+from citadel.core.jsonvalues import Json
+
 #: Characters after which a line without an end is passed on as it is.
 LINE_LIMIT = 64 * 1024
 #: Bytes of log that an attempt may print; what follows is dropped, with a visible mark.
@@ -41,11 +43,25 @@ class Output:
         if rest:
             self._line(stream, rest)
 
+    def note(self, line: str) -> None:
+        """Says something that is not the step's."""
+        self._log("system", line)
+
     def masked(self, text: str) -> str:
         """The text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+    def masked_value(self, value: Json) -> Json:
+        """The value without secrets."""
+        if isinstance(value, str):
+            return self.masked(value)
+        if isinstance(value, list):
+            return [self.masked_value(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self.masked_value(item) for key, item in value.items()}
+        return value
 
     def _line(self, stream: str, line: str) -> None:
         if self._size > LOG_LIMIT:

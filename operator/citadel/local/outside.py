@@ -9,12 +9,13 @@ from citadel.core.placing import Placement
 from citadel.core.state import State
 from citadel.core.values import Values
 from citadel.local.clocks import Clock
+from citadel.local.containers import ContainerSandbox
 from citadel.local.sandbox import LocalSandbox
 from citadel.local.sandboxes import Sandbox
 
 
 class Outside:
-    """Child processes of this machine, its time, and nobody who answers."""
+    """Child processes and containers of this machine, its time, and nobody who answers."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
@@ -25,7 +26,7 @@ class Outside:
 
     def sandbox(self, placement: Placement) -> Sandbox:
         """A sandbox of a placement, not yet started."""
-        return LocalSandbox()
+        return LocalSandbox() if "language" in placement.template else ContainerSandbox(placement)
 
     def instead(self, child: Child, values: Values) -> ev.ChildFinished | None:
         """The end of an execution that a step wants, if it is not to run; `values` takes its outputs."""

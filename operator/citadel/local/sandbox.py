@@ -271,7 +271,7 @@ def _verdict(said: bytes, code: int, output: Output) -> "Json | ev.Failure":
     if not said.startswith(b"S"):
         return ev.Failure.cut(Reason.ERROR, "the process ended before main returned", log_tail=output.tail)
     try:
-        return _masked(normalise(said[1:]), output)
+        return output.masked_value(normalise(said[1:]))
     except InvalidValue as error:
         return ev.Failure.cut(
             Reason.INVALID_OUTPUT, f"the output is not valid: {error}", log_tail=output.tail
@@ -290,13 +290,3 @@ def _failure(said: bytes, output: Output) -> ev.Failure:
         )
     except (InvalidValue, KeyError, TypeError, ValueError):
         return ev.Failure.cut(Reason.ERROR, "the step failed, and did not say why", log_tail=output.tail)
-
-
-def _masked(value: Json, output: Output) -> Json:
-    if isinstance(value, str):
-        return output.masked(value)
-    if isinstance(value, list):
-        return [_masked(item, output) for item in value]
-    if isinstance(value, dict):
-        return {key: _masked(item, output) for key, item in value.items()}
-    return value

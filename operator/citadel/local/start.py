@@ -11,6 +11,7 @@ from citadel.core.inputs import InvalidInputs
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.values import Values
 from citadel.local.documents import Contents, WorkflowDocument
+from citadel.local.engine import EngineError, find
 
 #: The Runtime that every cluster has, and this machine is.
 PYTHON: Mapping[str, Any] = {"image": "local"}
@@ -153,8 +154,15 @@ def _containers(workflow: WorkflowDocument) -> list[str]:
     names = [path for path, step in workflow.spec.every_step() if step.container is not None]
     if not names:
         return []
-    which = f"step {names[0]} is one" if len(names) == 1 else f"steps {', '.join(names[:8])} are some"
-    return [f"container steps need a cluster: {which}; apply the file and run it without --local"]
+    try:
+        find()
+    except EngineError as error:
+        which = f"step {names[0]} is one" if len(names) == 1 else f"steps {', '.join(names[:8])} are some"
+        return [
+            f"container steps need podman or docker: {which}; {error}; install podman, "
+            "or apply the file and run it without --local"
+        ]
+    return []
 
 
 def _entrypoints(workflow: WorkflowDocument) -> list[str]:
@@ -204,7 +212,7 @@ def _places(workflow: WorkflowDocument) -> list[str]:
         "same there and here"
         for step in workflow.compiled.steps.values()
         for path in (*step.taken, *step.left.values())
-        if not path.startswith("/work")
+        if step.spec.container is None and not path.startswith("/work")
     ]
 
 

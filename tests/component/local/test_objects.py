@@ -100,12 +100,6 @@ def test_a_secret_is_not_in_the_journal(citadel: Citadel, workflow: Write, tmp_p
             id="a command that is not text",
         ),
         pytest.param(
-            "- {name: a, container: {image: busybox, command: ['true']}}",
-            "",
-            ["container steps need a cluster: step a is one"],
-            id="container steps",
-        ),
-        pytest.param(
             python_step("a", "x", "needs: [b]") + python_step("b", "x"),
             "",
             ["flow.yaml:6:5: spec.steps[0]: found a cycle: a needs b needs a"],

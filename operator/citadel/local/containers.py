@@ -1,0 +1,261 @@
+"""Container steps on this machine: a container of podman or docker for each attempt.
+
+It is made as the sandbox of a cluster is: another user, a read-only root without capabilities, no network
+unless the step names destinations, a limit on memory. What the contract of `runtimes/container` promises to a
+command holds here too.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from citadel.api.reasons import Reason
+from citadel.core import events as ev
+from citadel.core.dispatch import Dispatch
+from citadel.core.jsonvalues import MAX_BYTES, InvalidValue, Json, canonical, normalise
+from citadel.core.placing import Placement
+from citadel.local import processes
+from citadel.local.artifacts import NotATree, Parcels
+from citadel.local.capture import LINE_LIMIT, Output
+from citadel.local.commands import INPUT, OUTPUT, UID, command_of, options_of
+from citadel.local.engine import Engine, EngineError, find
+from citadel.local.sandboxes import SandboxEnded
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+EXIT_SECONDS = 10.0
+#: How the process that engines put before a command says that it cannot run it.
+_NOT_RUN = re.compile(r"^(?:ERROR \(catatonit:\d+\)|\[FATAL tini \(\d+\)\]).* exec .*: (.+)$")
+_NOT_STARTED = ("created", "configured", "initialized", "")
+
+
+class ContainerSandbox:
+    """The container of one attempt, and the folders that it can write to."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement, self._image = placement, str(placement.template["image"])
+        self._folder = Path(tempfile.mkdtemp(prefix="citadel-"))
+        self._engine: Engine | None = None
+        self._client: asyncio.subprocess.Process | None = None
+        self._cancelled: asyncio.Future[float] | None = None
+        self.spent = False
+
+    async def start(self) -> None:
+        """Finds the engine; raises EngineError."""
+        self._engine = await asyncio.to_thread(find)
+        for name in ("work", "tmp", "data"):
+            (self._folder / name).mkdir()
+
+    async def run(
+        self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
+    ) -> "Json | ev.Failure":
+        """Runs the attempt to its end; its output, or why it failed. Raises SandboxEnded."""
+        assert self._engine is not None
+        self._cancelled = asyncio.get_running_loop().create_future()
+        try:
+            variables = await self._variables_of_image(self._engine, output)
+        except EngineError as error:
+            return ev.Failure.cut(Reason.IMAGE_PULL_FAILED, f"image {self._image}: {error}")
+        try:
+            parcels.place(self._folder / "work")
+        except (NotATree, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            return ev.Failure.cut(Reason.ERROR, f"what the step needs could not be placed: {why}")
+        (self._folder / "tmp" / INPUT).write_bytes(canonical(dict(arguments)))
+        self._hand_over()
+        command = command_of(given, variables)
+        code, by = await self._run(self._engine, given, command, output)
+        if by is Reason.TIMEOUT:
+            message = f"ran longer than its timeout of {given.timeout:g}s"
+            return ev.Failure.cut(by, message, log_tail=output.tail)
+        found = await self._verdict(self._engine, code, command, output)
+        if not isinstance(found, ev.Failure) and (wrong := parcels.keep(self._folder / "work")) is not None:
+            found = wrong
+        if by is Reason.CANCELLED and isinstance(found, ev.Failure):
+            return ev.Failure.cut(by, f"cancelled while it ran ({found.message})", log_tail=output.tail)
+        return found
+
+    def cancel(self, grace: float) -> None:
+        """Asks the command to end, and ends it after `grace` seconds."""
+        if self._cancelled is not None and not self._cancelled.done():
+            self._cancelled.set_result(grace)
+
+    def close(self) -> None:
+        """Ends the container, and removes it and its folders."""
+        if self._client is not None and self._engine is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._client.kill()
+            self._engine.remove(self._folder.name)
+        for directory, names, _ in os.walk(self._folder):
+            # A step may have taken itself the right to look into them.
+            for name in names:
+                with contextlib.suppress(OSError):
+                    Path(directory, name).chmod(0o700, follow_symlinks=False)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # ---- before
+
+    async def _variables_of_image(self, engine: Engine, output: Output) -> dict[str, str]:
+        """The environment that the image brings; it is pulled where it is missing. Raises EngineError."""
+        ask = ("image", "inspect", "--format", "{{json .Config.Env}}", self._image)
+        try:
+            said = await engine.say(*ask)
+        except EngineError:
+            output.note(f"pulling {self._image}")
+            await engine.say("pull", "--quiet", self._image, patience=None)
+            said = await engine.say(*ask)
+        pairs = (pair.partition("=") for pair in json.loads(said) or ())
+        return {"PATH": PATH, **{name: value for name, _, value in pairs}}
+
+    def _hand_over(self) -> None:
+        """What was placed belongs to the user of the container."""
+        if os.geteuid() != 0:
+            return
+        os.chown(self._folder, UID, UID)
+        for directory, names, files in os.walk(self._folder):
+            for name in (*names, *files):
+                os.chown(Path(directory, name), UID, UID, follow_symlinks=False)
+
+    # ---- while it runs
+
+    async def _run(
+        self,
+        engine: Engine,
+        given: Dispatch,
+        command: Sequence[str],
+        output: Output,
+    ) -> tuple[int, Reason | None]:
+        """Exit code of the engine, and what brought the end about, if it was not the command itself."""
+        program, *rest = command
+        options = options_of(given, self._placement, self._folder, engine.podman)
+        self._client = client = await asyncio.create_subprocess_exec(
+            engine.program,
+            "run",
+            *options,
+            f"--entrypoint={program}",
+            self._image,
+            *rest,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            limit=LINE_LIMIT,
+            start_new_session=True,
+        )
+        assert client.stdout is not None
+        assert client.stderr is not None
+        readers = [
+            asyncio.create_task(output.follow("stdout", client.stdout)),
+            asyncio.create_task(output.follow("stderr", client.stderr)),
+        ]
+        try:
+            by = await self._await_end(engine, client, given.timeout)
+            await asyncio.wait(readers, timeout=EXIT_SECONDS)
+        finally:
+            for task in readers:
+                task.cancel()
+        return client.returncode or 0, by
+
+    async def _await_end(
+        self, engine: Engine, client: asyncio.subprocess.Process, timeout: float | None
+    ) -> Reason | None:
+        assert self._cancelled is not None
+        ended = asyncio.create_task(client.wait())
+        by: Reason | None = None
+        try:
+            both: set[asyncio.Future[int] | asyncio.Future[float]] = {ended, self._cancelled}
+            await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done() and self._cancelled.done():
+                by = Reason.CANCELLED
+                await self._terminate(engine)
+                await asyncio.wait({ended}, timeout=self._cancelled.result())
+            elif not ended.done():
+                by = Reason.TIMEOUT
+            if not ended.done():
+                with contextlib.suppress(EngineError):
+                    await engine.say("kill", self._folder.name)
+                await asyncio.wait({ended}, timeout=EXIT_SECONDS)
+            if not ended.done():
+                raise SandboxEnded("the container of the step does not end")
+        finally:
+            ended.cancel()
+        return by
+
+    async def _terminate(self, engine: Engine) -> None:
+        """SIGTERM to every process of the step, as in a cluster; an engine tells only the first."""
+        with contextlib.suppress(EngineError, OSError, ValueError):
+            said = await engine.say("inspect", "--format", "{{.Id}} {{.State.Pid}}", self._folder.name)
+            container, pid = said.split()
+            if _is_here(int(pid), container):
+                processes.send(int(pid), signal.SIGTERM)
+                return
+        with contextlib.suppress(EngineError):
+            await engine.say("kill", "--signal=TERM", self._folder.name)
+
+    # ---- after
+
+    async def _verdict(
+        self, engine: Engine, code: int, command: Sequence[str], output: Output
+    ) -> "Json | ev.Failure":
+        ask = ("inspect", "--format", "{{.State.Status}} {{.State.OOMKilled}}", self._folder.name)
+        try:
+            status, _, out_of_memory = (await engine.say(*ask)).strip().partition(" ")
+        except EngineError:
+            status, out_of_memory = "", "false"
+        said = output.tail.splitlines()[-1] if output.tail else ""
+        if status in _NOT_STARTED:
+            message = f"the container could not be started: {said.removeprefix('Error: ')}"
+            return ev.Failure.cut(Reason.SANDBOX_START_FAILED, message, log_tail=output.tail)
+        if code == 0:
+            return _output_of(self._folder / "tmp" / OUTPUT, output)
+        reason, message = Reason.ERROR, f"exit code {code}"
+        if out_of_memory == "true":
+            limit = self._placement.template["resources"]["limits"]["memory"]
+            reason, message = Reason.OOM_KILLED, f"used more memory than its limit of {limit}"
+        elif (found := _NOT_RUN.match(said)) is not None:
+            message = f"command {json.dumps(command[0])} cannot be run: {found[1]}"
+        elif code - 128 in {int(number) for number in signal.Signals}:
+            message = f"killed by {signal.Signals(code - 128).name}"
+        return ev.Failure.cut(reason, message, exit_code=code, log_tail=output.tail)
+
+
+def _is_here(pid: int, container: str) -> bool:
+    """Whether the processes of a container can be told. An engine in a machine of its own counts anew: what
+    has that number here is another process."""
+    return container in Path(f"/proc/{pid}/cgroup").read_text() and bool(processes.descendants(pid))
+
+
+def _output_of(path: Path, output: Output) -> "Json | ev.Failure":
+    """The JSON that the command wrote; it may have put anything there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        what = "a symbolic link, expected a regular file" if path.is_symlink() else "not to be read"
+        return _invalid(f"CITADEL_OUTPUT is {what}", output)
+    with os.fdopen(descriptor, "rb") as file:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            return _invalid("CITADEL_OUTPUT is not a regular file", output)
+        if info.st_size > MAX_BYTES:
+            found = f"the output is {info.st_size} bytes of JSON, at most {MAX_BYTES} are allowed"
+            return _invalid(found, output)
+        said = file.read(MAX_BYTES)
+    if not said:
+        return None
+    try:
+        return output.masked_value(normalise(said))
+    except InvalidValue as error:
+        return _invalid(f"CITADEL_OUTPUT is not valid: {error}", output)
+
+
+def _invalid(message: str, output: Output) -> ev.Failure:
+    return ev.Failure.cut(Reason.INVALID_OUTPUT, message, log_tail=output.tail)

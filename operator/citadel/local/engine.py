@@ -1,0 +1,85 @@
+"""The container engine of this machine: podman, else docker; its command line is all that is known of it.
+
+It never installs or starts one: where none answers, the message says what was looked for.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+#: Looked for in this order, unless the variable names one.
+ENGINES = ("podman", "docker")
+VARIABLE = "CITADEL_ENGINE"
+#: Seconds that an engine may take for a word; a pull may take as long as it takes.
+PATIENCE = 60.0
+
+
+class EngineError(OSError):
+    """The engine does not do it; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A program that answers."""
+
+    program: str
+    podman: bool
+
+    async def say(self, *arguments: str, patience: float | None = PATIENCE) -> str:
+        """What the engine prints; raises EngineError."""
+        process = await asyncio.create_subprocess_exec(
+            self.program,
+            *arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            said, wrong = await asyncio.wait_for(process.communicate(), patience)
+        except TimeoutError:
+            raise EngineError(f"{self.program} {arguments[0]} does not end") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+        if process.returncode != 0:
+            raise EngineError(last_line(wrong) or f"{self.program} {arguments[0]}: no word")
+        return said.decode("utf-8", "replace")
+
+    def remove(self, container: str) -> None:
+        """Ends a container and takes it away, if there is one."""
+        # A forced removal alone would wait for the container to end.
+        for arguments in (("kill", container), ("rm", "--force", container)):
+            subprocess.run([self.program, *arguments], capture_output=True, check=False)  # noqa: S603
+
+
+def find() -> Engine:
+    """The engine that answers; raises EngineError, which says of each why not."""
+    wanted = os.environ.get(VARIABLE)
+    reasons = []
+    for name in (wanted,) if wanted else ENGINES:
+        program = shutil.which(name)
+        if program is None:
+            reasons.append(f"{name} is not installed")
+            continue
+        try:
+            answer, version = (_answer(program, *words) for words in (("ps", "--quiet"), ("--version",)))
+        except (OSError, subprocess.TimeoutExpired) as error:
+            reasons.append(f"{name} does not answer: {error}")
+            continue
+        if answer.returncode == 0:
+            return Engine(program, podman=b"podman" in version.stdout)
+        reasons.append(f"{name} does not answer: {last_line(answer.stderr)}")
+    raise EngineError("; ".join(reasons))
+
+
+def _answer(program: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([program, *words], capture_output=True, check=False, timeout=PATIENCE)  # noqa: S603
+
+
+def last_line(said: bytes) -> str:
+    """The last line that says something: that is where engines tell what went wrong."""
+    lines = [line.strip() for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1].removeprefix("Error: ") if lines else ""
