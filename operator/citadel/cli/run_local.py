@@ -5,7 +5,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ async def _run(start: Start, contents: Contents, logs: bool, path: str | None, s
     journal, close = await _open(None if path is None else f"sqlite:///{path}")
     watcher = InPlace(start.workflow.name, logs) if sys.stderr.isatty() else Lines(logs)
     run = LocalRun(journal, watcher, contents, (start.workflow.name,))
-    interruptions = _Interruptions(run)
+    interruptions = _Interruptions(run, watcher.said)
     try:
         with interruptions:
             state = await run.run(start)
@@ -101,8 +101,8 @@ async def _outputs(journal: Journal, run: Any, start: Start) -> Any:
 class _Interruptions:
     """Ctrl-C and its like: the first cancels with a grace period, the second ends everything at once."""
 
-    def __init__(self, run: Any) -> None:
-        self._run = run
+    def __init__(self, run: Any, say: Callable[[str], None]) -> None:
+        self._run, self._say = run, say
         self._tasks: list[asyncio.Task[None]] = []
         self.count = 0
 
@@ -117,7 +117,7 @@ class _Interruptions:
     def _interrupted(self) -> None:
         self.count += 1
         if self.count == 1:
-            click.echo("citadel: cancelling; once more to end it at once", err=True)
+            self._say("citadel: cancelling; once more to end it at once")
         mode, reason = ("Cancel", "CancelRequested") if self.count == 1 else ("Terminate", "Terminated")
         self._tasks.append(asyncio.ensure_future(self._run.stop(mode, reason, "interrupted at the terminal")))
 

@@ -51,6 +51,10 @@ class Lines:
         if self._logs:
             click.echo(f"{step} | {safe(line)}", err=True)
 
+    def said(self, text: str) -> None:
+        """Says something of the run as a whole."""
+        click.echo(safe(text), err=True)
+
     def close(self) -> None:
         """Nothing is left to be shown."""
 
@@ -105,6 +109,10 @@ class InPlace:
         """Shows a line above the tree."""
         if self._logs:
             self._live.above(f"{step} | ", line)
+
+    def said(self, text: str) -> None:
+        """Says something of the run as a whole, above the tree."""
+        self._live.above("", text)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -164,18 +164,10 @@ class Cli:
         self, program: str, *args: str, stdin: str = "", env: dict[str, str] | None = None
     ) -> tuple[int, str, str]:
         """The same of another program, in the same surroundings."""
-        env = {
-            "PATH": f"{self.folder}:{os.environ['PATH']}",
-            "KUBECONFIG": str(self.folder / "config"),
-            "HOME": str(self.folder),
-            # Another tree than the installed one, where the tests of that tree run.
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-            **(env or {}),
-        }
         process = await asyncio.create_subprocess_exec(
             program,
             *args,
-            env=env,
+            env={**self.surroundings, **(env or {})},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -183,6 +175,17 @@ class Cli:
         out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 30)
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
+
+    @property
+    def surroundings(self) -> dict[str, str]:
+        """The environment of a program that is run."""
+        return {
+            "PATH": f"{self.folder}:{os.environ['PATH']}",
+            "KUBECONFIG": str(self.folder / "config"),
+            "HOME": str(self.folder),
+            # Another tree than the installed one, where the tests of that tree run.
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        }
 
     async def execution(self, name: str, spec: dict[str, Any] | None = None, **status: Any) -> None:
         """An Execution in the cluster."""
