@@ -77,7 +77,7 @@ def parse(kind: str, value: Any) -> Spec:
             # As JSON and strict: what the API server's schema would refuse is not made to fit here.
             wire = json.dumps(_without_nulls(model, given), default=str)
             spec = model.model_validate_json(wire, strict=True, by_name=False)
-            problems += _repeated(spec, ("spec",))
+            problems += repeated(spec, ("spec",))
         except ValidationError as error:
             problems += in_words(model, error, ("spec",))
     if problems or spec is None:
@@ -168,12 +168,12 @@ def _is_object_name(name: str) -> bool:
     return len(name) <= 253 and re.fullmatch(meta.DNS_SUBDOMAIN_PATTERN, name) is not None
 
 
-def _repeated(model: BaseModel, path: Path) -> Iterator[Problem]:
+def repeated(model: BaseModel, path: Path) -> Iterator[Problem]:
     """Items of a list that have the name of an earlier one, where the schema wants names to be unique."""
     for field, info in type(model).model_fields.items():
         value, here = getattr(model, field), (*path, info.alias or field)
         if isinstance(value, BaseModel):
-            yield from _repeated(value, here)
+            yield from repeated(value, here)
         elif isinstance(value, tuple):
             extra = info.json_schema_extra
             key = extra.get("map") if isinstance(extra, dict) else None
@@ -188,4 +188,4 @@ def _repeated(model: BaseModel, path: Path) -> Iterator[Problem]:
                         )
                         yield Problem((*here, index, key), message)
                 if isinstance(item, BaseModel):
-                    yield from _repeated(item, (*here, index))
+                    yield from repeated(item, (*here, index))

@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "resume": Entry("citadel.cli.control", "resume", "Let a suspended execution go on."),
         "init": Entry("citadel.cli.init", "init", "Write a small workflow to begin with."),
         "lint": Entry("citadel.cli.lint", "lint", "Check files, without a cluster."),
+        "test": Entry("citadel.cli.test", "test", "Run tests of workflows, which stand beside them."),
         "schema": Entry("citadel.cli.schema", "schema", "Print the JSON Schema of all kinds, for editors."),
         "completion": Entry("citadel.cli.completion", "completion", "Print what makes your shell complete."),
         "doctor": Entry(

@@ -1,12 +1,10 @@
 """What an execution on this machine has around it: sandboxes, a clock, and whoever answers where it waits."""
 
-from collections.abc import Iterator
-
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.children import Child
 from citadel.core.placing import Placement
-from citadel.core.state import State
+from citadel.core.state import State, position
 from citadel.core.values import Values
 from citadel.local.clocks import Clock
 from citadel.local.containers import ContainerSandbox
@@ -28,7 +26,7 @@ class Outside:
         """A sandbox of a placement, not yet started."""
         return LocalSandbox() if "language" in placement.template else ContainerSandbox(placement)
 
-    def instead(self, child: Child, values: Values) -> ev.ChildFinished | None:
+    async def instead(self, child: Child, values: Values) -> ev.ChildFinished | None:
         """The end of an execution that a step wants, if it is not to run; `values` takes its outputs."""
         return None
 
@@ -37,12 +35,15 @@ class Outside:
         return None
 
 
-def asking(state: State) -> Iterator[str]:
-    """The steps that wait for people or a signal, and have no answer yet."""
-    if state.plan is None or state.finished is not None:
-        return
-    for name in state.active:
-        step, spec = state.steps[name], state.plan.step(name).spec
-        from_outside = spec.approval or (spec.wait and spec.wait.signal)
-        if from_outside and step.status is StepStatus.WAITING and step.answer is None:
-            yield name
+def asking(state: State) -> list[str]:
+    """The steps that wait for people or a signal and have no answer yet, in the order of their definition."""
+    plan = state.plan
+    if plan is None or state.finished is not None:
+        return []
+
+    def asks(name: str) -> bool:
+        step, spec = state.steps[name], plan.step(name).spec
+        from_outside = spec.approval is not None or (spec.wait is not None and spec.wait.signal is not None)
+        return from_outside and step.status is StepStatus.WAITING and step.answer is None
+
+    return sorted(filter(asks, state.active), key=lambda name: position(plan, name))

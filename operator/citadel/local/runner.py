@@ -141,18 +141,19 @@ class LocalRun:
         for child in list(wanted(self._state)):
             if child.name not in self._serving:
                 self._spawn(child.name, self._serve_child(child))
-        self._ask_about(set(asking(self._state)))
+        self._ask_about(asking(self._state))
         for run in list(self._within.to_stop(self._state)):
             why = "the step that wanted it waits no longer"
             self._spawn(f"stop {id(run)}", run.stop("Cancel", Reason.CANCELLED, why))
 
-    def _ask_about(self, steps: set[str]) -> None:
+    def _ask_about(self, steps: Sequence[str]) -> None:
         """Asks once for each of these steps that wait, and no longer for others."""
-        for step in steps - self._asked:
-            self._spawn(f"ask {step}", self._ask(step))
-        for step in self._asked - steps:
+        for step in steps:
+            if step not in self._asked:
+                self._spawn(f"ask {step}", self._ask(step))
+        for step in self._asked.difference(steps):
             self._serving[f"ask {step}"].cancel()
-        self._asked |= steps
+        self._asked.update(steps)
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._clock.begin()
@@ -162,7 +163,7 @@ class LocalRun:
     async def _serve_child(self, child: Child) -> None:
         """The life of an execution that a step wants."""
         values = Values()
-        fact: ev.Event | None = self._outside.instead(child, values)
+        fact: ev.Event | None = await self._outside.instead(child, values)
         if fact is None:
             fact, values = await self._within.serve(self._uid, child, lambda: self._state)
         await self._advance([fact], outputs=values.made)

@@ -80,9 +80,16 @@ def _revisions(workflow: WorkflowDocument) -> Iterator[str]:
 def prepare(contents: Contents, given: Mapping[str, Json]) -> Start:
     """What to run: the file's workflow with `given` over the inputs of its Execution; raises CannotRun."""
     workflow, inputs, name = choose(contents)
+    return begin(workflow, contents, {**inputs, **given}, name)
+
+
+def begin(
+    workflow: WorkflowDocument, contents: Contents, inputs: Mapping[str, Json], name: str | None = None
+) -> Start:
+    """The same for a workflow that is chosen already."""
     if reasons := list(_reasons(workflow, contents)):
         raise CannotRun(*reasons)
-    return start_of(workflow, contents, {**inputs, **given}, name)
+    return start_of(workflow, contents, inputs, name)
 
 
 def _reasons(workflow: WorkflowDocument, contents: Contents) -> Iterator[str]:

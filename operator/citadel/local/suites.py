@@ -1,0 +1,174 @@
+"""A file of tests, read together with the workflow that it tests: what is wrong with either is found here,
+with file, line and column, before anything runs.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from citadel.api.loader import Document, LoadError, load
+from citadel.api.messages import in_words
+from citadel.api.problems import Path as Place
+from citadel.api.problems import Problem, found
+from citadel.api.suite import Case, Suite, in_full
+from citadel.api.validate import problems_with_positions, repeated
+from citadel.local.documents import Contents, WorkflowDocument, read
+from citadel.local.fitting import misfits
+
+
+@dataclass(frozen=True)
+class Located:
+    """Something that is wrong, and in which file."""
+
+    file: str
+    problem: Problem
+
+    @property
+    def text(self) -> str:
+        """`test.yaml:3:5: tests[0].mocks.a: …`."""
+        return f"{self.file}:{self.problem.located}"
+
+
+@dataclass(frozen=True)
+class SuiteDocument:
+    """One file of tests, and what it is about."""
+
+    file: str
+    suite: Suite
+    document: Document
+    workflow: WorkflowDocument
+    contents: Contents
+    """The workflow, and all that stands beside it."""
+
+    def line(self, index: int) -> int:
+        """Where a test begins."""
+        return self.document.position(("tests", index)).line
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        return self.suite.tests
+
+
+class InvalidSuite(Exception):
+    """The file cannot be used; `problems` is never empty."""
+
+    def __init__(self, problems: list[Located]) -> None:
+        super().__init__("; ".join(problem.text for problem in problems))
+        self.problems = problems
+
+
+def read_suite(file: str, text: str, read_file: Callable[[Path], str]) -> SuiteDocument:
+    """The tests of a file. `read_file` gives the text of another, or raises OSError; raises InvalidSuite."""
+    try:
+        documents = load(text)
+    except LoadError as error:
+        raise InvalidSuite([Located(file, Problem((), error.message, error.line, error.column))]) from None
+    if len(documents) != 1:
+        message = f"found {len(documents)} documents, expected one: a file of tests"
+        raise InvalidSuite([Located(file, Problem((), message, 1, 1))])
+    (document,) = documents
+
+    def refuse(*problems: Problem) -> InvalidSuite:
+        return InvalidSuite(
+            [Located(file, problem) for problem in problems_with_positions(document, problems)]
+        )
+
+    suite, problems = _parsed(document.value)
+    problems = [*document.problems, *problems]
+    if suite is None or problems:
+        raise refuse(*problems)
+    files, _, name = suite.workflow.rpartition("#") if "#" in suite.workflow else (suite.workflow, "", "")
+    own = _read(file, document, ("workflow",), files, read_file)
+    contents = own
+    for index, path in enumerate(suite.objects):
+        place: Place = ("objects", index)
+        contents, twice = _together(contents, _read(file, document, place, path, read_file))
+        if twice:
+            raise refuse(Problem(place, f"{path}: found {twice}, which another file of this test has too"))
+    workflow = _chosen(own, name)
+    if isinstance(workflow, str):
+        raise refuse(Problem(("workflow",), f"{files}: {workflow}"))
+    read_now = SuiteDocument(file, suite, document, workflow, contents)
+    if unfit := list(misfits(suite, workflow, contents)):
+        raise refuse(*unfit)
+    return read_now
+
+
+def is_suite(value: Any) -> bool:
+    """Whether a document is a file of tests, right or wrong."""
+    return isinstance(value, dict) and "tests" in value and "kind" not in value
+
+
+def _parsed(value: Any) -> tuple[Suite | None, list[Problem]]:
+    if not isinstance(value, dict):
+        return None, [Problem((), f"found {found(value)}, expected a mapping with workflow and tests")]
+    if "kind" in value:
+        message = f"found a {value['kind']!s:.60}, expected a file of tests, with workflow and tests"
+        return None, [Problem(("kind",), message)]
+    try:
+        suite = Suite.model_validate_json(json.dumps(in_full(value), default=str), strict=True, by_name=False)
+    except ValidationError as error:
+        problems = in_words(Suite, error, ())
+        return None, [replace(problem, path=_as_written(value, problem.path)) for problem in problems]
+    return suite, list(repeated(suite, ()))
+
+
+def _as_written(value: Any, path: Place) -> Place:
+    """The path without what the file leaves out: what is said once needs no list."""
+    written: list[str | int] = []
+    for part in path:
+        if isinstance(part, int) and not isinstance(value, list):
+            continue
+        if isinstance(value, str):
+            break  # a status that stands for the whole
+        written.append(part)
+        if isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        elif isinstance(value, dict):
+            value = value.get(part)
+    return tuple(written)
+
+
+def _read(
+    file: str, document: Document, place: Place, path: str, read_file: Callable[[Path], str]
+) -> Contents:
+    """What another file holds; raises InvalidSuite."""
+    there = Path(file).parent / path
+    try:
+        text = read_file(there)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        at = document.position(place)
+        raise InvalidSuite([Located(file, Problem(place, f"{path}: {why}", at.line, at.column))]) from None
+    contents = read(text)
+    if contents.problems:
+        raise InvalidSuite([Located(str(there), problem) for problem in contents.problems])
+    return contents
+
+
+def _together(first: Contents, second: Contents) -> tuple[Contents, str]:
+    """What two files hold; and an object that both have, if there is one."""
+    both = [f"Workflow {name}" for name in first.workflows.keys() & second.workflows.keys()]
+    both += [f"Runtime {name}" for name in first.runtimes.keys() & second.runtimes.keys()]
+    both += [f"{kind} {name}" for kind, name in first.data.keys() & second.data.keys()]
+    together = Contents(
+        workflows={**first.workflows, **second.workflows},
+        runtimes={**first.runtimes, **second.runtimes},
+        data={**first.data, **second.data},
+    )
+    return together, min(both, default="")
+
+
+def _chosen(contents: Contents, name: str) -> WorkflowDocument | str:
+    """The workflow that is meant, or why there is none."""
+    names = ", ".join(contents.workflows) or "none"
+    if name:
+        return contents.workflows.get(name) or f"found the Workflows {names}, expected {name} among them"
+    if len(contents.workflows) != 1:
+        which = f"found {len(contents.workflows)} Workflows ({names}), expected one"
+        return f"{which}; name it, as in FILE#NAME" if contents.workflows else which
+    return next(iter(contents.workflows.values()))

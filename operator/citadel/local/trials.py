@@ -1,0 +1,101 @@
+"""One test, carried out: the workflow runs in a world of mocks, and what it came to is compared."""
+
+import asyncio
+import time
+import traceback
+from dataclasses import dataclass
+
+from citadel.api.reasons import Phase, Reason
+from citadel.api.suite import Case
+from citadel.core.inputs import InvalidInputs
+from citadel.core.instances import definition
+from citadel.core.state import State
+from citadel.local.clocks import LeapingClock
+from citadel.local.fitting import moment, workflow_at
+from citadel.local.judging import differences
+from citadel.local.mocks import MockedWorld, NotMocked
+from citadel.local.records import Record, Recorder, record
+from citadel.local.runner import LocalRun
+from citadel.local.start import CannotRun, begin
+from citadel.local.stubs import with_stubs
+from citadel.local.suites import SuiteDocument
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a test."""
+
+    name: str
+    line: int
+    seconds: float
+    problems: tuple[str, ...] = ()
+    """What is not as expected, one sentence each."""
+    broken: bool = False
+    """Whether it could not be carried out to its end."""
+    log: str = ""
+    """What steps printed, each line behind its step."""
+
+
+class _Logs:
+    """What steps print."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.by_step: dict[str, str] = {}
+
+    def changed(self, state: State) -> None:
+        """Nobody watches a test."""
+
+    def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
+        """Keeps a line."""
+        self.lines.append(f"{step} | {line}")
+        self.by_step[step] = f"{self.by_step.get(step, '')}{line}\n"
+
+
+async def carry_out(document: SuiteDocument, index: int, limit: float) -> Verdict:
+    """Runs one test of a file; `limit` is how many seconds it may really take."""
+    case, logs, began = document.cases[index], _Logs(), time.monotonic()
+    problems: tuple[str, ...]
+    broken = True
+    try:
+        async with asyncio.timeout(limit):
+            found = await _run(document, case, logs)
+        problems, broken = tuple(differences(found, case.expect)), False
+        if problems and found.phase != case.expect.ends and found.step is not None:
+            failure = found.at(found.step).failure
+            problems += tuple((failure.traceback if failure else "").splitlines())
+    except NotMocked as error:
+        problems = (str(error),)
+    except CannotRun as error:
+        problems = (*error.messages, "a step that has a mock needs nothing of this machine")
+    except TimeoutError:
+        problems = (f"not finished after {limit:g} seconds: what is not mocked takes its time",)
+    except Exception as error:
+        problems = (f"the test could not be carried out: {error}", *traceback.format_exc().splitlines())
+    seconds = time.monotonic() - began
+    return Verdict(case.name, document.line(index), seconds, problems, broken, "\n".join(logs.lines))
+
+
+async def _run(document: SuiteDocument, case: Case, logs: _Logs) -> Record:
+    """What the workflow of a test comes to."""
+    try:
+        document.workflow.compiled.inputs.apply(case.inputs)
+    except InvalidInputs as error:
+        return Record(Phase.FAILED, Reason.INVALID_INPUTS, "; ".join(error.messages))
+    contents = with_stubs(document.contents, _mocked(document, case))
+    clock = LeapingClock(None if case.now is None else moment(case.now))
+    journal = Recorder(clock.time)
+    start = begin(contents.workflows[document.workflow.name], contents, case.inputs)
+    run = LocalRun(journal, logs, contents, (document.workflow.name,), MockedWorld(case, clock))
+    clock.begin()
+    return await record(journal, await run.run(start), logs.by_step)
+
+
+def _mocked(document: SuiteDocument, case: Case) -> dict[str, set[str]]:
+    """The steps that never run, by the workflows that they are of."""
+    found: dict[str, set[str]] = {}
+    for path in case.mocks:
+        workflow = workflow_at(document.workflow, document.contents, path)
+        if "[" not in path and not isinstance(workflow, str):
+            found.setdefault(workflow.name, set()).add(definition(path.rpartition("/")[2]))
+    return found
