@@ -46,6 +46,9 @@ class _Logs:
     def changed(self, state: State) -> None:
         """Nobody watches a test."""
 
+    def within(self, step: str, state: State) -> None:
+        """Nor what runs within it."""
+
     def logged(self, step: str, attempt: int, stream: str, line: str) -> None:
         """Keeps a line."""
         self.lines.append(f"{step} | {line}")
