@@ -64,9 +64,15 @@ async def _logs(
             await read_archived(api, object_name("Execution", name))
         else:
             await cluster.execution(name)
+        silent = True
         async for chunk in log_chunks(cluster, api, name, step=step, follow=follow):
             printer.print(chunk)
+            silent = False
     printer.flush()
+    if silent:
+        who = f"execution {name}" if step is None else f"step {step} of execution {name}"
+        get = f"citadel get {name}{' --archived' if archived else ''}"
+        click.echo(f"{who} has printed nothing; `{get}` shows what it does, or took over", err=True)
     return ExitCode.OK
 
 

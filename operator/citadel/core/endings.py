@@ -106,10 +106,14 @@ def _in_vain(state: State, sandbox: SandboxState, at: float) -> str | None:
     return next(iter(ready_steps(state, sandbox.placement, at)), None)
 
 
-def concluded(state: State, event: ev.Concluded, at: float) -> State:
-    """What is still under way ends without a result; its sandboxes are of no more use."""
+def cut_off(state: State, at: float) -> State:
+    """What is still under way ends without a result."""
+    plan = state.plan
+    left = state.active | state.open
+    if plan is None or not left:
+        return state
     steps = state.steps.mutate()
-    for name in state.active | state.open:
+    for name in left:
         steps[name] = replace(
             steps[name],
             status=StepStatus.CANCELLED,
@@ -118,6 +122,19 @@ def concluded(state: State, event: ev.Concluded, at: float) -> State:
             message=None,
             finished_at=at,
         )
+    counted = sum(plan.step(name).builds is None for name in left)
+    return replace(
+        state,
+        steps=steps.finish(),
+        ended_steps=state.ended_steps + counted,
+        active=frozenset(),
+        open=frozenset(),
+    )
+
+
+def concluded(state: State, event: ev.Concluded, at: float) -> State:
+    """The main part is over: what is still under way ends, and its sandboxes are of no more use."""
+    state = cut_off(state, at)
     sandboxes = {
         name: replace(item, released=True, step=None) if item.step is not None else item
         for name, item in state.sandboxes.items()
@@ -128,11 +145,7 @@ def concluded(state: State, event: ev.Concluded, at: float) -> State:
     return replace(
         state,
         concluded=event,
-        steps=steps.finish(),
         sandboxes=sandboxes,
-        ended_steps=state.ended_steps + len(state.active | state.open),
-        active=frozenset(),
-        open=frozenset(),
         candidates=final,
     )
 

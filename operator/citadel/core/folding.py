@@ -10,7 +10,7 @@ from dataclasses import replace
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.beginnings import assigned, begun, born, created, handler_opened, opened
-from citadel.core.endings import concluded, ended, freed, sandbox_ended, step_failed
+from citadel.core.endings import concluded, cut_off, ended, freed, sandbox_ended, step_failed
 from citadel.core.plan import Plan
 from citadel.core.state import SandboxState, Signal, State, StepState, tried, with_sandbox, with_step
 
@@ -149,7 +149,7 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             return concluded(state, event, at)
         case ev.Finished():
             sandboxes = {name: replace(item, released=True) for name, item in state.sandboxes.items()}
-            return replace(state, finished=event, finished_at=at, sandboxes=sandboxes)
+            return replace(cut_off(state, at), finished=event, finished_at=at, sandboxes=sandboxes)
     raise TypeError(f"found {type(event).__name__}, expected an event of this version")
 
 

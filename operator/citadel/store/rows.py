@@ -41,7 +41,7 @@ _OF_ONE_STEP = (
     ev.StepFailed,
     ev.RetryScheduled,
 )
-_OF_MANY_STEPS = (ev.Created, ev.StepOpened, ev.HandlerOpened, ev.SandboxEnded, ev.Concluded)
+_OF_MANY_STEPS = (ev.Created, ev.StepOpened, ev.HandlerOpened, ev.SandboxEnded, ev.Concluded, ev.Finished)
 #: Reasons after which what still runs is not waited for.
 _AT_ONCE = frozenset((Reason.TERMINATED, Reason.DELETED))
 

@@ -102,7 +102,8 @@ async def test_logs_survive_a_broken_connection_without_repetition(cli: Cli) -> 
 async def test_the_tunnel_goes_to_the_api_of_the_release_that_is_named(cli: Cli) -> None:
     await cli.execution("e", phase="Succeeded")
     code, _, err = await cli.run("logs", "e", "--system-namespace", "tools", "--release", "c2")
-    assert (code, err) == (0, "")
+    told = "execution e has printed nothing; `citadel get e` shows what it does, or took over\n"
+    assert (code, err) == (0, told)
     assert cli.kubectl == ["port-forward --namespace=tools --address=127.0.0.1 pod/c2-api-0 :8443"]
 
 

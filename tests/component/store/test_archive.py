@@ -35,7 +35,7 @@ async def test_the_archive_has_what_is_marked_the_newest_first(sql_store) -> Non
     assert await database.archive.of("team", 0.0, 1) == [first]
     assert isinstance(first, Archived)
     assert (first.workflow, first.phase, first.reason, first.done, first.total) == (
-        "flow", "Cancelled", "Terminated", 0, 1
+        "flow", "Cancelled", "Terminated", 1, 1
     )  # fmt: skip
     assert first.created_at <= (first.finished_at or 0.0) <= first.deleted_at
     assert await database.archive.find("team", "run", 0.0) == first

@@ -37,7 +37,7 @@ async def test_an_execution_past_its_deadline_ends_without_any_fact(store) -> No
     state = await journal.read("uid-1")
     assert state.finished is not None
     assert state.finished.phase == "TimedOut"
-    assert state.steps["a"].status is StepStatus.RUNNING
+    assert state.steps["a"].status is StepStatus.CANCELLED
     row = await store.open().sandboxes.get(only_sandbox(advance))
     assert row is not None
     assert (row.status, row.immediate) == ("draining", True)

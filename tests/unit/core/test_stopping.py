@@ -60,6 +60,17 @@ def test_terminate_does_not_wait() -> None:
     assert run.state.finished == ev.Finished(C, "Terminated", "stop: Terminate")
 
 
+def test_after_the_end_nothing_looks_as_if_it_went_on() -> None:
+    group = {"name": "g", "output": 1, "steps": [{"name": "w", "wait": {"for": "1h"}}], "needs": []}
+    for spec, fact in (({}, stop("Terminate")), ({"timeout": "1m"}, None)):
+        run = Run(plan(a, group, step("c"), **spec))
+        run.register()
+        run.post(fact) if fact is not None else run.sleep(60)
+        assert run.statuses() == {"a": C, "g": C, "g.w": C, "c": P}
+        assert (run.state.ended_steps, run.state.total_steps) == (3, 4)
+        assert run.replayed() == run.state
+
+
 def test_cancel_escalates_but_never_back() -> None:
     run = Run(plan(a))
     run.register()
