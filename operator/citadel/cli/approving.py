@@ -36,10 +36,16 @@ def approvals(execution: str | None, all_namespaces: bool, output: str | None, t
 
 @click.command()
 @click.argument("execution", shell_complete=completing.asking)
-@click.argument("step", required=False)
+@click.argument("step", required=False, shell_complete=completing.steps_that_ask)
 @click.option("--reason", default="", help="Why; some steps require it.")
 @input_option("A field of the form. Text becomes a number or list where the form wants one.")
-@click.option("-f", "--file", metavar="FILE", help="The form, filled in, as JSON; - is standard input.")
+@click.option(
+    "-f",
+    "--file",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="The form, filled in, as JSON; - is standard input.",
+)
 @target_options
 def approve(
     execution: str,
@@ -62,7 +68,7 @@ def approve(
 
 @click.command()
 @click.argument("execution", shell_complete=completing.asking)
-@click.argument("step", required=False)
+@click.argument("step", required=False, shell_complete=completing.steps_that_ask)
 @click.option("--reason", default="", help="Why; some steps require it.")
 @target_options
 def reject(execution: str, step: str | None, reason: str, target: Target) -> None:

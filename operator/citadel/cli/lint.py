@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from citadel.cli import completing
 from citadel.cli.terminal import safe
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completing.files)
 @click.option(
     "-o",
     "--output",

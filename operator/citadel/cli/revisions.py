@@ -45,7 +45,7 @@ def history(workflow: str, output: str | None, target: Target) -> None:
 
 @click.command()
 @click.argument("workflow", shell_complete=completing.workflows)
-@click.argument("revisions", nargs=-1, metavar="[REV [REV]]")
+@click.argument("revisions", nargs=-1, metavar="[REV [REV]]", shell_complete=completing.revisions)
 @target_options
 def diff(workflow: str, revisions: tuple[str, ...], target: Target) -> None:
     """Show what differs between two revisions of WORKFLOW.

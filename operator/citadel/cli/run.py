@@ -19,9 +19,19 @@ from citadel.cli.remote import Target, target_options
 @click.option("--logs", is_flag=True, help="Show what the steps print.")
 @click.option("--wait", is_flag=True, help="Wait for the end. Without it, only --local and --logs do.")
 @click.option("--name", help="Name of the Execution in the cluster; else the workflow's and five characters.")
-@click.option("--revision", metavar="REV", help="Run WORKFLOW as it was: one that `citadel history` lists.")
+@click.option(
+    "--revision",
+    metavar="REV",
+    shell_complete=completing.revisions,
+    help="Run WORKFLOW as it was: one that `citadel history` lists.",
+)
 @click.option("--no-cache", is_flag=True, help="Run steps that have a cache, whatever is known.")
-@click.option("--journal", metavar="FILE", help="With --local: keep the journal in this SQLite file.")
+@click.option(
+    "--journal",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="With --local: keep the journal in this SQLite file.",
+)
 @target_options
 def run(
     target: Target,

@@ -19,9 +19,15 @@ PATIENCE, PAUSE = 15.0, 0.5
 
 @click.command()
 @click.argument("execution", shell_complete=completing.executions)
-@click.argument("name")
+@click.argument("name", shell_complete=completing.signals)
 @input_option("A field of the payload; := takes JSON as it is.")
-@click.option("-f", "--file", metavar="FILE", help="The payload as JSON, of any kind; - is standard input.")
+@click.option(
+    "-f",
+    "--file",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="The payload as JSON, of any kind; - is standard input.",
+)
 @click.option(
     "--key", help="Sent again with the same name and key, it is the same signal. Else each is its own."
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from citadel.cli import completing
 from citadel.cli.lint import text_of
 from citadel.cli.remote import ExitCode
 from citadel.cli.terminal import one_line, safe
@@ -36,7 +37,7 @@ class Trial:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...", shell_complete=completing.files)
 @click.option("-k", "pattern", metavar="TEXT", help="Only tests whose name or file has this text.")
 @click.option("-j", "jobs", type=click.IntRange(1, 256), help="How many at a time; else one for each core.")
 @click.option("--junit", metavar="FILE", help="Write a report as CI systems read it, JUnit XML.")

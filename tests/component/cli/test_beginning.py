@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from citadel.api.approval import EXECUTION_LABEL
+from citadel.render.approval import label_value
 from component.cli.conftest import Cli
 
 
@@ -56,17 +58,30 @@ async def proposals(cli: Cli, *words: str) -> list[str]:
     env = {"_CITADEL_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
     code, out, err = await cli.run(env=env)
     assert (code, err) == (0, "")
-    return [text for kind, _, text in (row.partition(",") for row in out.splitlines()) if kind == "plain"]
+    found = [row.partition(",") for row in out.splitlines() if row]
+    return [text if kind == "plain" else f"any {kind}" for kind, _, text in found]
 
 
 @pytest.fixture
 async def full(cli: Cli) -> Cli:
     """A cluster with two workflows, and executions of one."""
-    steps = [{"name": "load"}, {"name": "look"}, {"name": "tell"}]
+    handler = {"steps": [{"name": "ask", "wait": {"signal": "answer"}}]}
+    steps: list[dict[str, Any]] = [
+        {"name": "load", "steps": [{"name": "paid", "wait": {"signal": "payment"}}]},
+        {"name": "look", "onError": handler},
+        {"name": "tell", "wait": {"for": "1h"}},
+    ]
+    spec = {"steps": steps, "finally": [{"name": "last"}]}
     for name in ("sales", "stock"):
-        await cli.put("Workflow", "workflows", name, {"steps": steps}, {})
+        await cli.put("Workflow", "workflows", name, spec, {})
+    approval = {"executionRef": {"name": "sales-1"}, "step": "ok[2]", "approvers": {"users": ["jane"]}}
+    await cli.put("Approval", "approvals", "sales-1-ok", approval, {"phase": "Pending"})
+    label = cli.objects("approvals")[0]["metadata"].setdefault("labels", {})
+    label[EXECUTION_LABEL] = label_value("sales-1")
+    cli.citadel.revisions = {"8c0d2f61a9e4aa": {}, "1f7be03d55c2bb": {}}
+    cli.citadel.archived = {"sales-0": {"metadata": {"name": "sales-0", "creationTimestamp": "2026"}}}
     for name in ("sales-1", "sales-2", "stock-1"):
-        await cli.execution(name, phase="Running")
+        await cli.execution(name, phase="Running", steps=[{"name": "look[3]"}])
     return cli
 
 
@@ -77,7 +92,28 @@ async def full(cli: Cli) -> Cli:
         (["get", "sal"], ["sales-1", "sales-2"]),
         (["logs", "-f", "st"], ["stock-1"]),
         (["cancel", "-n", "elsewhere", ""], []),
-        (["logs", "sales-1", "--step", "lo"], ["load", "look"]),
+        (["logs", "sales-1", "--step", "l"], ["load", "look", "last", "look[3]"]),
+        (["watch", "sales"], ["sales-1", "sales-2"]),
+        (["watch", "--archived", "sal"], ["sales-0"]),
+        (["watch", "--ga"], ["--gantt"]),
+        (["rerun", "st"], ["stock-1"]),
+        (["rerun", "sales-1", "--from", "lo"], ["load", "look", "look[3]"]),
+        (["approve", ""], ["sales-1"]),
+        (["reject", "sal"], ["sales-1"]),
+        (["approve", "sales-1", ""], ["ok[2]"]),
+        (["reject", "sales-2", ""], []),
+        (["approvals", "s"], ["sales-1"]),
+        (["signal", "stock-1", ""], ["payment", "answer"]),
+        (["signal", "stock-1", "pay"], ["payment"]),
+        (["history", "s"], ["sales", "stock"]),
+        (["diff", "sal"], ["sales"]),
+        (["diff", "sales", ""], ["8c0d2f61a9e4", "1f7be03d55c2"]),
+        (["diff", "sales", "8c0d2f61a9e4", "1"], ["1f7be03d55c2"]),
+        (["run", "sales", "--revision", "8"], ["8c0d2f61a9e4"]),
+        (["lint", "wor"], ["any file"]),
+        (["test", ""], ["any file"]),
+        (["approve", "sales-1", "-f", ""], ["any file"]),
+        (["connections", "st"], ["stock-1"]),
         (["get", "sales-9", "--outputs", "--step", ""], []),
         (["run", "st"], ["stock"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
