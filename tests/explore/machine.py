@@ -151,7 +151,7 @@ class Explorer:
         if state.finished is not None and state.concluded is not None and not _terminated(state):
             remains = not_undone(state)
             if (
-                state.finished.phase != "Succeeded"
+                state.concluded.phase != "Succeeded"
                 and remains
                 and state.finished.reason != "CompensationFailed"
             ):

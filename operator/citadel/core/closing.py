@@ -101,7 +101,8 @@ def end(state: State) -> ev.Finished | None:
         assert failure is not None
         phase, reason, step = Phase.FAILED, failure.reason, _origin(state, final.failed)
         message = f"finally, {_told(step, failure)}"
-    if (remains := not_undone(state)) and phase != Phase.SUCCEEDED:
+    # Nothing is undone for a failure in `finally`.
+    if (remains := not_undone(state)) and verdict.phase != Phase.SUCCEEDED:
         undo = state.steps.get(f"{remains[0]}.{COMPENSATE}")
         why = undo.message or "" if undo is not None else ""
         reason = Reason.COMPENSATION_FAILED

@@ -116,18 +116,22 @@ class StepCompiler(PartCompiler):
             cache=cache,
             schema=self.schema(step, place),
         )
-        changed = self._inner(step, path, place, inner)
+        changed = self._inner(step, path, place, sight, inner)
         self.compiled[path] = replace(self.compiled[path], **changed)
 
-    def _inner(self, step: Step, path: str, place: Path, sight: Sight) -> dict[str, Any]:
-        """Compiles what stands below a step; returns what the step has to know of it."""
+    def _inner(self, step: Step, path: str, place: Path, outside: Sight, sight: Sight) -> dict[str, Any]:
+        """Compiles what stands below a step; returns what the step has to know of it.
+
+        `outside` is what is seen around the step, `sight` what is seen in each turn of it.
+        """
         changed: dict[str, Any] = {}
         if step.steps is not None:
             changed = self._group(step.steps, step.output, path, (*place, "steps"), place, sight)
         if step.on_error is not None:
             handler = changed["handler"] = f"{path}.{ON_ERROR}"
             spec = Step.model_construct(name=ON_ERROR, steps=step.on_error.steps, output=step.on_error.output)
-            handles = sight if step.repeat is None else replace(sight, roots=sight.roots - ITERATION)
+            # A `repeat` is handled as a whole.
+            handles = sight if step.repeat is None else outside
             self._hidden(spec, handler, (*place, "onError"), replace(handles.also("error"), reader=handler))
             inner = self._group(
                 step.on_error.steps,

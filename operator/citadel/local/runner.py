@@ -71,6 +71,8 @@ class LocalRun:
         self._within = Within(journal, contents, chain, within)
         self._uid = ""
         self._state = State()
+        self._looked_at = 0.0
+        """Until when all that follows from the state by time has been decided."""
         self._changed = Bell()
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._sandboxes: dict[str, Sandbox] = {}
@@ -112,7 +114,10 @@ class LocalRun:
     # ---- the journal
 
     async def _advance(self, facts: Sequence[ev.Event] = (), **more: Any) -> Advance:
+        begin = self._clock.time()
         advance = await self._journal.advance(self._uid, facts, **more)
+        if advance.state.seq >= self._state.seq:
+            self._looked_at = max(self._looked_at, begin)
         if advance.state.seq > self._state.seq:
             self._state = advance.state
             self._observer.changed(self._state)
@@ -128,7 +133,8 @@ class LocalRun:
 
     async def _pause(self) -> None:
         """Waits for a change, or until something follows from time alone."""
-        if not await self._clock.wait(self._changed, wake_at(self._state, self._clock.time())):
+        # Not from now on: a short pause may have passed since anybody looked.
+        if not await self._clock.wait(self._changed, wake_at(self._state, self._looked_at)):
             # An attempt whose pause is over is no event: those who wait for work look again all the same.
             await self._advance()
 

@@ -322,6 +322,23 @@ def test_finally_runs_after_success_in_the_same_sandbox_and_its_failure_counts()
     assert len(found.state.sandboxes) == 1
 
 
+def test_nothing_is_undone_for_a_failure_of_finally_and_nothing_remains_to_be() -> None:
+    found = run(undone("a"), given={"last": failure()}, **{"finally": [step("last")]})
+    ended = found.state.finished
+    assert ended is not None
+    assert found.ran == ["a", "last"]  # type: ignore[attr-defined]
+    assert (ended.phase, ended.reason) == (F, "Error")
+    assert "undone" not in ended.message
+
+
+def test_the_handler_of_an_inner_loop_sees_the_iteration_of_the_outer_one() -> None:
+    tell = step("tell", arguments={"of": "${iteration}"})
+    handler = {"steps": [tell], "output": "${steps.tell.output}"}
+    inner = step("write", repeat={"until": "false", "max": 1}, onError=handler)
+    found = run(group("fix", inner, repeat={"max": 2}))
+    assert found.payload("fix[2].write.onError.tell")["arguments"] == {"of": 2}
+
+
 def test_an_output_that_is_not_as_its_schema_says_fails_the_step() -> None:
     typed = step("a", outputSchema={"type": "object", "required": ["n"]})
     ended = run(typed, given={"a": {"m": 1}}).state.finished
