@@ -17,6 +17,7 @@ from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State, listed
 from citadel.core.values import BuildKey, Cached, CacheKey, Content, Inline, MissingValues, Values
+from citadel.store.recalling import memories
 
 T = TypeVar("T")
 Answer = Callable[[str, int], Any]
@@ -104,12 +105,19 @@ class Run:
             self.check(event)
             self.log.append((event, self.now))
         self.state = outcome.state
+        self.remember(outcome.events)
         if self.state.behind:
             # Too much for one transaction: the rest follows at once.
             assert wake_at(self.state, self.now) == self.now
             self.post()
         self.check_rest()
         return outcome
+
+    def remember(self, events: Iterable[ev.Event]) -> None:
+        """Keeps what steps with a cache gave."""
+        for memory in memories(self.state, events):
+            given = Values(loaded=self.store).get(memory.output)
+            self.cached[memory.key] = Cached(given, memory.artifacts, self.now, memory.execution)
 
     def loading(self, work: Callable[[Values], T]) -> tuple[T, Values]:
         """Does `work` with the values that it asks for, each of which it asks for once."""

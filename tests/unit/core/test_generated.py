@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from agree.code import Failing, computed
+from agree.generator import Generator
+from agree.reference import interpret
 from citadel.core import events as ev
 from citadel.core.plan import compile_definition
 from engine import Run
-from generated import Generator, computed
-from reference import interpret
 
 RUNTIMES = {"python": {"image": "python"}}
 
@@ -18,18 +19,23 @@ RUNTIMES = {"python": {"image": "python"}}
 def test_the_engine_agrees_with_the_reference_interpreter(first: int) -> None:
     for seed in range(first, first + 20):
         case = Generator(seed).case()
+        if case.inner:
+            continue  # What is within others is run by whoever runs them.
         told = interpret(case)
         run = Run(compile_definition({"spec": case.spec, "runtimes": RUNTIMES, "code": {}}))
         ran: Counter[str] = Counter()
 
-        def answer(name: str, _: int, run: Run = run, ran: Counter[str] = ran) -> Any:
+        def answer(name: str, attempt: int, run: Run = run, ran: Counter[str] = ran) -> Any:
             ran[name] += 1
-            found = computed(run.payload(name)["arguments"])
-            return found if isinstance(found, int) else ev.Failure.cut("Error", found)
+            try:
+                return computed(run.payload(name)["arguments"], attempt)
+            except Failing as error:
+                return ev.Failure.cut("Error", str(error))
 
         run.finish(answer)
-        assert run.phase() == told.phase, seed
-        assert ran == told.ran, seed
-        if told.outputs is not None:
-            assert run.outputs() == told.outputs, seed
+        assert run.state.finished is not None
+        found = (run.phase(), run.state.finished.reason, ran)
+        assert found == (told.phase, told.reason, told.ran), f"seed {seed}\n{case.text}"
+        if told.outputs is not None and told.phase == "Succeeded":
+            assert run.outputs() == told.outputs, f"seed {seed}\n{case.text}"
         assert run.replayed() == run.state, seed

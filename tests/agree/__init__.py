@@ -1,0 +1,1 @@
+"""Generated workflows, and what an interpreter that shares nothing with Citadel says of them."""
