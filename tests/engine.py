@@ -16,6 +16,7 @@ from citadel.core.jsonvalues import canonical, digest
 from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State, listed
+from citadel.core.tickets import Standing
 from citadel.core.values import BuildKey, Cached, CacheKey, Content, Inline, MissingValues, Values
 from citadel.store.recalling import memories
 
@@ -57,8 +58,12 @@ class Run:
         now: float = 1000.0,
         builds: Mapping[BuildKey, Content] | None = None,
         pool: Iterable[str] = (),
+        standing: Standing | None = None,
+        around: tuple[str, ...] = (),
     ) -> None:
-        self.plan, self.now = plan, now
+        self.plan, self.now, self._around = plan, now, around
+        self.standing = standing or Standing()
+        """How it stands in its concurrency group."""
         self.pool = list(pool)
         """Warm sandboxes that any placement of a Runtime may claim."""
         self.state = State()
@@ -75,7 +80,7 @@ class Run:
         values = Values()
         value = values.put(dict(inputs or {}))
         self.keep(values)
-        return ev.Created("run", "default", "uid-1", "flow", self.plan.digest, value)
+        return ev.Created("run", "default", "uid-1", "flow", self.plan.digest, value, around=self._around)
 
     def keep(self, values: Values) -> None:
         self.store.update({name: json.loads(encoded) for name, encoded in values.made.items()})
@@ -124,12 +129,17 @@ class Run:
         loaded: dict[str, Any] = {}
         builds: dict[BuildKey, Content | None] = {}
         cached: dict[CacheKey, Cached | None] = {}
+        standing: Standing | None = None
         while True:
-            values = Values(loaded=dict(loaded), builds=dict(builds), cached=dict(cached))
+            values = Values(loaded=dict(loaded), builds=dict(builds), cached=dict(cached), standing=standing)
             try:
                 return work(values), values
             except MissingValues as missing:
                 wanted, unknown, asked = missing.digests, missing.builds, missing.cached
+                ticket = missing.ticket
+            if ticket is not None:
+                assert standing is None, "asked again how it stands"
+                standing = self.standing
             assert not wanted & loaded.keys(), "asked again for a value that was loaded"
             assert not unknown & builds.keys(), "asked again for a build that was looked up"
             loaded |= {name: self.store[name] for name in wanted}

@@ -1,9 +1,9 @@
 """The Workflow resource: inputs, steps and outputs."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from citadel.api.conditions import Condition
 from citadel.api.meta import ArgumentName, Duration, HistoryLimit, Model
@@ -17,6 +17,19 @@ class Isolation(Model):
 
     required: bool = False
     """Whether a sandbox gets work only after its own probe has found that nothing forbidden answers."""
+
+
+class Concurrency(Model):
+    """How many executions of a group may run at a time, and what becomes of those beyond that."""
+
+    group: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    """Name of the group, with expressions over inputs and execution in dollar-brace form; the Workflow's own
+    name if left out. All executions of a namespace with the same group belong together, whatever they run."""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many executions of the group may run when one of this Workflow begins, that one included."""
+    policy: Literal["queue", "cancelRunning", "reject"] = "queue"
+    """What happens where there is no room: queue waits for its turn, first come, first served; cancelRunning
+    cancels the older ones and begins when they have ended; reject fails at once."""
 
 
 class WorkflowSpec(Model):
@@ -38,7 +51,12 @@ class WorkflowSpec(Model):
     parallelism: Annotated[int, Field(ge=1, le=64)] = 4
     """How many sandboxes one execution may use at a time."""
     timeout: Duration | None = None
-    """Longest time of one execution; it ends TimedOut then."""
+    """Longest time of one execution, from its turn on where it has to wait for one; it ends TimedOut then."""
+    pending_timeout: Duration | None = None
+    """Longest time until one begins: until it has its turn, and a first step its sandbox. It ends TimedOut
+    then."""
+    concurrency: Concurrency | None = None
+    """How many executions may run at a time; without it as many as there is room for."""
     isolation: Isolation = Isolation()
     """What must be proven of a sandbox before it gets work."""
     successful_executions_history_limit: HistoryLimit | None = None

@@ -183,9 +183,17 @@ class Children:
             elif passed_down(obj, state) is not None:
                 yield key
 
+    async def around(self, obj: Object) -> list[str]:
+        """The uids of the Executions that one is within, innermost first."""
+        return [found["metadata"]["uid"] for found in (await self._lineage(obj))[1:]]
+
     async def _chain(self, obj: Object) -> list[str]:
         """The workflows of an Execution and of those around it, outermost first."""
-        found = [target(obj)]
+        return [target(found) for found in await self._lineage(obj)][::-1]
+
+    async def _lineage(self, obj: Object) -> list[Object]:
+        """An Execution, and those that it is within, innermost first."""
+        found = [obj]
         while len(found) < MAX_DEPTH:
             owners = obj["metadata"].get("ownerReferences") or ()
             owner = next((item for item in owners if item.get("kind") == "Execution"), None)
@@ -198,8 +206,8 @@ class Children:
                 )
             except NotFound:
                 break
-            found.append(target(obj))
-        return found[::-1]
+            found.append(obj)
+        return found
 
     async def _inputs(self, uid: str, child: Child) -> dict[str, Json]:
         payload = await json_of(self._journal, uid, child.payload)

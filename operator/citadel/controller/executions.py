@@ -18,6 +18,7 @@ from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.objects import is_finished, parse_time, read_conditions, status_of
 from citadel.controller.reruns import Reruns, Start
+from citadel.controller.turns import Turns
 from citadel.controller.wishes import requests, target, wishes
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
@@ -60,6 +61,7 @@ class Executions:
         events: EventPoster,
         waiting: Waiting,
         children: Children,
+        turns: Turns,
         ended: Callable[[str, float], None] = lambda phase, seconds: None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -67,7 +69,7 @@ class Executions:
         self._sandboxes = sandboxes
         self._definitions, self._reruns = definitions, reruns
         self._events, self._waiting = events, waiting
-        self._children, self._ended, self._now = children, ended, now
+        self._children, self._turns, self._ended, self._now = children, turns, ended, now
         self._written: dict[str, float] = {}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -100,6 +102,7 @@ class Executions:
         facts = requests(obj, state)
         if facts:
             state = (await self._journal.advance(uid, facts)).state
+        await self._turns.make_room(state)
         state = await self._children.follow(obj, state)
         if state.finished is not None:
             await self._children.tell(obj, state)
@@ -154,6 +157,7 @@ class Executions:
             values.put(start.taken.payload()) if start.taken.steps else None,
             start.rerun_of,
             spec.no_cache,
+            *await self._turns.asked(obj, start.pinned.plan.workflow.spec),
         )
         facts = [created, *wishes(spec, metadata.get("generation", 1))]
         try:

@@ -29,6 +29,7 @@ from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.signals import Signals
 from citadel.controller.site import RuntimeClasses, find_site
 from citadel.controller.triggers import Triggers
+from citadel.controller.turns import Turns
 from citadel.controller.watching import Key, Watcher
 from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
@@ -141,6 +142,7 @@ class Leader:
             reconciler.add(Key("execution", namespace, name))
 
         children = Children(kube, cache, journal, self.database.archive, lambda key: reconciler.add(key))
+        turns = Turns(journal, self.database.admissions, children)
         executions = Executions(
             kube,
             cache,
@@ -151,6 +153,7 @@ class Leader:
             events,
             waiting,
             children,
+            turns,
             self.counted.ended,
         )
 
@@ -172,6 +175,7 @@ class Leader:
             keeper,
             Triggers(kube, cache, readiness, events, started),
             History(kube, cache),
+            turns,
             gateway_ready=self._gateway_ready,
         )
         return reconciler

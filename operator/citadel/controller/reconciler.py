@@ -20,6 +20,7 @@ from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.signals import Signals
 from citadel.controller.strays import Strays
 from citadel.controller.triggers import Triggers
+from citadel.controller.turns import Turns
 from citadel.controller.watching import WATCHED, Key
 from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
@@ -60,6 +61,7 @@ class Reconciler:
         keeper: Keeper,
         triggers: Triggers,
         history: History,
+        turns: Turns,
         *,
         gateway_ready: Callable[[], Awaitable[bool]],
     ) -> None:
@@ -68,7 +70,7 @@ class Reconciler:
         self.pods, self._deliveries, self._policies = pods, deliveries, policies
         self._approvals, self._signals = approvals, signals
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
-        self.keeper, self._triggers, self._history = keeper, triggers, history
+        self.keeper, self._triggers, self._history, self._turns = keeper, triggers, history, turns
         self._names: dict[str, Key] = {}
         self._checked: dict[Key, Any] = {}
         """What was true of each Runtime when workflows were last checked by it."""
@@ -223,6 +225,7 @@ class Reconciler:
             self.queue.add(Key("approval", namespace, name))
         for uid in await self._signals.waiting():
             self.queue.add(Key("signal", "", uid))
+        await self._turns.wake()
         self._add_each(await self.strays.orphans())
         await self.strays.end_silent(rows)
         with suppress(TimeoutError):

@@ -9,7 +9,8 @@ from citadel.core import events as ev
 from citadel.core.compiled import FINALLY
 from citadel.core.instances import COMPENSATE, ON_ERROR, turn, visible
 from citadel.core.plan import Plan
-from citadel.core.state import Scope, State, StepState, compiled_of, with_sandbox, with_step
+from citadel.core.state import Admission, Scope, State, StepState, compiled_of, with_sandbox, with_step
+from citadel.core.tickets import Ticket
 
 
 def created(state: State, event: ev.Created, at: float, plan: Plan) -> State:
@@ -26,6 +27,16 @@ def created(state: State, event: ev.Created, at: float, plan: Plan) -> State:
         candidates=frozenset(path for path in main if not plan.steps[path].after),
         total_steps=sum(plan.steps[path].builds is None for path in eager),
     )
+
+
+def queued(state: State, event: ev.Queued, at: float) -> State:
+    """The state of an execution that waits for its turn."""
+    created = state.created
+    assert created is not None
+    among = created.namespace if created.among is None else created.among
+    since = at if created.since is None else created.since
+    ticket = Ticket(created.uid, among, event.group, since, at, event.limit)
+    return replace(state, admission=Admission(ticket))
 
 
 def born(state: State, name: str) -> State:
@@ -50,6 +61,7 @@ def begun(state: State, name: str, step: StepState) -> State:
         with_step(born(state, name), name, step),
         candidates=state.candidates - {name},
         active=state.active | {name},
+        begun=state.begun or step.status is StepStatus.WAITING,
     )
 
 
@@ -121,4 +133,5 @@ def assigned(state: State, event: ev.Assigned, at: float) -> State:
     sandbox = state.sandboxes[event.sandbox]
     given = sandbox.given | {f"{event.step}/{event.attempt}"}
     sandbox = replace(sandbox, step=event.step, given=given)
-    return with_sandbox(with_step(state, event.step, changed), event.sandbox, sandbox)
+    state = with_sandbox(with_step(state, event.step, changed), event.sandbox, sandbox)
+    return state if state.begun else replace(state, begun=True)

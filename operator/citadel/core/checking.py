@@ -133,8 +133,10 @@ class Checker:
     def _check(self, path: Path, found: Expression | Template, sight: Sight) -> None:
         """Notes a problem for every name in it that means nothing here."""
         for name in sorted(found.names - sight.roots):
-            self.problem(path, f"found {name!r}, which exists only {_ELSEWHERE[name]}")
-        for name in sorted({read.step for read in found.reads}):
+            known = "steps" in sight.roots
+            where = f"which exists only {_ELSEWHERE[name]}" if known else "expected inputs or execution"
+            self.problem(path, f"found {name!r}, {where}")
+        for name in sorted({read.step for read in found.reads}) if "steps" in sight.roots else ():
             self.known(path, name, sight)
 
 

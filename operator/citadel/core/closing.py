@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
+from citadel.core.admission import awaits_turn
 from citadel.core.compiled import FINALLY
 from citadel.core.evaluating import View, output
 from citadel.core.expressions import ExpressionError
@@ -29,7 +30,10 @@ def conclude(
     """The verdict: the end itself where nothing is to follow it."""
     assert state.plan is not None
     undo = phase is not Phase.SUCCEEDED and bool(state.completed)
-    kind = ev.Concluded if undo or state.plan.workflow.spec.finally_steps else ev.Finished
+    # Where nothing could begin, `finally` could not either, or must not.
+    begins = not awaits_turn(state) and reason != Reason.PENDING_TIMEOUT
+    follows = undo or (begins and state.plan.workflow.spec.finally_steps)
+    kind = ev.Concluded if follows else ev.Finished
     return kind(phase, reason, ev.shorten(message), outputs, step)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
+from citadel.core.admission import awaits_turn, deadline, enter, not_begun, pending_deadline
 from citadel.core.closing import CANCEL_LIMIT, compensate, conclude, end, verdict
 from citadel.core.compiled import FINALLY, CompiledStep
 from citadel.core.containers import go_on, next_iteration_at
@@ -64,9 +65,7 @@ def wake_at(state: State, now: float) -> float | None:
         return None
     if state.behind:
         return now
-    times: list[float] = []
-    if state.concluded is None and plan.workflow.timeout is not None:
-        times.append(state.created_at + plan.workflow.timeout)
+    times = [at for at in (deadline(state), pending_deadline(state)) if at is not None]
     if state.stopping:
         times.append(state.stop_at + CANCEL_LIMIT)
     else:
@@ -89,13 +88,19 @@ def _step(state: State, now: float, values: Values, members: Members | None) -> 
     if state.stop is not None and state.stop.mode == "Terminate":
         yield ev.Finished(Phase.CANCELLED, state.stop.reason, ev.shorten(state.stop.message))
         return
-    timeout = state.plan.workflow.timeout
-    if state.concluded is None and timeout is not None and now >= state.created_at + timeout:
+    over_at, begin_by = deadline(state), pending_deadline(state)
+    if over_at is not None and now >= over_at:
         message = f"not finished within {state.plan.workflow.spec.timeout}"
         yield conclude(state, Phase.TIMED_OUT, Reason.DEADLINE_EXCEEDED, message)
         return
+    if begin_by is not None and now >= begin_by:
+        yield conclude(state, Phase.TIMED_OUT, Reason.PENDING_TIMEOUT, not_begun(state))
+        return
     if state.stopping:
         yield from _stopping(state, now, values)
+        return
+    if awaits_turn(state):
+        yield from enter(state, values)
         return
     for stage in (_attempts, _closing if state.concluded is not None else _starting):
         found = list(stage(state, now, values))

@@ -93,6 +93,12 @@ class Created(Event):
     """The name of that execution."""
     no_cache: bool = False
     """Whether steps with a cache run whatever is known."""
+    since: float | None = None
+    """When it was asked for, where its turn depends on that."""
+    around: tuple[str, ...] = ()
+    """The uids of the executions that it is within, where its turn depends on them."""
+    among: str | None = None
+    """What its concurrency group is of, where that is not the namespace."""
 
     @property
     def key(self) -> str:
@@ -268,6 +274,23 @@ class ChildFinished(Event):
 
 
 @dataclass(frozen=True)
+class Queued(Event):
+    """The execution belongs to a concurrency group, and waits for its turn there."""
+
+    group: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class Admitted(Event):
+    """It is the execution's turn, until it has ended."""
+
+    @property
+    def key(self) -> str:
+        return "admitted"
+
+
+@dataclass(frozen=True)
 class StepReady(Event):
     """The step can run. `payload` holds its evaluated arguments and environment, for all its attempts."""
 
@@ -437,4 +460,6 @@ def from_json(kind: str, data: dict[str, Any]) -> Event:
         found["artifacts"] = {name: Content(**content) for name, content in found["artifacts"].items()}
     if found.get("failure") is not None:
         found["failure"] = Failure(**found["failure"])
+    if "around" in found:
+        found["around"] = tuple(found["around"])
     return EVENTS[kind](**found)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
-from citadel.core.beginnings import assigned, begun, born, created, handler_opened, opened
+from citadel.core.beginnings import assigned, begun, born, created, handler_opened, opened, queued
 from citadel.core.endings import concluded, cut_off, ended, freed, sandbox_ended, step_failed
 from citadel.core.plan import Plan
 from citadel.core.state import SandboxState, Signal, State, StepState, tried, with_sandbox, with_step
@@ -35,6 +35,11 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
         case ev.Rejected():
             finished = ev.Finished(Phase.FAILED, event.failure.reason, event.failure.message)
             return replace(state, rejected=event, created_at=at, finished=finished, finished_at=at)
+        case ev.Queued():
+            return queued(state, event, at)
+        case ev.Admitted():
+            assert state.admission is not None
+            return replace(state, admission=replace(state.admission, admitted_at=at))
         case ev.StepReady():
             changed = StepState(
                 StepStatus.READY, attempt=1, payload=event.payload, cache=event.cache, ready_at=at

@@ -37,6 +37,8 @@ def lookup_problems(workflow: Workflow, others: Mapping[str, Workflow] = _NONE) 
             found += _of_child(step, sights)
             found += _of_constants(step)
     names = {step.spec.name: path for path, step in workflow.steps.items() if not step.scope}
+    if workflow.group is not None:
+        found += _problems(("spec", "concurrency", "group"), workflow.group, sights, sights.top, {})
     for name, template in workflow.outputs.items():
         found += _problems(("spec", "outputs", name), template, sights, sights.top, names)
     return found

@@ -40,6 +40,9 @@ class Workflow:
     inputs: InputSchema
     outputs: dict[str, Template]
     timeout: float | None
+    pending_timeout: float | None = None
+    group: Template | None = None
+    """Name of the concurrency group, where it is not the Workflow's."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,11 @@ def compile_workflow(spec: WorkflowSpec) -> Workflow:
             outputs[name] = template
     problems += _resource_problems(steps.values())
     timeout = compiler.timeout(("spec", "timeout"), spec.timeout)
+    pending_timeout = compiler.timeout(("spec", "pendingTimeout"), spec.pending_timeout)
+    group = None
+    if spec.concurrency is not None and spec.concurrency.group is not None:
+        before = Sight("", {}, frozenset(("inputs", "execution")))
+        group = compiler.template(("spec", "concurrency", "group"), spec.concurrency.group, before)
     if problems:
         raise InvalidDefinition(problems)
     return Workflow(
@@ -118,6 +126,8 @@ def compile_workflow(spec: WorkflowSpec) -> Workflow:
         inputs=inputs,
         outputs=outputs,
         timeout=timeout,
+        pending_timeout=pending_timeout,
+        group=group,
     )
 
 

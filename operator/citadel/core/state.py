@@ -10,6 +10,7 @@ from citadel.core import events as ev
 from citadel.core.compiled import FINALLY, CompiledStep
 from citadel.core.instances import order
 from citadel.core.plan import Plan
+from citadel.core.tickets import Ticket
 from citadel.core.values import Content, Value
 
 #: How often an attempt is placed at most, when its sandboxes are lost before its code starts.
@@ -112,6 +113,15 @@ class Signal:
     payload: Value
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An execution of a concurrency group."""
+
+    ticket: Ticket
+    admitted_at: float | None = None
+    """Since when it has been its turn."""
+
+
 _TOP = Scope(0)
 
 
@@ -123,6 +133,10 @@ class State:
     created: ev.Created | None = None
     created_at: float = 0.0
     rejected: ev.Rejected | None = None
+    admission: Admission | None = None
+    """Where it stands in its concurrency group."""
+    begun: bool = False
+    """Whether any of its steps was in a sandbox, or waited for what comes from outside."""
     steps: Map[str, StepState] = Map()  # noqa: RUF009 - immutable
     """By instance id."""
     scopes: Map[str, Scope] = Map()  # noqa: RUF009 - immutable

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from citadel.api.reasons import Phase, Reason, StepStatus
+from citadel.core.admission import awaits_turn, turn_of
 from citadel.core.children import name_for
 from citadel.core.closing import not_undone
 from citadel.core.events import shorten
@@ -34,6 +35,8 @@ def summarise(state: State) -> Summary:
         undoing = state.concluded.phase != Phase.SUCCEEDED and not_undone(state)
         reason = Reason.COMPENSATING if undoing else Reason.FINALIZING
         return Summary(Phase.RUNNING, reason, state.concluded.message)
+    if awaits_turn(state):
+        return Summary(Phase.PENDING, Reason.CONCURRENCY_LIMIT, f"waits {turn_of(state)}")
     waiting = _waiting(state) if not running else None
     if waiting is not None:
         return waiting

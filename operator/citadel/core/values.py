@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from citadel.core.jsonvalues import Json, canonical, digest
+from citadel.core.tickets import Standing, Ticket
 
 #: Bytes of canonical JSON up to which a value stands in its event; events stay under 4 kB.
 INLINE_LIMIT = 1024
@@ -80,19 +81,23 @@ Argument = Inline | Stored | ByReference
 
 
 class MissingValues(LookupError):
-    """A decision needs what was not loaded: load `digests`, look up `builds` and `cached`, decide again."""
+    """A decision needs what was not loaded: load `digests`, look up `builds`, `cached` and the standing of
+    `ticket`, decide again.
+    """
 
     def __init__(
         self,
         digests: frozenset[str] = frozenset(),
         builds: frozenset[BuildKey] = frozenset(),
         cached: frozenset[CacheKey] = frozenset(),
+        ticket: Ticket | None = None,
     ) -> None:
         keys = {key.digest for key in builds} | {key.digest for key in cached}
         super().__init__(", ".join(sorted(digests | keys)))
         self.digests = digests
         self.builds = builds
         self.cached = cached
+        self.ticket = ticket
 
 
 @dataclass(slots=True)
@@ -105,6 +110,8 @@ class Values:
     """What was looked up of earlier builds; None where there is none."""
     cached: dict[CacheKey, Cached | None] = field(default_factory=dict)
     """The same of steps with a cache."""
+    standing: Standing | None = None
+    """How it stands in its concurrency group; None while that was not asked."""
 
     def get(self, value: Value) -> Json:
         """The JSON a value stands for; raises MissingValues when it is not loaded."""

@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,6 +19,7 @@ from citadel.core.jsonvalues import Json
 from citadel.core.members import Wish
 from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State
+from citadel.core.tickets import Standing, Ticket
 from citadel.core.values import BuildKey, Cached, CacheKey, Content, Inline
 from citadel.store.journal import (
     Advance,
@@ -29,6 +30,7 @@ from citadel.store.journal import (
     Notice,
     ValuesLost,
 )
+from citadel.store.memory_admissions import next_of, standing_of
 from citadel.store.memory_pools import MemoryPools
 from citadel.store.memory_sandboxes import MemorySandboxes
 from citadel.store.notices import Hub
@@ -132,6 +134,9 @@ class MemoryJournal:
             # Nothing here waits, so nobody takes it before it is committed.
             return self.sandboxes.member(wish)
 
+        async def stand(ticket: Ticket) -> Standing:
+            return standing_of(ticket, self._states())
+
         outcome, made = await step_forward(
             uid,
             found.state,
@@ -140,6 +145,7 @@ class MemoryJournal:
             load,
             recall,
             remember,
+            stand,
             plan=plan,
             claim=claim,
             claim_member=claim_member,
@@ -167,7 +173,14 @@ class MemoryJournal:
             if known is None or known[0].at + memory.seconds <= at:
                 entry = Cached(content, memory.artifacts, at, memory.execution)
                 self._cached[memory.key] = entry, at + memory.seconds
+        if follows.admission is not None and follows.admission.passes_on:
+            following = next_of(follows.admission.ticket, self._states())
+            if following is not None:
+                self._executions[following].wake_at = at
         self._hub.publish(follows.notices)
+
+    def _states(self) -> Iterator[State]:
+        return (found.state for found in self._executions.values())
 
     def _get(self, uid: str) -> _Execution:
         found = self._executions.get(uid)

@@ -18,6 +18,7 @@ from citadel.core.recalling import key_of
 from citadel.core.state import State, StepState
 from citadel.core.summary import summarise
 from citadel.core.values import BuildKey, Content
+from citadel.store.admissions import AdmissionChange, admission_change
 from citadel.store.approvals import ApprovalRow, asked
 from citadel.store.journal import Notice
 from citadel.store.recalling import Memory, Recalled, memories, recalled
@@ -117,6 +118,8 @@ class Changes:
     memories: tuple[Memory, ...] = ()
     approvals: tuple[ApprovalRow, ...] = ()
     """Rows that differ."""
+    admission: AdmissionChange | None = None
+    """What becomes of its place in a concurrency group."""
 
 
 _OBSERVED = frozenset(("status", "pod_uid", "key_hash", "isolated", "answered", "template"))
@@ -167,6 +170,7 @@ def changes(
         recalled=tuple(recalled(state, outcome.events, bodies)),
         memories=tuple(memories(state, outcome.events)),
         approvals=approvals,
+        admission=admission_change(before, state),
     )
 
 

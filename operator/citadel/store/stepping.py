@@ -9,6 +9,7 @@ from citadel.core.jsonvalues import Json
 from citadel.core.members import Members, MemberWanted, Wish
 from citadel.core.plan import Plan
 from citadel.core.state import State
+from citadel.core.tickets import Standing, Ticket
 from citadel.core.values import BuildKey, Cached, CacheKey, Content, MissingValues, Stored, Values, decode
 from citadel.store.journal import CorruptJournal
 
@@ -20,6 +21,8 @@ Recall = Callable[[Collection[BuildKey]], Awaitable[Mapping[BuildKey, Content]]]
 Remember = Callable[[Collection[CacheKey]], Awaitable[Mapping[CacheKey, Cached]]]
 #: Claims a member of a pool, as part of the advance; None when there is none.
 Claim = Callable[[Wish], Awaitable[str | None]]
+#: Finds how an execution stands in its concurrency group, which stays so until the advance is committed.
+Stand = Callable[[Ticket], Awaitable[Standing]]
 #: Seconds since its last heartbeat for which a member of a pool is taken to be there. Runners send one
 #: every 10.
 FRESH_SECONDS = 25.0
@@ -54,6 +57,7 @@ async def step_forward(
     load: Load,
     recall: Recall,
     remember: Remember,
+    stand: Stand,
     *,
     plan: Plan | None = None,
     claim: str | None = None,
@@ -64,9 +68,10 @@ async def step_forward(
     builds: dict[BuildKey, Content | None] = {}
     cached: dict[CacheKey, Cached | None] = {}
     claimed: dict[str, str | None] = {}
+    standing: Standing | None = None
     members = None if claim_member is None else Members(claimed)
     while True:
-        values = Values(loaded=loaded, builds=builds, cached=cached)
+        values = Values(loaded=loaded, builds=builds, cached=cached, standing=standing)
         try:
             outcome = advance(state, facts, now, values, plan=plan, claim=claim, members=members)
             return outcome, values.made
@@ -77,6 +82,8 @@ async def step_forward(
             if missing.cached:
                 known = await remember(missing.cached)
                 cached.update({key: known.get(key) for key in missing.cached})
+            if missing.ticket is not None:
+                standing = await stand(missing.ticket)
             loaded.update(await _load(uid, missing.digests, load))
         except MemberWanted as wanted:
             assert claim_member is not None

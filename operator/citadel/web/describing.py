@@ -7,6 +7,7 @@ from citadel.core.state import State, StepState
 from citadel.core.state import listed as steps_in_order
 from citadel.core.summary import summarise
 from citadel.core.telling import Told, news, told
+from citadel.core.tickets import Standing, Ticket, position
 from citadel.kube.resources import EXECUTIONS
 from citadel.render.status import Observed, execution_status, timestamp
 from citadel.store.archive import Archived
@@ -41,6 +42,18 @@ def _in_short(state: State) -> dict[str, Any]:
         "done": state.ended_steps,
         "total": state.total_steps,
     }
+
+
+def queued(ticket: Ticket, standing: Standing) -> dict[str, Any]:
+    """What there is to say of one that waits for its turn. No status says it, as it changes too often."""
+    queue = {
+        "group": ticket.group,
+        "limit": ticket.limit,
+        "position": standing.ahead + 1,
+        "of": standing.ahead + 1 + standing.behind,
+        "running": [holder.name for holder in standing.holders],
+    }
+    return {"message": position(standing, ticket), "queue": queue}
 
 
 def _described(state: State, name: str, step: StepState) -> dict[str, Any]:

@@ -49,6 +49,7 @@ async def main(stop: asyncio.Event) -> None:
             database.revisions,
             database.archive,
             database.signals,
+            database.admissions,
         )
         tls = server_tls(str(settings.tls_dir))
         await accept_client_certificates(kube, tls)

@@ -9,9 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
+from citadel.core.admission import ticket_of
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import ApiError, NotFound
 from citadel.kube.resources import EXECUTIONS, NAMESPACES, WORKFLOWS
+from citadel.store.admissions import Admissions
 from citadel.store.archive import Archive
 from citadel.store.connections import MOST_OF_ONE, ConnectionLog
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, json_of
@@ -19,7 +21,7 @@ from citadel.store.revisions import NoRevision, Revisions, short
 from citadel.store.signals import Signals
 from citadel.store.waking import Waker
 from citadel.web.access import Access, Denied, Identity, Unauthenticated
-from citadel.web.describing import MOST_LISTED, described, listed, object_of
+from citadel.web.describing import MOST_LISTED, described, listed, object_of, queued
 from citadel.web.following import changes, follow
 from citadel.web.signals import MAX_REQUEST, read_signal
 
@@ -42,10 +44,11 @@ class Routes:
         revisions: Revisions,
         archive: Archive,
         signals: Signals,
+        admissions: Admissions,
     ) -> None:
         self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
         self._connections, self._revisions, self._archive = connections, revisions, archive
-        self._signals = signals
+        self._signals, self._admissions = signals, admissions
 
     def app(self) -> web.Application:
         """The application."""
@@ -65,6 +68,8 @@ class Routes:
         """Every step of an execution, as the journal has it; of the archive also the object that it was."""
         state = await self._journal.read(await self._uid(request, ""))
         answer = described(state)
+        if (ticket := ticket_of(state)) is not None:
+            answer |= queued(ticket, await self._admissions.standing(ticket))
         if _archived(request):
             answer["object"] = await object_of(state, self._journal)
         return web.json_response(answer)

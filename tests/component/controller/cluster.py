@@ -28,6 +28,7 @@ from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.signals import Signals
 from citadel.controller.site import RuntimeClasses
 from citadel.controller.triggers import Triggers
+from citadel.controller.turns import Turns
 from citadel.controller.watching import WATCHED, Key, Watcher
 from citadel.core import events as ev
 from citadel.core.state import State
@@ -66,6 +67,7 @@ class Controller:
         self.blobs = database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
         children = Children(kube, cache, journal, database.archive, lambda key: self.reconciler.add(key))
+        turns = Turns(journal, database.admissions, children)
         self.executions = Executions(
             kube,
             cache,
@@ -76,6 +78,7 @@ class Controller:
             self.poster,
             self.waiting,
             children,
+            turns,
             now=cluster.now,
         )
         self.pods = SandboxPods(
@@ -129,6 +132,7 @@ class Controller:
             self.keeper,
             self.triggers,
             History(kube, cache),
+            turns,
             gateway_ready=self._gateway_ready,
         )
         self.gateway_is_ready = False

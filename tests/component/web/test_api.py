@@ -112,10 +112,29 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
                 database.revisions,
                 database.archive,
                 database.signals,
+                database.admissions,
             ).app(),
         )
         client = await stack.enter_async_context(aiohttp.ClientSession())
         yield Api(cluster, database, client, url)
+
+
+async def test_one_that_waits_for_its_turn_is_told_where_it_stands(api: Api) -> None:
+    doc = chain(1)
+    doc["spec"]["concurrency"] = {"group": "prod", "limit": 2}
+    for uid in ("x", "y", "z", "uid-1", "last"):
+        created = build.created(uid, doc, name=f"run-{uid}")
+        await api.database.journal.advance(uid, [created], definition=doc)
+    found = await api.json()
+    told = "position 2 of 3 in concurrency group 'prod' (limit 2; running: run-x, run-y)"
+    assert (found["phase"], found["reason"], found["message"]) == ("Pending", "ConcurrencyLimit", told)
+    queue = {"group": "prod", "limit": 2, "position": 2, "of": 3, "running": ["run-x", "run-y"]}
+    assert found["queue"] == queue
+    for uid in "xyz":
+        await api.database.journal.advance(uid, [ev.StopRequested("Terminate", "Terminated", "")])
+    while await api.database.journal.due(10):
+        pass
+    assert "queue" not in await api.json()
 
 
 async def test_who_may_read_what_is_the_clusters_word(api: Api) -> None:

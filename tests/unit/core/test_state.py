@@ -112,7 +112,10 @@ def test_an_event_of_another_version_is_refused() -> None:
 
 EVENTS = [
     ev.Created("n", "ns", "u", "w", DIGEST, Stored(DIGEST, 5000)),
+    ev.Created("n", "ns", "u", "w", DIGEST, Inline({}), since=1.5, around=("u0",), among="ns/u0"),
     ev.Rejected("n", "ns", "u", "w", failure()),
+    ev.Queued("größe", 3),
+    ev.Admitted(),
     ev.Assigned("a", 1, 1, "cx-1", True),
     ev.Delivered("a", 1, 1),
     ev.AttemptSucceeded("a", 1, "cx-1", Inline({"a": [1, 2.5, None, "ü"]})),

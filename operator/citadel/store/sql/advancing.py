@@ -14,9 +14,11 @@ from citadel.core.jsonvalues import Json
 from citadel.core.members import Wish
 from citadel.core.plan import Plan
 from citadel.core.state import State
+from citadel.core.tickets import Standing, Ticket
 from citadel.core.values import BuildKey, Cached, CacheKey, Content
 from citadel.store.journal import Advance, ExecutionUnknown, Inherited, Notice, ValuesLost
 from citadel.store.rows import changes
+from citadel.store.sql import admissions
 from citadel.store.sql.reading import Reader
 from citadel.store.sql.statements import Statements
 from citadel.store.sql.writing import new_execution, write
@@ -89,6 +91,10 @@ class Advancing:
         async def claim_member(wish: Wish) -> str | None:
             return await self._claim_member(connection, wish)
 
+        async def stand(ticket: Ticket) -> Standing:
+            await admissions.lock(connection, ticket, self._statements.postgres)
+            return await admissions.read_standing(connection, ticket)
+
         outcome, new = await step_forward(
             self._uid,
             state,
@@ -97,6 +103,7 @@ class Advancing:
             load,
             recall,
             remember,
+            stand,
             plan=self._plan,
             claim=self._claim,
             claim_member=claim_member,
@@ -175,5 +182,8 @@ class Advancing:
             for seq, event in enumerate(outcome.events, before.seq + 1)
         ]
         follows = changes(before, outcome, at, bodies)
+        if follows.admission is not None:
+            await admissions.lock(connection, follows.admission.ticket, self._statements.postgres)
+            await admissions.write(connection, self._statements.admission, follows.admission)
         await write(connection, self._statements, follows, log, bodies)
         self.notices = follows.notices

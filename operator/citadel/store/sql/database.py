@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.blobs import BlobLimits, Objects
 from citadel.store.sql import tables as t
+from citadel.store.sql.admissions import SqlAdmissions
 from citadel.store.sql.announcing import LocalNotices, Notices
 from citadel.store.sql.approvals import SqlApprovals
 from citadel.store.sql.archive import SqlArchive
@@ -36,6 +37,7 @@ class Database:
         self.archive = SqlArchive(connections)
         self.approvals = SqlApprovals(connections, notices)
         self.signals = SqlSignals(connections, notices)
+        self.admissions = SqlAdmissions(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
         """What is kept by digest."""

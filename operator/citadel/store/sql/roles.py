@@ -23,6 +23,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "logs": "SELECT, INSERT",
         "policies": "SELECT",
         "approvals": "SELECT, INSERT, UPDATE",
+        "admissions": "SELECT, INSERT, UPDATE, DELETE",
         "blobs": "SELECT, INSERT, UPDATE, DELETE",
         "blob_pieces": "SELECT, INSERT, DELETE",
         "artifacts": "SELECT, INSERT, UPDATE",
@@ -42,6 +43,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         " pod_uid, heartbeat_at, immediate, pool, claimed_at)",
         "logs": "SELECT",
         "connections": "SELECT",
+        "admissions": "SELECT",
         # What it appends; the controller makes facts of them.
         "signals": "INSERT",
     },

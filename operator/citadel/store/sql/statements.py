@@ -131,6 +131,9 @@ class Statements:
         self.approval = self._insert(t.approvals).on_conflict_do_update(
             index_elements=["uid", "step"], set_={name: bindparam(f"new_{name}") for name in ended}
         )
+        self.admission = self._insert(t.admissions).on_conflict_do_update(
+            index_elements=["uid"], set_={"admitted_at": bindparam("new_admitted_at")}
+        )
         c = t.cached.c
         of_keys: Any = bindparam("of_keys", expanding=True)
         self.cached = select(t.cached).where(tuple_(c.namespace, c.key).in_(of_keys), c.expires_at > now())

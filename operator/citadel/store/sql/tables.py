@@ -196,6 +196,23 @@ Index("approvals_namespace_name_idx", approvals.c.namespace, approvals.c.name)
 _pending = approvals.c.phase == "Pending"
 Index("approvals_pending_idx", approvals.c.opened_at, postgresql_where=_pending, sqlite_where=_pending)
 
+admissions = Table(
+    "admissions",
+    metadata,
+    _of_execution(),
+    # What the group is of: a namespace.
+    Column("among", Text, nullable=False),
+    Column("group", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("queued_at", Double, nullable=False),
+    Column("most", Integer, nullable=False),
+    Column("admitted_at", Double),
+)
+Index(
+    "admissions_group_idx",
+    *(admissions.c[name] for name in ("among", "group", "since", "queued_at", "uid")),
+)
+
 signals = Table(
     "signals",
     metadata,

@@ -1,0 +1,112 @@
+"""Concurrency groups in the database.
+
+Whoever asks for a turn, or gives one up, holds the lock of the group until its transaction ends, so of two
+that ask at once one sees that the other has it. An advance locks its execution first, then the group, and
+waits for no other execution's row while it holds that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from citadel.core.tickets import Holder, Standing, Ticket
+from citadel.store.admissions import AdmissionChange
+from citadel.store.sql import tables as t
+from citadel.store.sql.engine import Connections, now
+
+_A, _E = t.admissions.c, t.executions.c
+_JOINED = t.admissions.join(t.executions, _A.uid == _E.uid)
+_ORDER = (_A.since, _A.queued_at, _A.uid)
+_WAITS = _A.admitted_at.is_(None) & _E.suspended.is_(False)
+
+
+class SqlAdmissions:
+    """`Admissions` over Postgres or SQLite."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def standing(self, ticket: Ticket) -> Standing:
+        """How an execution stands now."""
+        return await self._connections.read(lambda connection: read_standing(connection, ticket))
+
+    async def older(self, ticket: Ticket) -> Sequence[Holder]:
+        """Those of its group that came before it, the newest first."""
+        query = select(_E.uid, _E.name).select_from(_JOINED).where(_others(ticket), _before(ticket))
+        query = query.order_by(*(column.desc() for column in _ORDER))
+
+        async def work(connection: AsyncConnection) -> list[Holder]:
+            return [Holder(*row) for row in (await connection.execute(query)).all()]
+
+        return await self._connections.read(work)
+
+    async def ready(self) -> list[str]:
+        """The uids of those whose turn it is, and whom nobody has told; see `Admissions.ready`."""
+        admitted = t.admissions.alias("admitted").c
+        taken = select(func.count()).where(
+            admitted.among == _A.among, admitted.group == _A.group, admitted.admitted_at.is_not(None)
+        )
+        place = func.row_number().over(partition_by=(_A.among, _A.group), order_by=_ORDER)
+        room = taken.correlate(t.admissions).scalar_subquery() < _A.most
+        first = select(_A.uid, place.label("place"), room.label("room")).select_from(_JOINED)
+        waiting = first.where(_WAITS).subquery()
+        query = select(waiting.c.uid).where(waiting.c.place == 1, waiting.c.room)
+
+        async def work(connection: AsyncConnection) -> list[str]:
+            return list((await connection.execute(query)).scalars())
+
+        return await self._connections.read(work)
+
+
+async def lock(connection: AsyncConnection, ticket: Ticket, postgres: bool) -> None:
+    """Keeps everybody else from this group until the transaction ends; SQLite has one writer anyway."""
+    if postgres:
+        key = func.hashtextextended(f"{ticket.among} {ticket.group}", 0)
+        await connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+async def read_standing(connection: AsyncConnection, ticket: Ticket) -> Standing:
+    """How an execution stands among the others."""
+    held = select(_E.uid, _E.name).select_from(_JOINED)
+    held = held.where(_others(ticket), _A.admitted_at.is_not(None)).order_by(_A.admitted_at, _A.uid)
+    holders = [Holder(*row) for row in (await connection.execute(held)).all()]
+    waiting = select(func.count()).select_from(_JOINED).where(_others(ticket), _WAITS)
+    ahead = (await connection.execute(waiting.where(_before(ticket)))).scalar_one()
+    total = (await connection.execute(waiting)).scalar_one()
+    return Standing(tuple(holders), ahead, total - ahead)
+
+
+async def write(connection: AsyncConnection, statement: Any, change: AdmissionChange) -> None:
+    """Writes what an advance changes of its group, whose lock it has; the next one is woken."""
+    ticket = change.ticket
+    if change.ended:
+        await connection.execute(delete(t.admissions).where(_A.uid == ticket.uid))
+    else:
+        row = {**asdict(ticket), "most": ticket.limit, "admitted_at": change.admitted_at}
+        del row["limit"]
+        await connection.execute(statement, {**row, "new_admitted_at": change.admitted_at})
+    if change.passes_on:
+        await _wake_next(connection, ticket)
+
+
+async def _wake_next(connection: AsyncConnection, ticket: Ticket) -> None:
+    """It looks for itself whether it is its turn."""
+    query = select(_A.uid).select_from(_JOINED).where(_others(ticket), _WAITS).order_by(*_ORDER).limit(1)
+    uid = (await connection.execute(query)).scalar_one_or_none()
+    if uid is None:
+        return
+    # One that is being advanced asks once it has the lock of the group, or steps aside and wakes the next.
+    free = select(_E.uid).where(_E.uid == uid).with_for_update(key_share=True, skip_locked=True)
+    woken = update(t.executions).where(_E.uid == free.scalar_subquery()).values(wake_at=now())
+    await connection.execute(woken)
+
+
+def _others(ticket: Ticket) -> ColumnElement[bool]:
+    return (_A.among == ticket.among) & (_A.group == ticket.group) & (_A.uid != ticket.uid)
+
+
+def _before(ticket: Ticket) -> ColumnElement[bool]:
+    return tuple_(*_ORDER) < tuple_(*ticket.order)
