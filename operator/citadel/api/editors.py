@@ -16,6 +16,7 @@ from citadel.api.messages import NAME_WORDS, PATTERN_WORDS
 from citadel.api.meta import API_VERSION, DNS_SUBDOMAIN_PATTERN, GROUP
 from citadel.api.rules import rules
 from citadel.api.schema import Generator, Schema
+from citadel.api.suite import ANSWERS, Suite
 
 FILE = "docs/reference/citadel.schema.json"
 _DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -36,6 +37,11 @@ _SCHEMAS = (
     ("Approval", "form"),
     ("ApprovalSpec", "form"),
 )
+#: What is no resource, but a file of tests.
+_IS_SUITE: Schema = {
+    "required": ["tests"],
+    "not": {"anyOf": [{"required": ["kind"]}, {"required": ["spec"]}]},
+}
 #: JSON Schema itself, as far as an editor helps with it. Not by its address: editors would fetch that.
 _JSON_SCHEMA: Schema = {
     "description": "What a value must look like, in JSON Schema.",
@@ -94,12 +100,14 @@ class EditorGenerator(Generator):
 def editor_schema() -> Schema:
     """The schema: an object of one of our kinds has its shape, any other object may be what it likes."""
     models: list[tuple[type[BaseModel], Any]] = [(kind.spec, "validation") for kind in KINDS]
+    models.append((Suite, "validation"))
     _, generated = models_json_schema(
         models, by_alias=True, ref_template=_REFERENCE, schema_generator=EditorGenerator
     )
     definitions = {name: _for_editors(schema) for name, schema in generated["$defs"].items()}
     for model, field in _SCHEMAS:
         definitions[model]["properties"][field]["$ref"] = _SHAPE
+    _shorten(definitions)
     names = [kind.name for kind in KINDS]
     definitions["JsonSchema"] = _JSON_SCHEMA
     return {
@@ -125,9 +133,22 @@ def editor_schema() -> Schema:
                 },
             },
             *({"if": _is(kind), "then": {"$ref": _REFERENCE.format(model=_title(kind))}} for kind in KINDS),
+            {"if": _IS_SUITE, "then": {"$ref": _REFERENCE.format(model=Suite.__name__)}},
         ],
         "definitions": {**{_title(kind): _object(kind) for kind in KINDS}, **definitions},
     }  # fmt: skip
+
+
+def _shorten(definitions: dict[str, Any]) -> None:
+    """Lets a file of tests say in short what it says once, or by a status alone; one answer for each mock."""
+    definitions["Mock"]["oneOf"] = [{"required": [answer]} for answer in ANSWERS]
+    mocks = definitions["Scenario"]["properties"]["mocks"]
+    mocks["additionalProperties"] = {
+        "anyOf": [mocks["additionalProperties"]["items"], mocks["additionalProperties"]]
+    }
+    steps = definitions["Expected"]["properties"]["steps"]
+    status = definitions["ExpectedStep"]["properties"]["status"]
+    steps["additionalProperties"] = {"anyOf": [status, steps["additionalProperties"]]}
 
 
 def _title(kind: Kind) -> str:

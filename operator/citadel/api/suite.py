@@ -115,11 +115,10 @@ class Mock(Model):
         if len(found) != 1:
             told = " and ".join(found) or "none"
             raise ValueError(f"found {told} of {', '.join(ANSWERS)}, expected exactly one")
-        for name in ("error", "approve", "reject", "timeout"):
-            if name in found and getattr(self, name) is None:
-                raise ValueError(
-                    f"found nothing (null) for {name}, expected {{}} where there is no more to say"
-                )
+        (answer,) = found
+        if answer in ("error", "approve", "reject", "timeout") and getattr(self, answer) is None:
+            more = "true" if answer == "timeout" else "{} if there is no more to say"
+            raise ValueError(f"found nothing (null) for {answer}, expected {more}")
         if self.artifacts and found != ["output"]:
             raise ValueError(f"found artifacts beside {found[0]}, expected them only beside output")
         return self
@@ -177,7 +176,7 @@ class Expected(Model):
         return self.phase or ("Succeeded" if self.error is None else "Failed")
 
 
-class Case(Model):
+class Scenario(Model):
     """One run of the workflow."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -204,6 +203,6 @@ class Suite(Model):
     objects: Annotated[tuple[_File, ...], Field(max_length=64)] = ()
     """Further files with what it needs: ConfigMaps, Secrets, Runtimes, workflows that it runs."""
     tests: Annotated[
-        tuple[Case, ...], Field(min_length=1, max_length=MAX_TESTS, json_schema_extra={"map": "name"})
+        tuple[Scenario, ...], Field(min_length=1, max_length=MAX_TESTS, json_schema_extra={"map": "name"})
     ]
     """The tests, each by itself."""

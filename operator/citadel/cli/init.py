@@ -57,11 +57,31 @@ spec:
 """
 
 
+_TEST = """\
+# yaml-language-server: $schema=./citadel.schema.json
+# `citadel test .` runs these on this machine.
+workflow: workflow.yaml
+tests:
+- name: words are counted, and the longest is found
+  inputs: {{text: to be or not to be}}
+  expect:
+    outputs: {{words: {{to: 2, be: 2, or: 1, not: 1}}, longest: not}}
+    steps: {{count: {{log: counting 18 characters}}}}
+
+- name: without words nothing is the longest
+  mocks:
+    count: {{output: {{}}}}        # the step does not run, but gives this
+  expect:
+    outputs: {{words: {{}}, longest: null}}
+    steps: {{longest: Skipped}}
+"""
+
+
 @click.command()
 @click.argument("directory", default=".", metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the workflow; else the directory's.")
 def init(directory: Path, name: str | None) -> None:
-    """Write a small workflow into DIR (else here): workflow.yaml, run.yaml, and the schema for editors.
+    """Write a small workflow into DIR (else here), with a run and tests of it, and the schema for editors.
 
     Nothing that exists is overwritten.
     """
@@ -71,6 +91,7 @@ def init(directory: Path, name: str | None) -> None:
     texts = {
         "workflow.yaml": _WORKFLOW.format(name=name),
         "run.yaml": _RUN.format(name=name, prefix=f"{name[:56]}-"),
+        "test.yaml": _TEST.format(),
         "citadel.schema.json": schema_text(),
     }
     there = [file for file in texts if (directory / file).exists()]
@@ -86,10 +107,13 @@ def init(directory: Path, name: str | None) -> None:
         raise click.UsageError(f"{error.filename}: {error.strerror}") from None
     for file in texts:
         click.echo(f"wrote {directory / file}")
-    workflow, run = (quote(str(directory / file)) for file in ("workflow.yaml", "run.yaml"))
+    workflow, run, tests = (
+        quote(str(directory / file)) for file in ("workflow.yaml", "run.yaml", "test.yaml")
+    )
     click.echo(
         f"\nhere:          citadel run --local {workflow} -i text='to be or not to be'"
         f"\nchecked:       citadel lint {workflow} {run}"
+        f"\ntested:        citadel test {tests}"
         f"\nin a cluster:  kubectl apply -f {workflow} && kubectl create -f {run}",
         err=True,
     )

@@ -21,19 +21,19 @@ from citadel.cli.terminal import safe
     help="How problems are told: one line each, or a JSON list.",
 )
 def lint(files: tuple[str, ...], output: str) -> None:
-    """Check Workflows, Executions and Runtimes in YAML files, without a cluster.
+    """Check Workflows, Executions, Runtimes and files of tests in YAML, without a cluster.
 
     Says what the controller would refuse, and what YAML would silently twist. `-` reads standard input.
     Runtimes and ConfigMaps that the files do not hold may exist in the cluster, so they are not asked for.
     Ends with 1 when there is a problem, and 2 when a file cannot be read.
     """
-    from citadel.local.documents import read
+    from citadel.local.suites import problems_of
 
     found: list[dict[str, Any]] = []
     for file in files:
-        for problem in read(text_of(file)).problems:
+        for where, problem in problems_of(file, text_of(file), other_text):
             found.append(
-                {"file": file, "line": problem.line, "column": problem.column, "message": problem.text}
+                {"file": where, "line": problem.line, "column": problem.column, "message": problem.text}
             )
     if output == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
@@ -44,6 +44,11 @@ def lint(files: tuple[str, ...], output: str) -> None:
         where = files[0] if len(files) == 1 else f"{len(files)} files"
         click.echo(f"{count} in {where}", err=True)
     sys.exit(1 if found else 0)
+
+
+def other_text(path: Path) -> str:
+    """The text of a file that another one names; raises OSError, UnicodeDecodeError."""
+    return path.read_text("utf-8-sig")
 
 
 def text_of(file: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from citadel.cli import completing
-from citadel.cli.lint import text_of
+from citadel.cli.lint import other_text, text_of
 from citadel.cli.remote import ExitCode
 from citadel.cli.terminal import one_line, safe
 
@@ -71,7 +72,7 @@ def test(
     began = time.monotonic()
     try:
         verdicts = asyncio.run(_carry_out(chosen, jobs or os.cpu_count() or 1, limit))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("citadel: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)
     if report is not None:
@@ -121,7 +122,7 @@ def _read(files: Sequence[str]) -> "list[SuiteDocument]":
     documents, wrong = [], 0
     for file in files:
         try:
-            documents.append(read_suite(file, text_of(file), lambda path: path.read_text("utf-8-sig")))
+            documents.append(read_suite(file, text_of(file), other_text))
         except InvalidSuite as error:
             for problem in error.problems:
                 click.echo(safe(problem.text), err=True)
@@ -153,6 +154,11 @@ async def _carry_out(trials: Sequence[Trial], jobs: int, limit: float) -> "list[
     from citadel.local.trials import carry_out
 
     room = asyncio.Semaphore(jobs)
+    whole = asyncio.current_task()
+    assert whole is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As an interrupt at the terminal: a CI system that gives up must leave no process behind.
+        asyncio.get_running_loop().add_signal_handler(number, whole.cancel)
 
     async def one(trial: Trial) -> "Verdict":
         async with room:

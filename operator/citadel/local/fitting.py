@@ -8,7 +8,7 @@ from typing import Any
 
 from citadel.api.problems import Path, Problem, found, suggestion
 from citadel.api.reasons import Reason
-from citadel.api.suite import Case, Expected, Mock, Suite
+from citadel.api.suite import Expected, Mock, Scenario, Suite
 from citadel.core.compiled import CompiledStep
 from citadel.core.expressions import Expression, InvalidExpression, compile_expression
 from citadel.core.inputs import InvalidInputs, compile_inputs
@@ -102,13 +102,13 @@ def _step(workflow: WorkflowDocument, part: str) -> CompiledStep | str:
     return step
 
 
-def _inputs(case: Case, workflow: WorkflowDocument, place: Path) -> Iterator[Problem]:
+def _inputs(case: Scenario, workflow: WorkflowDocument, place: Path) -> Iterator[Problem]:
     try:
         workflow.compiled.inputs.apply(case.inputs)
     except InvalidInputs as error:
         if case.expect.error is None or case.expect.error.reason != Reason.INVALID_INPUTS:
             for message in error.messages:
-                yield Problem((*place, "inputs"), message)
+                yield Problem((*place, "inputs"), re.sub("^inputs(\\.|: )", "", message))
 
 
 def _unfit(step: CompiledStep, mock: Mock, count: int, contents: Contents) -> Iterator[str]:
@@ -138,7 +138,7 @@ def _unfit(step: CompiledStep, mock: Mock, count: int, contents: Contents) -> It
         if reason is not None and (reason == "ChildFailed") != (kind == "workflow"):
             told = f"expected {expected}" if expected else "which only a step that runs a workflow has"
             yield f"error.reason: found {reason}, {told}"
-    elif kind == "workflow" and step.spec.workflow is not None:
+    elif answer == "output" and step.spec.workflow is not None:
         called = contents.workflows.get(step.spec.workflow.name)
         yield from _unfit_outputs(mock.output, called)
     yield from _unfit_artifacts(step, mock)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from citadel.api.reasons import Phase, Reason
-from citadel.api.suite import Case, Mock
+from citadel.api.suite import Mock, Scenario
 from citadel.core import events as ev
 from citadel.core.children import Child, failed
 from citadel.core.dispatch import Dispatch
@@ -35,7 +35,7 @@ class NotMocked(Exception):
 class MockedWorld(Outside):
     """The world of one test. `prefix` is of the execution that it is around, such as `bill/`."""
 
-    def __init__(self, case: Case, clock: LeapingClock, prefix: str = "") -> None:
+    def __init__(self, case: Scenario, clock: LeapingClock, prefix: str = "") -> None:
         super().__init__(clock)
         self._case, self._leaping, self._prefix = case, clock, prefix
         self._never = Bell()

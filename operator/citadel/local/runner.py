@@ -184,7 +184,7 @@ class LocalRun:
     def _served(self, task: asyncio.Task[None]) -> None:
         """What no sandbox accounts for is a defect, and must not become a wait for ever."""
         if not task.cancelled() and task.exception() is not None:
-            self._defect = task.exception()
+            self._defect = self._defect or task.exception()
         self._wake()
         self._clock.end()
 

@@ -3,7 +3,7 @@ with file, line and column, before anything runs.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from citadel.api.loader import Document, LoadError, load
 from citadel.api.messages import in_words
 from citadel.api.problems import Path as Place
 from citadel.api.problems import Problem, found
-from citadel.api.suite import Case, Suite, in_full
+from citadel.api.suite import Scenario, Suite, in_full
 from citadel.api.validate import problems_with_positions, repeated
 from citadel.local.documents import Contents, WorkflowDocument, read
 from citadel.local.fitting import misfits
@@ -49,7 +49,7 @@ class SuiteDocument:
         return self.document.position(("tests", index)).line
 
     @property
-    def cases(self) -> tuple[Case, ...]:
+    def cases(self) -> tuple[Scenario, ...]:
         return self.suite.tests
 
 
@@ -98,9 +98,24 @@ def read_suite(file: str, text: str, read_file: Callable[[Path], str]) -> SuiteD
     return read_now
 
 
-def is_suite(value: Any) -> bool:
+def problems_of(file: str, text: str, read_file: Callable[[Path], str]) -> Iterator[tuple[str, Problem]]:
+    """What is wrong with a file of tests, or of objects; and in which file, as tests name others."""
+    try:
+        of_tests = [_is_suite(document.value) for document in load(text)] == [True]
+    except LoadError:
+        of_tests = False
+    if not of_tests:
+        yield from ((file, problem) for problem in read(text).problems)
+        return
+    try:
+        read_suite(file, text, read_file)
+    except InvalidSuite as error:
+        yield from ((located.file, located.problem) for located in error.problems)
+
+
+def _is_suite(value: Any) -> bool:
     """Whether a document is a file of tests, right or wrong."""
-    return isinstance(value, dict) and "tests" in value and "kind" not in value
+    return isinstance(value, dict) and "tests" in value and not {"kind", "spec"} & value.keys()
 
 
 def _parsed(value: Any) -> tuple[Suite | None, list[Problem]]:

@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass
 
 from citadel.api.reasons import Phase, Reason
-from citadel.api.suite import Case
+from citadel.api.suite import Scenario
 from citadel.core.inputs import InvalidInputs
 from citadel.core.instances import definition
 from citadel.core.state import State
@@ -79,7 +79,7 @@ async def carry_out(document: SuiteDocument, index: int, limit: float) -> Verdic
     return Verdict(case.name, document.line(index), seconds, problems, broken, "\n".join(logs.lines))
 
 
-async def _run(document: SuiteDocument, case: Case, logs: _Logs) -> Record:
+async def _run(document: SuiteDocument, case: Scenario, logs: _Logs) -> Record:
     """What the workflow of a test comes to."""
     try:
         document.workflow.compiled.inputs.apply(case.inputs)
@@ -94,7 +94,7 @@ async def _run(document: SuiteDocument, case: Case, logs: _Logs) -> Record:
     return await record(journal, await run.run(start), logs.by_step)
 
 
-def _mocked(document: SuiteDocument, case: Case) -> dict[str, set[str]]:
+def _mocked(document: SuiteDocument, case: Scenario) -> dict[str, set[str]]:
     """The steps that never run, by the workflows that they are of."""
     found: dict[str, set[str]] = {}
     for path in case.mocks:

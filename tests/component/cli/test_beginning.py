@@ -19,6 +19,7 @@ async def test_what_init_writes_has_no_problem_and_runs(cli: Cli) -> None:
     assert [Path(line).name for line in out.splitlines()] == [
         "workflow.yaml",
         "run.yaml",
+        "test.yaml",
         "citadel.schema.json",
     ]
     new = cli.folder / "2024 My Words"
@@ -28,6 +29,9 @@ async def test_what_init_writes_has_no_problem_and_runs(cli: Cli) -> None:
     code, out, err = await cli.run("run", "--local", files[0], "-i", "text=to be or to see")
     assert code == 0, err
     assert json.loads(out) == {"words": {"to": 2, "be": 1, "or": 1, "see": 1}, "longest": "see"}
+    code, out, err = await cli.run("test", str(new))
+    assert code == 0, out + err
+    assert "2 passed" in out
 
 
 async def test_init_overwrites_nothing(cli: Cli) -> None:
