@@ -91,6 +91,7 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "A step that need not run": {
             "Recalled": "A rerun took over what the execution before it has recorded.",
             "Cached": "It has a `cache`, and an earlier execution gave its output on the same inputs.",
+            "CacheMiss": "It has a `cache`, but no output was known for these inputs: it ran.",
         },
         "A skipped step": {
             "ConditionFalse": "Its `when` is false, or no case of a `switch` holds.",

@@ -88,6 +88,7 @@ class Reason(StrEnum):
     # steps that need not run
     RECALLED = "Recalled"
     CACHED = "Cached"
+    CACHE_MISS = "CacheMiss"
     # skipped steps
     CONDITION_FALSE = "ConditionFalse"
     DEPENDENCY_SKIPPED = "DependencySkipped"

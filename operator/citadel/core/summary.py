@@ -64,6 +64,10 @@ def step_words(state: State, name: str) -> tuple[str | None, str | None]:
         return reason, f"waits {what}"
     if step.failure is not None:
         return step.failure.reason, step.failure.message
+    if step.cache is not None and step.reason is None:
+        assert state.created is not None
+        why = "spec.noCache is true" if state.created.no_cache else "no output is known for these inputs"
+        return Reason.CACHE_MISS, why
     message = step.message
     if message is None and (child := name_for(state, name)) is not None:
         message = f"Execution {child}"

@@ -35,12 +35,16 @@ async def read_signal(request: web.Request, uid: str) -> SignalRow:
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
         expected = "a letter, then at most 62 letters, digits, dots, - or _"
-        raise web.HTTPBadRequest(text=f"name: found {name!r:.80}, expected {expected}")
+        raise web.HTTPBadRequest(text=f"name: {_found(name)}, expected {expected}")
     return name
 
 
 def _key(key: Any) -> str:
     if not isinstance(key, str) or not key or len(key) > _LONGEST_KEY or not key.isprintable():
         expected = f"1 to {_LONGEST_KEY} printable characters, the same for the same signal sent again"
-        raise web.HTTPBadRequest(text=f"key: found {key!r:.80}, expected {expected}")
+        raise web.HTTPBadRequest(text=f"key: {_found(key)}, expected {expected}")
     return key
+
+
+def _found(value: Any) -> str:
+    return "found nothing" if value is None else f"found {value!r:.80}"

@@ -331,9 +331,9 @@ async def test_a_signal_is_taken_once_from_whom_the_cluster_lets_send_it(api: Ap
     [
         (b"{", 400, "the signal: not JSON"),
         (b"[]", 400, "found a JSON array, expected an object with name and key"),
-        ({"key": "k"}, 400, "name: found None, expected a letter, then at most 62 letters"),
+        ({"key": "k"}, 400, "name: found nothing, expected a letter, then at most 62 letters"),
         ({"name": "a b", "key": "k"}, 400, "name: found 'a b', expected a letter"),
-        ({"name": "a"}, 400, "key: found None, expected 1 to 253 printable characters"),
+        ({"name": "a"}, 400, "key: found nothing, expected 1 to 253 printable characters"),
         ({"name": "a", "key": "x\n"}, 400, "key: found 'x\\n', expected 1 to 253 printable"),
         ({"name": "a", "key": "k", "more": 1}, 400, "more: unknown field, expected name, key, payload"),
         ({"name": "a", "key": "k", "payload": "\0"}, 400, "payload: holds the character U+0000"),

@@ -7,8 +7,9 @@ import pytest
 from citadel.core import events as ev
 from citadel.core.children import wanted
 from citadel.core.plan import InvalidDefinition, Plan
+from citadel.core.summary import step_words
 from citadel.core.values import Cached, CacheKey
-from engine import Run, content, plan, step
+from engine import Run, content, failure, plan, step
 
 
 def key_of(run: Run, name: str = "a") -> CacheKey:
@@ -52,6 +53,18 @@ def test_what_is_known_does_not_run_again_and_says_whence_it_is(output: str) -> 
     found = again.state.steps["a"]
     assert (found.status, found.reason, found.message) == ("Succeeded", "Cached", "from execution first")
     assert found.artifacts == {"text": content("left")}
+
+
+def test_a_step_that_runs_says_why_nothing_was_taken_from_the_cache() -> None:
+    compiled = plan(STEP)
+    for no_cache, why in ((False, "no output is known for these inputs"), (True, "spec.noCache is true")):
+        run = Again(compiled, {}, no_cache=no_cache, inputs={"x": 1})
+        assert step_words(run.state, "a") == ("CacheMiss", why)
+        run.finish()
+        assert step_words(run.state, "a") == ("CacheMiss", why)
+    failing = Again(compiled, {}, inputs={"x": 1})
+    failing.finish(lambda *_: failure())
+    assert step_words(failing.state, "a") == ("Error", "boom")
 
 
 def test_what_runs_within_one_that_wants_no_cache_wants_none_either() -> None:
