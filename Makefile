@@ -28,7 +28,7 @@ unit: venv tools ## tests without a cluster: unit, golden, component, conformanc
 explore: venv ## a million states of the engine and more, some ten minutes
 	$(VENV)/bin/python tests/explore
 
-cluster-test: venv install ## tests on the real cluster
+cluster-test: venv tools install ## tests on the real cluster
 	$(IN_CLUSTER) $(PYTEST) tests/cluster tests/hostile/test_runc.py --timeout 900
 
 cluster-up: ## a Kubernetes to work on; builds a single node from source where there is none

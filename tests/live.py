@@ -17,7 +17,16 @@ import pytest
 from citadel.controller.objects import is_finished
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import AlreadyExists, Gone, NotFound, Unavailable
-from citadel.kube.resources import CONFIGMAPS, EXECUTIONS, POLICIES, RUNTIMES, WORKFLOWS, Object, Resource
+from citadel.kube.resources import (
+    APPROVALS,
+    CONFIGMAPS,
+    EXECUTIONS,
+    POLICIES,
+    RUNTIMES,
+    WORKFLOWS,
+    Object,
+    Resource,
+)
 
 CLUSTER_DIR = Path(os.environ.get("CITADEL_CLUSTER_DIR", Path.home() / ".cache/citadel/cluster"))
 SYSTEM = "citadel-system"
@@ -194,10 +203,7 @@ class User:
 
     def apply(self, example: Path) -> None:
         """Applies an example's folder, with the image that was built for it."""
-        manifests = self.kubectl("kustomize", str(example))
-        image = built_images()[f"CITADEL_IMAGE_{example.name.upper().replace('-', '_')}"]
-        manifests = manifests.replace(f"localhost/citadel-{example.name}:dev", image)
-        self.kubectl("apply", "-f", "-", stdin=manifests)
+        self.kubectl("apply", "-f", "-", stdin=manifests(example))
 
     def finished(self, manifest: str) -> dict[str, Any]:
         """Creates an Execution and waits for its end, both as the README says; the object then."""
@@ -205,6 +211,35 @@ class User:
         self.kubectl("wait", "--for=condition=Finished", name, "--timeout=180s")
         found: dict[str, Any] = json.loads(self.kubectl("get", name, "-o", "json"))
         return found
+
+
+def manifests(example: Path) -> str:
+    """What an example's folder is, with the image that was built for it."""
+    if not (example / "kustomization.yaml").exists():
+        return (example / "workflow.yaml").read_text()
+    image = built_images()[f"CITADEL_IMAGE_{example.name.upper().replace('-', '_')}"]
+    return kubectl("kustomize", str(example)).replace(f"localhost/citadel-{example.name}:dev", image)
+
+
+async def asked(cluster: Cluster, step: str, seconds: float = 30.0) -> Object:
+    """The Approval of a step, once there is one."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        for item in (await cluster.kube.list(APPROVALS, cluster.namespace)).items:
+            if item["spec"]["step"] == step:
+                return item
+        assert asyncio.get_running_loop().time() < deadline, f"nobody is asked for {step}"
+        await asyncio.sleep(0.1)
+
+
+def decide(approval: Object, by: str, group: str, **decision: Any) -> None:
+    """Decides as somebody of a group, with kubectl."""
+    body = {"by": by, "approve": True, "digest": approval["spec"]["digest"], **decision}
+    kubectl(
+        f"--as={by}", f"--as-group={group}", "--as-group=system:authenticated", "patch", "approvals",
+        approval["metadata"]["name"], "-n", approval["metadata"]["namespace"], "--type=merge",
+        "-p", json.dumps({"spec": {"decision": body}}),
+    )  # fmt: skip
 
 
 def python(name: str, code: str, **modifiers: Any) -> dict[str, Any]:

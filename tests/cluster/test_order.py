@@ -1,12 +1,9 @@
 """The example `order`: an editor, somebody of finance, and a payment that is told twice."""
 
-import asyncio
-import json
-import time
 from pathlib import Path
 
 from citadel.kube.resources import APPROVALS
-from live import Cluster, User, kubectl
+from live import Cluster, User, asked, decide, kubectl
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "order"
 
@@ -22,26 +19,12 @@ async def test_an_order_is_approved_paid_and_has_its_receipt(cluster: Cluster, u
     for _ in range(2):
         user.citadel("signal", name, "payment", "-i", "amount:=467.55", "--key", "invoice-2231")
     await cluster.until(name, lambda found: found.get("status", {}).get("reason") == "WaitingForApproval")
-    deadline = time.monotonic() + 20
-    while not (found := (await cluster.kube.list(APPROVALS, cluster.namespace)).items):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.1)
-    asked = user.citadel("approvals", name)
-    assert '"sum": 519.5' in asked
-    assert "group finance" in asked
-    assert "a reason is required" in asked
-    decision = {
-        "by": "gus",
-        "approve": True,
-        "reason": "a good customer",
-        "form": {"discount": 10},
-        "digest": found[0]["spec"]["digest"],
-    }
-    kubectl(
-        "--as=gus", "--as-group=finance", "--as-group=system:authenticated", "patch", "approvals",
-        found[0]["metadata"]["name"], "-n", cluster.namespace, "--type=merge",
-        "-p", json.dumps({"spec": {"decision": decision}}),
-    )  # fmt: skip
+    approval = await asked(cluster, "ok")
+    shown = user.citadel("approvals", name)
+    assert '"sum": 519.5' in shown
+    assert "group finance" in shown
+    assert "a reason is required" in shown
+    decide(approval, "gus", "finance", reason="a good customer", form={"discount": 10})
     status = (await cluster.finished(name))["status"]
     assert status["phase"] == "Succeeded", status
     assert status["outputs"]["receipt"] == {"approved by": "gus", "due": 467.55, "open": 0, "paid": 467.55}
