@@ -61,7 +61,7 @@ def view_of(
         name=execution["metadata"]["name"],
         phase=str(status.get("phase") or Phase.PENDING.value),
         reason=str(status.get("reason") or ""),
-        message=str(status.get("message") or ""),
+        message=str((more.get("message") if "queue" in more else None) or status.get("message") or ""),
         started=seconds_of(more.get("startedAt") or status.get("startedAt")),
         finished=seconds_of(more.get("finishedAt") or status.get("finishedAt")),
         steps=steps,

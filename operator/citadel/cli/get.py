@@ -3,8 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from citadel.cli import completing
 from citadel.cli.archive import archived_option, list_archived, read_archived
 from citadel.cli.drawing import render
 from citadel.cli.following import ended, exit_code, read_journal, view_of
+from citadel.cli.places import places_of
 from citadel.cli.remote import (
     Cluster,
     ExitCode,
@@ -97,7 +99,8 @@ async def _list(target: Target, everywhere: bool, as_json: bool, archived: bool)
             listed = [_without_bookkeeping(item) for item in items]
             _print_json({"apiVersion": "v1", "kind": "List", "items": listed})
         elif items:
-            click.echo(table(items, time.time(), everywhere, colour=sys.stdout.isatty()))
+            places = {} if everywhere or archived else await places_of(cluster, items)
+            click.echo(table(items, time.time(), everywhere, colour=sys.stdout.isatty(), places=places))
         else:
             where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
             what = "archived executions" if archived else "executions"
@@ -105,9 +108,16 @@ async def _list(target: Target, everywhere: bool, as_json: bool, archived: bool)
     return ExitCode.OK
 
 
-def table(items: Sequence["Object"], now: float, everywhere: bool, *, colour: bool = False) -> str:
-    """Executions as columns, as kubectl would show them."""
-    rows = [_COLUMNS, *(_row(item, now) for item in items)]
+def table(
+    items: Sequence["Object"],
+    now: float,
+    everywhere: bool,
+    *,
+    colour: bool = False,
+    places: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Executions as columns, as kubectl would show them; `places` are those in queues, by name."""
+    rows = [_COLUMNS, *(_row(item, now, places) for item in items)]
     if everywhere:
         spaces = ["NAMESPACE", *(item["metadata"]["namespace"] for item in items)]
         rows = [(space, *row) for space, row in zip(spaces, rows, strict=True)]
@@ -124,7 +134,7 @@ def table(items: Sequence["Object"], now: float, everywhere: bool, *, colour: bo
     return "\n".join(lines)
 
 
-def _row(item: "Object", now: float) -> tuple[str, ...]:
+def _row(item: "Object", now: float, places: Mapping[str, str]) -> tuple[str, ...]:
     status, metadata = item.get("status") or {}, item["metadata"]
     created = seconds_of(metadata.get("creationTimestamp"))
     took = lasted(seconds_of(status.get("startedAt")), seconds_of(status.get("finishedAt")), now)
@@ -132,7 +142,7 @@ def _row(item: "Object", now: float) -> tuple[str, ...]:
         metadata["name"],
         ((item.get("spec") or {}).get("workflowRef") or {}).get("name"),
         status.get("phase") or "Pending",
-        status.get("reason"),
+        f"{status.get('reason') or ''} {places.get(metadata['name'], '')}".rstrip(),
         (status.get("progress") or {}).get("text"),
         status.get("duration") or took,
         "" if created is None else _age(max(0, int(now - created))),

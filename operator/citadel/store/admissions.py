@@ -41,6 +41,15 @@ def admission_change(before: State, state: State) -> AdmissionChange | None:
     return AdmissionChange(ticket, admitted_at, ended=False, passes_on=passes_on)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where in the queue of its group an execution is, from 1."""
+
+    name: str
+    position: int
+    of: int
+
+
 class Admissions(Protocol):
     """The groups of all namespaces."""
 
@@ -50,6 +59,10 @@ class Admissions(Protocol):
 
     async def older(self, ticket: Ticket) -> Sequence[Holder]:
         """Those of its group that came before it, the newest first."""
+        ...
+
+    async def waiting(self, namespace: str) -> list[Place]:
+        """All that wait for their turn in a namespace."""
         ...
 
     async def ready(self) -> list[str]:

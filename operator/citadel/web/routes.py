@@ -75,11 +75,15 @@ class Routes:
         return web.json_response(answer)
 
     async def executions(self, request: web.Request) -> web.Response:
-        """The archive of a namespace, the newest first; all others the API server lists."""
-        if not _archived(request):
+        """The archive of a namespace, or who waits there for its turn; all others the API server lists."""
+        queued = request.query.get("queued") == "true"
+        if not _archived(request) and not queued:
             raise web.HTTPBadRequest(text="archived: expected true; the API server lists the others")
         who, namespace = await self._who(request), request.match_info["namespace"]
         await self._access.require(who, "list", "", namespace, "")
+        if queued:
+            places = await self._admissions.waiting(namespace)
+            return web.json_response({"items": [asdict(place) for place in places]})
         found = await self._archive.of(namespace, await self._since(namespace), MOST_LISTED + 1)
         items = [listed(row) for row in found[:MOST_LISTED]]
         return web.json_response({"items": items, "more": len(found) > MOST_LISTED})

@@ -56,7 +56,9 @@ class FakeCitadel:
     """So many signals come too early."""
 
     async def listed(self, request: web.Request) -> web.StreamResponse:
-        """The archive."""
+        """The archive, or who waits for a turn."""
+        if request.query == {"queued": "true"}:
+            return web.json_response({"items": [{"name": "b", "position": 2, "of": 5}]})
         assert request.query == {"archived": "true"}
         return web.json_response({"items": [*self.archived.values()], "more": len(self.archived) > 2})
 

@@ -65,6 +65,14 @@ async def test_json_of_all_is_a_list(cli: Cli) -> None:
     assert [item["metadata"]["name"] for item in json.loads(out)["items"]] == ["sales-1"]
 
 
+async def test_those_that_wait_for_their_turn_are_shown_with_their_places(cli: Cli) -> None:
+    await cli.execution("a", phase="Running", reason="Running")
+    assert "ConcurrencyLimit" not in (await cli.run("get"))[1]
+    assert cli.kubectl == []
+    await cli.execution("b", phase="Pending", reason="ConcurrencyLimit")
+    assert "ConcurrencyLimit 2/5  " in (await cli.run("get"))[1]
+
+
 async def test_small_outputs_need_no_tunnel_and_large_ones_come_in_full(cli: Cli) -> None:
     await cli.execution("small", phase="Succeeded", outputs={"a": 1})
     await cli.execution("large", phase="Succeeded", largeOutputs={"digest": "sha256:x", "size": 90_000})

@@ -130,6 +130,16 @@ async def test_one_that_waits_for_its_turn_is_told_where_it_stands(api: Api) -> 
     assert (found["phase"], found["reason"], found["message"]) == ("Pending", "ConcurrencyLimit", told)
     queue = {"group": "prod", "limit": 2, "position": 2, "of": 3, "running": ["run-x", "run-y"]}
     assert found["queue"] == queue
+    url = f"{api.url}{PATH.removesuffix('/run')}?queued=true"
+    async with api.client.get(url, headers={"Authorization": "Bearer reader"}) as answer:
+        places = (await answer.json())["items"]
+    assert [(place["name"], place["position"], place["of"]) for place in places] == [
+        ("run-z", 1, 3),
+        ("run-uid-1", 2, 3),
+        ("run-last", 3, 3),
+    ]
+    async with api.client.get(url, headers={"Authorization": "Bearer stranger"}) as answer:
+        assert answer.status == 403
     for uid in "xyz":
         await api.database.journal.advance(uid, [ev.StopRequested("Terminate", "Terminated", "")])
     while await api.database.journal.due(10):

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.tickets import Holder, Standing, Ticket
-from citadel.store.admissions import AdmissionChange
+from citadel.store.admissions import AdmissionChange, Place
 from citadel.store.sql import tables as t
 from citadel.store.sql.engine import Connections, now
 
@@ -40,6 +40,17 @@ class SqlAdmissions:
 
         async def work(connection: AsyncConnection) -> list[Holder]:
             return [Holder(*row) for row in (await connection.execute(query)).all()]
+
+        return await self._connections.read(work)
+
+    async def waiting(self, namespace: str) -> list[Place]:
+        """All that wait for their turn in a namespace."""
+        position = func.row_number().over(partition_by=_A.group, order_by=_ORDER)
+        total = func.count().over(partition_by=_A.group)
+        query = select(_E.name, position, total).select_from(_JOINED).where(_A.among == namespace, _WAITS)
+
+        async def work(connection: AsyncConnection) -> list[Place]:
+            return [Place(*row) for row in (await connection.execute(query)).all()]
 
         return await self._connections.read(work)
 
