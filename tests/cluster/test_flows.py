@@ -1,4 +1,4 @@
-"""The examples on a real cluster, for somebody with the role `edit`; those with containers also without it."""
+"""The examples on a real cluster, as somebody with the role `edit`; those with containers also here."""
 
 import json
 import os
