@@ -192,14 +192,15 @@ class User:
         assert done.returncode != 0, f"citadel {' '.join(args)}: {done.stdout}"
         return done.stderr
 
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of their programs."""
+        path = f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}"
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
+
     def _citadel(self, *args: str) -> subprocess.CompletedProcess[str]:
-        env = {
-            **os.environ,
-            "KUBECONFIG": str(self.kubeconfig),
-            "PATH": f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}",
-        }
         program = str(Path(sys.executable).with_name("citadel"))
-        return subprocess.run([program, *args], capture_output=True, text=True, env=env, timeout=60)
+        return subprocess.run([program, *args], capture_output=True, text=True, env=self.env, timeout=60)
 
     def apply(self, example: Path) -> None:
         """Applies an example's folder, with the image that was built for it."""

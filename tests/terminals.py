@@ -59,7 +59,7 @@ async def on_terminal(
 
     process = await asyncio.create_subprocess_exec(
         *command,
-        env={"TERM": "xterm-256color", **env},
+        env={**env, "TERM": env.get("TERM", "") if env.get("TERM") == "dumb" else "xterm-256color"},
         stdin=slave,
         stdout=slave,
         stderr=slave,

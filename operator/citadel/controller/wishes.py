@@ -21,7 +21,7 @@ def requests(obj: Object, state: State) -> list[ev.Event]:
     assert isinstance(spec, ExecutionSpec)
     facts: list[ev.Event] = []
     for fact in wishes(spec, obj["metadata"].get("generation", 1), initially=False):
-        if isinstance(fact, ev.SuspendChanged) and fact.suspended == state.suspended:
+        if isinstance(fact, ev.SuspendChanged) and (state.stop or fact.suspended == state.suspended):
             continue
         asked = state.stop.mode if state.stop is not None else None
         if isinstance(fact, ev.StopRequested) and asked in (fact.mode, "Terminate"):

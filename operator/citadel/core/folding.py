@@ -147,9 +147,11 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
         case ev.SandboxEnded():
             return sandbox_ended(state, event, at)
         case ev.StopRequested():
-            return replace(state, stop=event, stop_at=at)
+            # What is to follow an end, such as compensations, is not to wait for somebody to resume it.
+            return replace(state, stop=event, stop_at=at, suspended=False)
         case ev.SuspendChanged():
-            return replace(state, suspended=event.suspended, suspend_generation=event.generation)
+            suspended = event.suspended and state.stop is None
+            return replace(state, suspended=suspended, suspend_generation=event.generation)
         case ev.Concluded():
             return concluded(state, event, at)
         case ev.Finished():

@@ -161,6 +161,7 @@ class State:
     stop: ev.StopRequested | None = None
     stop_at: float = 0.0
     suspended: bool = False
+    """Whether nothing new starts for now; never once it is to stop."""
     suspend_generation: int = 0
     concluded: ev.Concluded | None = None
     """How it ends, while compensations and `finally` are still to come."""

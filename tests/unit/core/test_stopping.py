@@ -118,3 +118,32 @@ def test_suspension_follows_the_newest_generation(changes: list[tuple[bool, int]
 
 
 # ---- values
+
+
+UNDO = {"run": {"runtime": "python", "code": "x"}}
+
+
+@pytest.mark.parametrize("suspended_first", [True, False], ids=["suspended, then cancelled", "the reverse"])
+def test_what_is_cancelled_is_undone_and_cleaned_up_though_it_was_suspended(suspended_first: bool) -> None:
+    run = Run(plan(step("a", compensate=UNDO), step("b"), **{"finally": [step("f")]}))
+    run.register()
+    run.end("a", 1)
+    asked: list[ev.Event] = [ev.SuspendChanged(True, 2), stop("Cancel")]
+    for fact in asked if suspended_first else reversed(asked):
+        run.post(fact)
+    run.end("b", failure("Cancelled"))
+    run.finish()
+    assert (run.phase(), run.statuses()) == (C, {"a": S, "a.compensate": S, "b": C, "f": S})
+
+
+def test_compensations_of_what_failed_wait_while_it_is_suspended() -> None:
+    run = Run(plan(step("a", compensate=UNDO), step("b")))
+    run.register()
+    run.end("a", 1)
+    run.post(ev.SuspendChanged(True, 2))
+    run.end("b", failure())
+    run.sleep(60)
+    assert run.statuses() == {"a": S, "b": F}
+    run.post(ev.SuspendChanged(False, 3))
+    run.finish()
+    assert run.statuses() == {"a": S, "a.compensate": S, "b": F}
