@@ -1,6 +1,7 @@
 """How an execution ends: its verdict, then compensations in reverse order, then `finally`."""
 
 from collections.abc import Iterator
+from itertools import accumulate, takewhile
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
@@ -107,13 +108,25 @@ def end(state: State) -> ev.Finished | None:
         message = f"finally, {_told(step, failure)}"
     # Nothing is undone for a failure in `finally`.
     if (remains := not_undone(state)) and verdict.phase != Phase.SUCCEEDED:
-        undo = state.steps.get(f"{remains[0]}.{COMPENSATE}")
-        why = undo.message or "" if undo is not None else ""
         reason = Reason.COMPENSATION_FAILED
-        message = (
-            f"{message}; compensation of step {remains[0]} failed: {why}; not undone: {', '.join(remains)}"
-        )
+        message = f"{_brief(message, 300)}; {_remaining(state, remains)}"
     return ev.Finished(phase, reason, ev.shorten(message), verdict.outputs, step)
+
+
+def _remaining(state: State, remains: list[str]) -> str:
+    """What is not undone, and why, in so few words that all of it is told."""
+    undo = state.steps.get(f"{remains[0]}.{COMPENSATE}")
+    why = undo.message or "" if undo is not None else ""
+    named = list(takewhile(lambda names: len(names) <= 400, accumulate(remains, "{}, {}".format)))
+    left = len(remains) - max(1, len(named))
+    told = (named[-1] if named else _brief(remains[0], 400)) + (f" and {left} more" if left else "")
+    return f"compensation of step {_brief(remains[0], 80)} failed: {_brief(why, 160)}; not undone: {told}"
+
+
+def _brief(text: str, limit: int) -> str:
+    """The text in at most so many bytes of JSON; what is cut is marked."""
+    cut = ev.shorten(text, limit)
+    return text if cut == text else f"{cut}…"
 
 
 def not_undone(state: State) -> list[str]:

@@ -1,5 +1,6 @@
 """The control flow of workflows: what runs, how often, and what comes of it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -300,6 +301,29 @@ def test_a_compensation_that_fails_is_retried_and_then_what_remains_is_named() -
     assert found.ran.count("b.compensate") == 3  # type: ignore[attr-defined]
     assert (ended.phase, ended.reason) == (F, "CompensationFailed")
     assert ended.message.endswith("not undone: b, a")
+
+
+def test_what_is_not_undone_is_named_however_long_the_messages_are() -> None:
+    run = Run(
+        plan(
+            step(
+                "each",
+                forEach={"items": list(range(300))},
+                compensate={"run": {"runtime": "python", "code": "x"}},
+            ),
+            step("bad"),
+        )
+    )
+    run.finish(
+        lambda name, _: failure(message="\n" * 5000) if not name.startswith("each[") or "." in name else 1
+    )
+    ended = run.state.finished
+    assert ended is not None
+    assert "; compensation of step each[299] failed: " in ended.message
+    assert "; not undone: each[299], each[298], " in ended.message
+    assert re.search(r", each\[(\d+)\] and (\d+) more$", ended.message)
+    first, more = map(int, re.findall(r"\d+", ended.message)[-2:])
+    assert first == more
 
 
 @pytest.mark.parametrize(("mode", "ran"), [("Cancel", ["a.compensate", "last"]), ("Terminate", [])])
