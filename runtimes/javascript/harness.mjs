@@ -119,7 +119,7 @@ async function attempt(request, file) {
 
 function failed(error, file) {
   if (error instanceof Failure) return { failure: error.wire };
-  if (error instanceof InvalidOutput) return { failure: { reason: "InvalidOutput", message: error.message } };
+  if (error instanceof InvalidOutput) return { failure: { reason: error.reason, message: error.message } };
   return { failure: { reason: "Error", message: describe(error), traceback: traceback(error, file) } };
 }
 

@@ -6,13 +6,20 @@ const MAX_DEPTH = 64;
 const { stringify } = JSON;
 
 /** What a step returned is not JSON; the message names the place. */
-export class InvalidOutput extends Error {}
+export class InvalidOutput extends Error {
+  reason = "InvalidOutput";
+}
+
+/** What a step returned is more JSON than is kept. */
+class OutputTooLarge extends InvalidOutput {
+  reason = "OutputTooLarge";
+}
 
 /** The JSON of a value, at most limit bytes of it; undefined itself is null. Throws InvalidOutput. */
 export function encode(value, limit) {
   const text = stringify(plain(value === undefined ? null : value, [], []));
   const size = Buffer.byteLength(text);
-  if (size > limit) throw new InvalidOutput(`the output is ${size} bytes of JSON, at most ${limit} are allowed`);
+  if (size > limit) throw new OutputTooLarge(`the output is ${size} bytes of JSON, at most ${limit} are allowed`);
   return text;
 }
 

@@ -211,7 +211,11 @@ func (s *session) deliver(ctx context.Context, done *report) (*assignment, error
 			logf("%s: %v", done.key, refused)
 			failure := wire.Failf(wire.ReasonError, "the gateway refused the failure: %s", refused.message)
 			if done.succeeded {
-				failure = wire.Failf(wire.ReasonInvalidOutput, "the output was refused: %s", refused.message)
+				reason := wire.ReasonInvalidOutput
+				if refused.status == http.StatusRequestEntityTooLarge {
+					reason = wire.ReasonOutputTooLarge
+				}
+				failure = wire.Failf(reason, "the output was refused: %s", refused.message)
 			}
 			if done.body, err = wire.Marshal(failure.Bounded()); err != nil {
 				return nil, err

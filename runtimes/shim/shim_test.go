@@ -162,7 +162,7 @@ func TestVerdictOfAHarness(t *testing.T) {
 		{"nothing", "", exit{}, "", wire.ReasonError, "ended before main returned"},
 		{"success and a crash", "S1", exit{code: -11}, "", wire.ReasonError, "killed by SIGSEGV"},
 		{"not JSON", "Sx", exit{}, "", wire.ReasonInvalidOutput, "not valid JSON"},
-		{"too large", "S" + strings.Repeat("1", 21), exit{}, "", wire.ReasonInvalidOutput, "21 bytes of JSON, at most 20"},
+		{"too large", "S" + strings.Repeat("1", 21), exit{}, "", wire.ReasonOutputTooLarge, "21 bytes of JSON, at most 20"},
 		{"gone", "S1", exit{lost: true}, "", wire.ReasonError, "the interpreter that ran the step has ended"},
 	}
 	for _, test := range cases {

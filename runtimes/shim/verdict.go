@@ -79,5 +79,5 @@ func exitFailure(end exit) *wire.Failure {
 }
 
 func tooLarge(size, limit int) *wire.Failure {
-	return wire.Failf(wire.ReasonInvalidOutput, "the output is %d bytes of JSON, at most %d are allowed", size, limit)
+	return wire.Failf(wire.ReasonOutputTooLarge, "the output is %d bytes of JSON, at most %d are allowed", size, limit)
 }

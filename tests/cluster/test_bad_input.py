@@ -78,7 +78,7 @@ CASES = {
         [python("a", OK)], "InvalidInputs", ("s",), {"inputs": HOSTILE}, {"s": "a" * 5000 + "!"}
     ),
     "an output that is too large": Bad(
-        [python("a", "def main(): return 'x' * (2 << 20)")], "InvalidOutput", ("step a", "1048576")
+        [python("a", "def main(): return 'x' * (2 << 20)")], "OutputTooLarge", ("step a", "1048576")
     ),
     "an output that is not JSON": Bad(
         [python("a", "def main(): return {'when': object()}")], "InvalidOutput", ("step a", "object")

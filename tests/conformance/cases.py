@@ -93,7 +93,7 @@ REFUSED = [
         "over",
         "one byte over a mebibyte is no output",
         "x" * (MEBIBYTE - 1),
-        reason="InvalidOutput",
+        reason="OutputTooLarge",
         message=f"the output is {MEBIBYTE + 1} bytes of JSON, at most {MEBIBYTE} are allowed",
     ),
     echo(

@@ -62,7 +62,7 @@ def verdict(state: State, values: Values) -> Iterator[ev.Event]:
     result = values.put(outputs)
     if isinstance(result, Stored) and result.size > MAX_BYTES:
         message = f"outputs: found {result.size} bytes of JSON in all, expected at most {MAX_BYTES}"
-        yield conclude(state, Phase.FAILED, Reason.INVALID_OUTPUT, message)
+        yield conclude(state, Phase.FAILED, Reason.OUTPUT_TOO_LARGE, message)
         return
     yield conclude(state, Phase.SUCCEEDED, Reason.COMPLETED, "", outputs=result)
 

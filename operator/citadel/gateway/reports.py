@@ -25,6 +25,7 @@ _REASONS = frozenset(
         Reason.OOM_KILLED,
         Reason.INVALID_CODE,
         Reason.INVALID_OUTPUT,
+        Reason.OUTPUT_TOO_LARGE,
         Reason.ARTIFACT_TOO_LARGE,
         Reason.CANCELLED,
     )

@@ -247,7 +247,7 @@ def _output_of(path: Path, output: Output) -> "Json | ev.Failure":
             return _invalid("CITADEL_OUTPUT is not a regular file", output)
         if info.st_size > MAX_BYTES:
             found = f"the output is {info.st_size} bytes of JSON, at most {MAX_BYTES} are allowed"
-            return _invalid(found, output)
+            return ev.Failure.cut(Reason.OUTPUT_TOO_LARGE, found, log_tail=output.tail)
         said = file.read(MAX_BYTES)
     if not said:
         return None

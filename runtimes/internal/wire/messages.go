@@ -114,6 +114,8 @@ const (
 	ReasonInvalidCode   Reason = "InvalidCode"
 	ReasonInvalidOutput Reason = "InvalidOutput"
 	ReasonCancelled     Reason = "Cancelled"
+	// ReasonOutputTooLarge: the output is more JSON than is kept.
+	ReasonOutputTooLarge Reason = "OutputTooLarge"
 	// ReasonArtifactTooLarge: a file or tree is larger than what is kept.
 	ReasonArtifactTooLarge Reason = "ArtifactTooLarge"
 )
@@ -147,7 +149,7 @@ func ParseFailure(data []byte) (*Failure, error) {
 		return nil, err
 	}
 	switch failure.Reason {
-	case ReasonError, ReasonInvalidCode, ReasonInvalidOutput, ReasonOOMKilled:
+	case ReasonError, ReasonInvalidCode, ReasonInvalidOutput, ReasonOutputTooLarge, ReasonOOMKilled:
 	default:
 		failure.Reason = ReasonError
 	}

@@ -20,7 +20,7 @@ def encode_output(value, limit):
         refuse_offender(value, "output")
     if len(data) > limit:
         said = f"the output is {len(data)} bytes of JSON, at most {limit} are allowed"
-        raise Failure("InvalidOutput", said)
+        raise Failure("OutputTooLarge", said)
     return data
 
 

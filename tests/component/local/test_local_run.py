@@ -121,7 +121,7 @@ def test_code_that_does_not_parse_names_the_line_in_the_file(citadel: Citadel, w
         pytest.param("def main(a): pass", ["takes (a)", "got ()"], id="arguments that do not fit"),
         pytest.param("def main(): return {1, 2}", ["InvalidOutput", "set"], id="an output that is not JSON"),
         pytest.param(
-            "def main(): return 'x' * 2000000", ["InvalidOutput", "1048576"], id="an output too large"
+            "def main(): return 'x' * 2000000", ["OutputTooLarge", "1048576"], id="an output too large"
         ),
         pytest.param("import sys\ndef main(): sys.exit(3)", ["exit code 3"], id="an exit code"),
         pytest.param("import os\ndef main(): os._exit(4)", ["exit code 4"], id="an exit without a word"),

@@ -43,7 +43,7 @@ async def test_names_are_expanded_as_in_a_pod(container: Gateway) -> None:
         (
             "big",
             sh('head -c 2000000 /dev/zero > "$CITADEL_OUTPUT"'),
-            "InvalidOutput",
+            "OutputTooLarge",
             "the output is 2000000 bytes of JSON, at most 1048576 are allowed",
         ),
         ("fifo", sh('mkfifo "$CITADEL_OUTPUT"'), "InvalidOutput", "is not a regular file"),

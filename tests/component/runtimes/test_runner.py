@@ -78,7 +78,7 @@ async def test_an_output_that_the_gateway_refuses_becomes_a_failure(site: Site) 
     gateway.refuse = {"/v1/attempts/big": [413, "TooLarge", 1]}
     await site.python()
     failure = (await gateway.run("big", code="def main(): return 'x'")).failure
-    assert failure["reason"] == "InvalidOutput"
+    assert failure["reason"] == "OutputTooLarge"
     assert "the double says TooLarge" in failure["message"]
 
 

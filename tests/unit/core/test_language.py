@@ -429,3 +429,12 @@ def test_a_switch_that_reads_a_step_without_output_is_skipped_if_it_comes_to_tha
     assert found.outputs() == {"s": 3}
     value = {"cases": [{"when": "true", "value": "${steps.z.output}"}]}
     assert run(skipped, act("s", switch=value)).statuses()["s"] == K
+
+
+def test_outputs_that_are_too_large_together_fail_the_execution() -> None:
+    half = "x" * 600_000
+    outputs = {"a": "${steps.a.output}", "b": "${steps.b.output}"}
+    ended = run(step("a"), step("b"), given={"a": half, "b": half}, outputs=outputs).state.finished
+    assert ended is not None
+    assert ended.reason == "OutputTooLarge"
+    assert ended.message == "outputs: found 1200015 bytes of JSON in all, expected at most 1048576"
