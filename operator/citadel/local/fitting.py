@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from citadel.api.problems import Path, Problem, found, suggestion
+from citadel.api.problems import Path, Problem, found, shortened, suggestion
 from citadel.api.reasons import Reason
 from citadel.api.suite import Expected, Mock, Scenario, Suite
 from citadel.core.compiled import CompiledStep
@@ -44,9 +44,13 @@ def misfits(suite: Suite, workflow: WorkflowDocument, contents: Contents) -> Ite
             if isinstance(step, str):
                 yield Problem(at, step)
                 continue
+            if len(mocks) > 1 and kind_of(step) in ("approval", "wait"):
+                message = f"found {len(mocks)} answers, expected one: there is one attempt"
+                yield Problem(at, f"{message}; the turns of a loop have names such as {path}[1]")
+                continue
             for number, mock in enumerate(mocks):
                 inner = (*at, number) if len(mocks) > 1 else at
-                for message in _unfit(step, mock, len(mocks), contents):
+                for message in _unfit(step, mock, contents):
                     yield Problem(inner, message)
         yield from _expected(case.expect, workflow, contents, (*place, "expect"))
 
@@ -92,7 +96,7 @@ def _step(workflow: WorkflowDocument, part: str) -> CompiledStep | str:
     step = steps.get(definition(part))
     if step is None or not _ID.fullmatch(part):
         near = suggestion(definition(part), steps) or f", expected one of {', '.join(list(steps)[:12])}"
-        return f"found {found(part)}, which is no step of Workflow {workflow.name}{near}"
+        return f"found {shortened(part)}, which is no step of Workflow {workflow.name}{near}"
     for instance in (part, *around(part)):
         own = turn(instance)
         if own is not None and steps[definition(instance)].loop is None:
@@ -111,7 +115,7 @@ def _inputs(case: Scenario, workflow: WorkflowDocument, place: Path) -> Iterator
                 yield Problem((*place, "inputs"), re.sub("^inputs(\\.|: )", "", message))
 
 
-def _unfit(step: CompiledStep, mock: Mock, count: int, contents: Contents) -> Iterator[str]:
+def _unfit(step: CompiledStep, mock: Mock, contents: Contents) -> Iterator[str]:
     """Why a step cannot give what a mock says."""
     kind, answer = kind_of(step), mock.answer
     if kind in _NEEDLESS:
@@ -124,8 +128,6 @@ def _unfit(step: CompiledStep, mock: Mock, count: int, contents: Contents) -> It
         yield f"found {answer}, expected one of {', '.join(_ANSWERS[kind])} for {kind}"
     elif answer == "timeout" and step.timeout is None:
         yield f"found timeout, but step {step.path} has none"
-    elif count > 1 and kind in ("approval", "wait"):
-        yield f"found {count} answers, expected one: {kind} has one attempt; a turn is named such as load[1]"
     elif answer == "approve":
         yield from _unfit_approval(step, mock)
     elif answer == "reject" and mock.reject is not None:

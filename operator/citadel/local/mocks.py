@@ -121,9 +121,8 @@ class MockingSandbox:
         if mock is not None:
             return _given(mock, given, parcels)
         if (why := why_not(given.code)) is not None:
-            raise self._world.unmocked(
-                given.step, f"{why}: say in mocks what it gives: output, error or timeout"
-            )
+            how = "say in mocks what it gives: output, error or timeout"
+            raise self._world.unmocked(given.step, f"{why}; {how}")
         if self._real is None:
             real = self._world.real(self._placement)
             await real.start()

@@ -161,3 +161,16 @@ def test_help_lists_every_command_without_loading_any(citadel: Citadel) -> None:
     assert done.code == 0
     for word in ("run", "lint", "citadel run --local FILE"):
         assert word in done.stdout
+
+
+def test_a_file_of_tests_is_checked_as_one(citadel: Citadel, workflow: Write, tmp_path: Path) -> None:
+    tests = "workflow: flow.yaml\ntests:\n- name: b\n  mocks: {b: {output: 1}}\n"
+    (tmp_path / "test.yaml").write_text(tests)
+    file = workflow(GOOD)
+    done = citadel("lint", "test.yaml")
+    assert (done.code, done.stderr) == (1, "1 problem in test.yaml\n")
+    assert done.stdout.startswith(
+        'test.yaml:4:11: tests[0].mocks.b: found "b", which is no step of Workflow flow'
+    )
+    (tmp_path / "test.yaml").write_text(tests.replace("{b:", "{a:"))
+    assert citadel("lint", "test.yaml", file).code == 0

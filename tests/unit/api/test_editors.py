@@ -29,6 +29,10 @@ def workflow(**step: Any) -> dict[str, Any]:
     return of("Workflow", {"steps": [{name: value for name, value in whole.items() if value is not None}]})
 
 
+def suite(**test: Any) -> dict[str, Any]:
+    return {"workflow": "workflow.yaml", "tests": [{"name": "a", **test}]}
+
+
 def of(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": {"name": "x"}, "spec": spec}
 
@@ -70,11 +74,17 @@ def test_an_example_fits(file: Path) -> None:
         ("a wait for nothing", workflow(run=None, wait={})),
         ("a schema of no type", workflow(outputSchema={"type": "objekt"})),
         ("an Execution of nothing", of("Execution", {"inputs": {}})),
+        ("a file of tests without a workflow", {"tests": [{"name": "a"}]}),
+        ("a field of a test misspelt", suite(mock={})),
+        ("a mock that gives nothing", suite(mocks={"a": {}})),
+        ("a mock that gives two things", suite(mocks={"a": [{"output": 1, "error": {}}]})),
+        ("a status that there is not", suite(expect={"steps": {"a": "Done"}})),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_a_mistake_is_seen(mistake: str, value: dict[str, Any]) -> None:
     assert problems(workflow()) == []
+    assert problems(suite()) == []
     assert problems(value)
 
 
