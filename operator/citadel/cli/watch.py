@@ -11,6 +11,7 @@ from citadel.api.reasons import Phase, StepStatus
 from citadel.cli.showing import Live
 from citadel.cli.steps import Tree, View, duration
 from citadel.cli.terminal import one_line, safe
+from citadel.core.instances import around
 from citadel.core.state import State, StepState, position
 from citadel.core.summary import summarise, waits_for
 from citadel.core.telling import news
@@ -39,7 +40,13 @@ class Lines:
         if plan is None:
             return
         news = [name for name, step in state.steps.items() if self._seen.get(before + name) is not step]
-        for name in sorted(news, key=lambda name: position(plan, name)):
+
+        def place(name: str) -> tuple[bool, int, object]:
+            """What has ended comes before what begins for it, inner steps before what they are part of."""
+            over = state.steps[name].status.terminal
+            return not over, -len(list(around(name))) if over else 0, position(plan, name)
+
+        for name in sorted(news, key=place):
             step = state.steps[name]
             known = self._seen.get(before + name, StepState())
             self._seen[before + name] = step
@@ -77,7 +84,7 @@ def _told(state: State, name: str) -> str:
             pause = duration(step.ready_at - time.time())
             return f"attempt {step.attempt - 1} failed ({failure}), next in {pause}"
         case StepStatus.FAILED | StepStatus.CANCELLED:
-            return f"{step.status.lower()} ({failure})"
+            return step.status.lower() + (f" ({failure})" if failure else "")
     return ""
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from citadel.api.durations import seconds
 from citadel.api.meta import KeyRef
-from citadel.api.problems import Problem
+from citadel.api.problems import Problem, suggestion
 from citadel.core.expressions import Expression, InvalidExpression, Read, compile_expression
 from citadel.core.jsonvalues import Json
 from citadel.core.templates import Template, compile_template
@@ -125,7 +125,8 @@ class Checker:
         if found is None:
             listed = list(sight.names)
             known = ", ".join(listed[:20]) + (", …" if len(listed) > 20 else "")
-            self.problem(path, f"found a reference to step {name!r}, expected one of: {known}")
+            near = suggestion(name, listed)
+            self.problem(path, f"found a reference to step {name!r}, expected one of: {known}{near}")
         elif sight.reader == found or sight.reader.startswith(f"{found}."):
             inside = "" if sight.reader == found else " from within"
             self.problem(path, f"step {name!r} refers to itself{inside}")

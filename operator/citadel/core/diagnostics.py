@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from citadel.api.problems import suggestion
 from citadel.core.cost import MAX_ITERATIONS
 from citadel.core.jsonvalues import Json, kind_of
 from citadel.core.references import Chain, InvalidExpression
@@ -19,6 +20,17 @@ _OVERLOAD = re.compile(
 )
 _MISSING_KEY = re.compile(r'Key not found in map : "?(.*?)"?$')
 _HUGE = re.compile(r"^Integer value '(-?\d+)' out of range")
+#: Functions of CEL and of its extensions here, for proposals.
+_FUNCTIONS = (
+    "bool", "charAt", "contains", "double", "duration", "endsWith", "format", "has", "indexOf", "int", "join",
+    "lastIndexOf", "lowerAscii", "matches", "or", "orValue", "replace", "reverse", "size", "split",
+    "startsWith", "string", "substring", "timestamp", "trim", "type", "upperAscii",
+)  # fmt: skip
+_MEANT = {
+    "count": "size", "default": "orValue", "float": "double", "includes": "contains", "len": "size",
+    "length": "size", "lower": "lowerAscii", "str": "string", "strip": "trim", "toString": "string",
+    "upper": "upperAscii",
+}  # fmt: skip
 _WORDS = {"and": "&&", "or": "||", "not": "!"}
 
 
@@ -62,7 +74,7 @@ def _syntax_message(message: str, source: str, offset: int) -> str:
     if (overload := _OVERLOAD.search(message)) is not None:
         return _explain_overload(overload["function"], overload["types"] or "")
     if (undeclared := re.search(r"undeclared reference to '([^']*)'", message)) is not None:
-        return f"found the unknown function {undeclared[1]}"
+        return _explain_unknown(undeclared[1])
     if not message.startswith("Syntax error: "):
         return message
     message = message.removeprefix("Syntax error: ").split(" expecting ")[0]
@@ -72,11 +84,21 @@ def _syntax_message(message: str, source: str, offset: int) -> str:
     written = word[0] if word else source[offset]
     if written == "=":
         return "syntax error: found =, expected == to compare"
+    if source[offset - 1 : offset + 1] == "??":
+        return "syntax error: found ??, expected .orValue(…) after a path with .?"
     if written in _WORDS:
         return f"syntax error: found {written}, expected {_WORDS[written]}"
     if "token recognition error" in message and written in "'\"":
         return "syntax error: found a string that does not end, or holds an unknown escape"
     return f"syntax error: found {written} at character {offset + 1}"
+
+
+def _explain_unknown(function: str) -> str:
+    if function in _FUNCTIONS:
+        return f"{function} does not take these arguments"
+    meant = _MEANT.get(function)
+    hint = f", did you mean {meant}?" if meant else suggestion(function, _FUNCTIONS)
+    return f"found the unknown function {function}{hint}"
 
 
 def _explain_overload(function: str, types: str) -> str:

@@ -64,6 +64,8 @@ class Expression:
     _program: Program = field(repr=False, compare=False)
     _root: Node = field(repr=False, compare=False)
     _chains: tuple[Chain, ...] = field(repr=False, compare=False)
+    inner: tuple[Chain, ...] = field(repr=False, compare=False)
+    """Every path in it that begins at a variable of map, filter and their like."""
     _needs: dict[str, _Needs] = field(repr=False, compare=False)
     _simple: bool = field(repr=False, compare=False)
 
@@ -130,6 +132,7 @@ def compile_expression(source: str) -> Expression:
         _program=program,
         _root=tree.root,
         _chains=tuple(references.chains),
+        inner=tuple(references.inner),
         _needs=needs,
         _simple=is_simple(tree.root),
     )

@@ -135,7 +135,7 @@ def _problems(
 ) -> Iterator[Problem]:
     told = set()
     shape = UNKNOWN
-    for chain in found.chains:
+    for chain in (*found.inner, *found.chains):
         try:
             shape = sights.follow(chain, roots, names)
         except NoSuchPart as error:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
+from citadel.api.problems import suggestion
 from citadel.core.syntax import (
     Call,
     Comprehension,
@@ -40,6 +43,17 @@ _NAMESPACES = frozenset(("optional", "strings"))
 _CALENDAR = re.compile("get(Date|DayOf(Month|Week|Year)|FullYear|Hours|Milliseconds|Minutes|Month|Seconds)")
 _ZONE = re.compile(r"[+-]?\d\d:\d\d|[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}")
 _INDEXES = {"_[_]": False, "_?._": True, "_[?_]": True}
+
+
+_LITERALS = {"True": "true", "False": "false", "None": "null", "nil": "null", "undefined": "null"}
+#: What the macros take that bind a variable, and are no functions.
+_MACROS = {
+    "map": "a variable and an expression over it: rows.map(row, row.name)",
+    "filter": "a variable and a condition: rows.filter(row, row.size > 1)",
+    "all": "a variable and a condition: rows.all(row, row.size > 1)",
+    "exists": "a variable and a condition: rows.exists(row, row.size > 1)",
+    "exists_one": "a variable and a condition: rows.exists_one(row, row.size > 1)",
+}
 
 
 class InvalidExpression(ValueError):
@@ -75,6 +89,8 @@ class Chain:
     keys: tuple[str | int, ...]
     optional: tuple[bool, ...]
     """For each key, whether it may be missing."""
+    over: Chain | None = None
+    """Where the root is a variable of map, filter and their like: what they go through."""
 
 
 @dataclass(slots=True)
@@ -84,6 +100,8 @@ class References:
     names: set[str] = field(default_factory=set)
     reads: set[Read] = field(default_factory=set)
     chains: list[Chain] = field(default_factory=list)
+    inner: list[Chain] = field(default_factory=list)
+    """Those of variables that go through what a chain leads to."""
 
 
 def find_references(tree: Tree) -> References:
@@ -91,7 +109,7 @@ def find_references(tree: Tree) -> References:
     name.
     """
     visitor = _Visitor(tree)
-    visitor.visit(tree.root, frozenset())
+    visitor.visit(tree.root, {})
     found = visitor.found
     # has(steps.a.output) ? steps.a.output : 0 provides for the absence just as .? does.
     tested = {(read.step, read.attribute) for read in found.reads if read.optional}
@@ -124,25 +142,42 @@ def chain_of(node: Node) -> Chain | None:
                 return None
 
 
+#: Variables that are bound, and what each goes through where that is a chain.
+_Bound: TypeAlias = "Mapping[str, Chain | None]"
+
+
+def _gone_through(node: Node, bound: _Bound) -> Chain | None:
+    """What a variable goes through, as a chain; None where it is something else."""
+    chain = chain_of(node)
+    if chain is None or chain.root.name not in bound:
+        return chain
+    over = bound[chain.root.name]
+    return None if over is None else replace(chain, over=over)
+
+
 class _Visitor:
     def __init__(self, tree: Tree) -> None:
         self.offsets = tree.offsets
         self.found = References()
 
-    def visit(self, node: Node, bound: frozenset[str]) -> None:
+    def visit(self, node: Node, bound: _Bound) -> None:
         chain = chain_of(node)
-        if chain is not None and chain.root.name not in bound:
-            self._chain(chain, node)
+        if chain is not None:
+            if chain.root.name not in bound:
+                self._chain(chain, node)
+            elif (over := bound[chain.root.name]) is not None:
+                self.found.inner.append(replace(chain, over=over))
             return
         match node:
             case Comprehension():
-                inner = bound | {node.accumulator}
+                inner = {**bound, node.accumulator: None}
                 self.visit(node.range, bound)
                 self.visit(node.initial, bound)
-                self.visit(node.condition, inner | {node.variable})
-                self.visit(node.step, inner | {node.variable})
+                turn = {**inner, node.variable: _gone_through(node.range, bound)}
+                self.visit(node.condition, turn)
+                self.visit(node.step, turn)
                 self.visit(node.result, inner)
-            case Call(target=Identifier(name=name)) if name in _NAMESPACES - bound:
+            case Call(target=Identifier(name=name)) if name in _NAMESPACES - bound.keys():
                 for argument in node.arguments:
                     self.visit(argument, bound)
             case MapLiteral(message=message) if message:
@@ -156,9 +191,22 @@ class _Visitor:
                 self._subtraction(left, right, bound)
                 self.visit(left, bound)
                 self.visit(right, bound)
+            case Call(function=function, target=target) if target is not None and function in _MACROS:
+                self._refuse(f"{function} takes {_MACROS[function]}", node)
             case _:
                 for child in children(node):
-                    self.visit(child, bound)
+                    self._visit_below(child, node, bound)
+
+    def _visit_below(self, child: Node, node: Node, bound: _Bound) -> None:
+        """Visits a part of a node. A name of nothing may be the variable of a macro that is misspelt."""
+        try:
+            self.visit(child, bound)
+        except InvalidExpression:
+            if isinstance(node, Call) and node.target is not None and isinstance(child, Identifier):
+                near = suggestion(node.function, _MACROS)
+                if near:
+                    self._refuse(f"found the unknown function {node.function}{near}", node)
+            raise
 
     def _chain(self, chain: Chain, node: Node) -> None:
         name = chain.root.name
@@ -166,7 +214,8 @@ class _Visitor:
             return
         if name not in ROOTS:
             close = difflib.get_close_matches(name, ROOTS, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            meant = _LITERALS.get(name, close[0] if close else "")
+            hint = f"; did you mean {meant}?" if meant else ""
             self._refuse(
                 f"found the unknown name {name}, expected one of: {', '.join(ROOTS)}{hint}", chain.root
             )
@@ -199,7 +248,7 @@ class _Visitor:
         if not (isinstance(zone, Constant) and isinstance(zone.value, str) and _ZONE.fullmatch(zone.value)):
             self._refuse('a time zone is a literal like "Europe/Paris", "UTC" or "+02:00"', zone)
 
-    def _subtraction(self, left: Node, right: Node, bound: frozenset[str]) -> None:
+    def _subtraction(self, left: Node, right: Node, bound: _Bound) -> None:
         """`steps.load-data.output` is steps.load minus data.output; nobody ever means that."""
         chain = chain_of(left)
         if chain is None or chain.root.name in bound or chain.root.name not in ROOTS or not chain.keys:

@@ -21,7 +21,8 @@ Roots = Mapping[str, Shape]
 
 _IDENTITY = {"name": "string", "namespace": "string", "uid": "string"}
 _EXECUTION = of_fields(**_IDENTITY)
-_ENDED = of_fields(**_IDENTITY, phase="string", error="any")
+_ERROR = of_fields(step="string", reason="string", message="string")
+_ENDED = of_fields(**_IDENTITY, phase="string", error="any").having("error", _ERROR.node)
 _FAILURE = of_fields(reason="string", message="string")
 _STATUS = Shape({"type": "string"}, {})
 _INTEGER = Shape({"type": "integer"}, {})
@@ -106,16 +107,22 @@ class Sights:
 
     def of(self, template: Template, roots: Roots, names: Mapping[str, str]) -> Shape:
         """What a template gives, if it is a plain path; else nothing is known."""
-        if template.plain_path is None:
-            return UNKNOWN
+        return UNKNOWN if template.plain_path is None else self._known(template.chains[0], roots, names)
+
+    def _known(self, chain: Chain, roots: Roots, names: Mapping[str, str]) -> Shape:
+        """What a path leads to, as far as it leads anywhere."""
         try:
-            return self.follow(template.chains[0], roots, names)
+            return self.follow(chain, roots, names)
         except NoSuchPart:
             return UNKNOWN
 
     def follow(self, chain: Chain, roots: Roots, names: Mapping[str, str]) -> Shape:
         """What a path leads to; raises NoSuchPart."""
         name, keys, optional = chain.root.name, chain.keys, chain.optional
+        if chain.over is not None:
+            through = self._known(chain.over, roots, names)
+            shape = through.element if through.kinds == {"array"} else UNKNOWN
+            return shape.part(name, keys, optional)
         if name != "steps":
             return roots.get(name, UNKNOWN).part(name, keys, optional)
         if len(keys) < 2 or keys[0] not in names:

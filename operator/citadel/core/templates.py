@@ -74,6 +74,11 @@ class Template:
         """Every path in its expressions that begins at a root."""
         return tuple(chain for expression in _expressions(self._tree) for chain in expression.chains)
 
+    @property
+    def inner(self) -> tuple[Chain, ...]:
+        """Every path in it that begins at a variable of map, filter and their like."""
+        return tuple(chain for expression in _expressions(self._tree) for chain in expression.inner)
+
     def evaluate(self, scope: Mapping[str, Json]) -> Json:
         """The value over `scope`, which it may share parts with: treat both as read-only.
 

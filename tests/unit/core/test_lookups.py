@@ -109,7 +109,7 @@ def after(expression: str, *steps: dict[str, Any]) -> list[str]:
     ("step", "good", "bad", "told"),
     [
         (LOAD, "steps.load.output.rows[0].id", "steps.load.output.row", "has rows, did you mean rows?"),
-        (LOAD, "steps.load.output.rows.map(r, r.ad)", "steps.load.output.rows.id", "which is a list"),
+        (LOAD, "steps.load.output.rows.map(r, r.id)", "steps.load.output.rows.id", "which is a list"),
         (
             {**LOAD, "forEach": {"items": [1, 2]}},
             "steps.load.output[0].rows",
@@ -327,3 +327,50 @@ def test_what_is_written_down_and_can_never_be_right_is_refused(step: dict[str, 
 )
 def test_what_is_written_down_and_right_is_taken(step: dict[str, Any]) -> None:
     assert problems({"name": "a", **step}) == []
+
+
+DEEP = {
+    "type": "object",
+    "properties": {
+        "rows": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"id": {}, "tags": {"type": "array", "items": {"properties": {"text": {}}}}},
+            },
+        },
+        "by": {"type": "object", "additionalProperties": {"type": "object", "properties": {"id": {}}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("{rows}.map(row, row.idd)", "found row.idd, but row has id, tags, did you mean id?"),
+        ("{rows}.filter(row, row.idd > 1)", "found row.idd, but row has id, tags, did you mean id?"),
+        ("{rows}.exists(r, r.tags.all(t, t.txt == r.id))", "found t.txt, but t has text, did you mean text?"),
+        ("{rows}.map(row, row.tags.map(row, row.id))", "found row.id, but row has text"),
+        ("{rows}.map(row, row.id.x) + {rows}.map(row, row.id)", ""),
+        ("{rows}.filter(row, has(row.idd))", ""),
+        ("{rows}.map(row, row.?idd.orValue(1))", ""),
+        ("{rows}.map(row, row.tags[0].text)", ""),
+        ("{rows}.filter(row, row.id > 1).map(row, row.what)", ""),
+        ("{by}.map(key, key.what)", ""),
+        ("[inputs.limit].map(x, x.y)", ""),
+        ("steps.load.output.what.map(x, x.y)", "found steps.load.output.what"),
+    ],
+)
+def test_what_map_and_filter_go_through_is_known(expression: str, told: str) -> None:
+    load = engine.step("load", outputSchema=DEEP)
+    expression = expression.replace("{rows}", "steps.load.output.rows").replace(
+        "{by}", "steps.load.output.by"
+    )
+    found = after(expression, load)
+    assert told in found[0] if told else found == []
+
+
+def test_the_error_of_an_execution_is_known_in_finally() -> None:
+    final = engine.step("last", arguments={"x": "${execution.?error.reson.orValue('')}"})
+    (found,) = problems(engine.step("a"), **{"finally": [final]})
+    assert "execution.error has step, reason, message, did you mean reason?" in found
