@@ -100,6 +100,8 @@ def handler_opened(state: State, event: ev.HandlerOpened, at: float) -> State:
     """The handler of a step is under way."""
     state = born(state, event.step)
     handler = f"{event.step}.{ON_ERROR}"
+    # What the step itself is made of will not begin any more; the handler takes its place.
+    never_begun = state.scopes[event.step].left if event.step in state.scopes else 0
     changed = replace(
         state.steps[event.step],
         status=StepStatus.RUNNING,
@@ -114,6 +116,7 @@ def handler_opened(state: State, event: ev.HandlerOpened, at: float) -> State:
         candidates=state.candidates - {event.step},
         scopes=state.scopes.set(event.step, Scope(1)),
         open=state.open | {event.step, handler},
+        ended_steps=state.ended_steps + never_begun,
         total_steps=state.total_steps + 1,
     )
     state = with_step(state, handler, StepState(StepStatus.RUNNING, started_at=at))

@@ -164,12 +164,14 @@ def ended(state: State, name: str, step: StepState, at: float) -> State:
     plan = state.plan
     assert plan is not None
     compiled = plan.step(name)
+    # What is within it and has not begun will not any more: it counts as ended, too.
+    never_begun = state.scopes[name].left if name in state.scopes else 0
     state = replace(
         with_step(state, name, replace(step, finished_at=at)),
         candidates=state.candidates - {name} | _waiting_for(state, plan, name),
         active=state.active - {name},
         open=state.open - {name},
-        ended_steps=state.ended_steps + (compiled.builds is None),
+        ended_steps=state.ended_steps + (compiled.builds is None) + never_begun,
         completed=(*state.completed, name)
         if compiled.compensation is not None
         and step.status is StepStatus.SUCCEEDED

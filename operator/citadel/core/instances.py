@@ -40,6 +40,13 @@ def around(instance: str) -> Iterator[str]:
         yield instance
 
 
+def is_meant(instance: str, name: str) -> bool:
+    """Whether an instance is what a name means, or is within that: an instance, or a definition in all its
+    turns.
+    """
+    return any(name in (part, definition(part)) for part in (instance, *around(instance)))
+
+
 def turns(instance: str) -> list[tuple[str, int]]:
     """The loops around an instance and the number of its turn in each, innermost first; its own included."""
     return [own for name in (instance, *around(instance)) if (own := turn(name)) is not None]

@@ -104,6 +104,11 @@ class Scope:
         """Turns of a loop that are under way."""
         return self.begun - self.ended
 
+    @property
+    def left(self) -> int:
+        """How many have not ended."""
+        return self.total - self.ended
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from citadel.core.admission import ticket_of
+from citadel.core.instances import is_meant
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import ApiError, NotFound
 from citadel.kube.resources import EXECUTIONS, NAMESPACES, WORKFLOWS
@@ -148,13 +149,15 @@ class Routes:
         uid = await self._uid(request, "log")
         only = request.query.get("step")
         state = await self._journal.read(uid)
-        if only is not None and only not in state.steps:
+        # One that has not come about yet is known by its definition.
+        known = {*state.steps, *(state.plan.steps if state.plan is not None else ())}
+        if only is not None and only not in known:
             raise web.HTTPNotFound(text=f"step: found {only!r:.80}, expected a step of this workflow")
         wanted = request.query.get("follow") == "true"
 
         async def texts() -> AsyncIterator[str]:
             async for chunks in follow(self._journal, self._waker, uid, to_the_end=wanted):
-                events = (asdict(chunk) for chunk in chunks if only is None or chunk.step == only)
+                events = (asdict(chunk) for chunk in chunks if only is None or is_meant(chunk.step, only))
                 text = "".join(_event("log", event) for event in events)
                 if text or not chunks:
                     yield text

@@ -1,6 +1,7 @@
 """How a log's answer ends: with `end` when it is whole, with a cut connection when the journal went away."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -25,6 +26,7 @@ class OneLog:
 
     def __init__(self, state: State | None) -> None:
         self.state = state
+        self.chunk = CHUNK
         self.reads_until_away = 1000
 
     async def read(self, uid: str) -> State:
@@ -36,7 +38,7 @@ class OneLog:
         return self.state
 
     async def logs(self, uid: str, after: Mapping[tuple[str, int], int], limit: int) -> list[LogChunk]:
-        return [] if ("a", 1) in after else [CHUNK]
+        return [] if (self.chunk.step, 1) in after else [self.chunk]
 
 
 class Everything:
@@ -98,6 +100,21 @@ async def test_an_execution_that_has_not_started_has_no_log(
         404,
         "Execution e has not started, or the journal keeps it no longer",
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [("fix", True), ("fix[2]", True), ("fix[2].write", True), ("fix.write", True), ("fix[1]", False)],
+)
+async def test_a_step_is_named_as_one_turn_or_as_it_is_defined(
+    client: TestClient[Any, Any], journal: OneLog, asked: str, shown: bool
+) -> None:
+    journal.chunk = replace(CHUNK, step="fix[2].write")
+    ended = StepState(StepStatus.SUCCEEDED, 1, sandbox="s", finished_at=1.0)
+    names = ("fix", "fix[1]", "fix[2]", "fix[2].write", "fix.write")
+    journal.state = State(steps=dict.fromkeys(names, ended), finished=Finished("Succeeded", "", ""))
+    text = await (await client.get(PATH, params={"step": asked})).text()
+    assert ("event: log" in text) is shown
 
 
 async def test_a_step_that_is_not_there_is_named(client: TestClient[Any, Any]) -> None:

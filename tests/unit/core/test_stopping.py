@@ -60,6 +60,19 @@ def test_terminate_does_not_wait() -> None:
     assert run.state.finished == ev.Finished(C, "Terminated", "stop: Terminate")
 
 
+def test_what_never_begins_within_what_ended_counts_as_ended() -> None:
+    group = {"name": "g", "steps": [step("x"), step("y")], "output": 1}
+    loop = {**group, "forEach": {"items": [1, 2, 3], "parallelism": 1, "failFast": False}}
+    for given in (
+        loop,
+        {**group, "onError": {"output": 2}},
+        {**group, "onError": {"steps": [a], "output": 2}},
+    ):
+        run = Run(plan(given)).finish(lambda name, _: failure() if name.endswith(".x") else None)
+        assert run.phase() == S
+        assert run.state.ended_steps == run.state.total_steps
+
+
 def test_after_the_end_nothing_looks_as_if_it_went_on() -> None:
     group = {"name": "g", "output": 1, "steps": [{"name": "w", "wait": {"for": "1h"}}], "needs": []}
     for spec, fact in (({}, stop("Terminate")), ({"timeout": "1m"}, None)):

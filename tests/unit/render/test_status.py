@@ -97,7 +97,7 @@ RUNS = {
     "succeeded": (succeeded, "Succeeded", "Completed", ("True", "True"), "2/2"),
     "failed": (failed, "Failed", "Error", ("False", "True"), "1/2"),
     "cancelling": (cancelling, "Running", "CancelRequested", ("Unknown", "False"), "0/2"),
-    "cancelled": (cancelled, "Cancelled", "Terminated", ("False", "True"), "0/2"),
+    "cancelled": (cancelled, "Cancelled", "Terminated", ("False", "True"), "1/2"),
     "suspended": (suspended, "Suspended", "Suspended", ("Unknown", "False"), "0/2"),
 }
 
