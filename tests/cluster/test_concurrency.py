@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from citadel.controller.objects import is_finished
 from citadel.kube.errors import Invalid
 from citadel.kube.resources import Object
 from live import SYSTEM, Cluster, citadel, kubectl, python
@@ -18,11 +19,14 @@ async def define(cluster: Cluster, *steps: dict[str, Any], name: str = "flow", *
     await cluster.workflow(name, steps or (GO,), inputs=inputs, concurrency=concurrency, **spec)
 
 
-def reason(which: str) -> Any:
-    def holds(obj: Object) -> bool:
-        return (obj.get("status") or {}).get("reason") == which
+async def reach(cluster: Cluster, name: str, reason: str) -> None:
+    """Waits until an execution says this, or has ended without it."""
 
-    return holds
+    def holds(obj: Object) -> bool:
+        return is_finished(obj) or (obj.get("status") or {}).get("reason") == reason
+
+    status = (await cluster.until(name, holds))["status"]
+    assert status["reason"] == reason, status
 
 
 async def say(cluster: Cluster, *args: str) -> str:
@@ -32,12 +36,12 @@ async def say(cluster: Cluster, *args: str) -> str:
 async def test_they_have_their_turns_in_order_though_the_controller_is_killed(cluster: Cluster) -> None:
     await define(cluster)
     await cluster.execute("flow", "a")
-    await cluster.until("a", reason("WaitingForSignal"))
+    await reach(cluster, "a", "WaitingForSignal")
     for name in ("b", "c"):
         await cluster.execute("flow", name)
-        await cluster.until(name, reason("ConcurrencyLimit"))
+        await reach(cluster, name, "ConcurrencyLimit")
     await cluster.execute("flow", "other", inputs={"env": "2"})
-    await cluster.until("other", reason("WaitingForSignal"))
+    await reach(cluster, "other", "WaitingForSignal")
     status = (await cluster.get("c"))["status"]
     told = "waits for its turn in concurrency group 'deploy größe 1' (limit 1)"
     assert (status["phase"], status["message"]) == ("Pending", told)
@@ -51,14 +55,14 @@ async def test_they_have_their_turns_in_order_though_the_controller_is_killed(cl
     kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
     await say(cluster, "signal", "a", "go")
     await cluster.finished("a")
-    await cluster.until("b", reason("WaitingForSignal"))
+    await reach(cluster, "b", "WaitingForSignal")
     assert (await cluster.get("c"))["metadata"]["resourceVersion"] == version
     await say(cluster, "cancel", "c")
     assert (await cluster.finished("c"))["status"]["phase"] == "Cancelled"
     await cluster.execute("flow", "d")
-    await cluster.until("d", reason("ConcurrencyLimit"))
+    await reach(cluster, "d", "ConcurrencyLimit")
     await say(cluster, "signal", "b", "go")
-    await cluster.until("d", reason("WaitingForSignal"))
+    await reach(cluster, "d", "WaitingForSignal")
     kubectl("-n", SYSTEM, "rollout", "status", "deployment/citadel-controller", "--timeout=120s")
 
 
@@ -68,9 +72,9 @@ async def test_the_newest_begins_when_what_the_older_did_is_undone(cluster: Clus
     last = python("last", "def main(phase): print('ended', phase)", args={"phase": "${execution.phase}"})
     await define(cluster, book, GO, concurrency={"policy": "cancelRunning"}, **{"finally": [last]})
     await cluster.execute("flow", "old")
-    await cluster.until("old", reason("WaitingForSignal"))
+    await reach(cluster, "old", "WaitingForSignal")
     await cluster.execute("flow", "new")
-    await cluster.until("new", reason("WaitingForSignal"))
+    await reach(cluster, "new", "WaitingForSignal")
     status = (await cluster.get("old"))["status"]
     took = "Execution new, which is newer, took its place in concurrency group 'deploy größe 1'"
     assert (status["phase"], status["reason"], status["message"]) == ("Cancelled", "ConcurrencyLimit", took)
@@ -83,7 +87,7 @@ async def test_reject_fails_and_says_who_runs(cluster: Cluster) -> None:
     await define(cluster, concurrency={"policy": "reject", "limit": 2})
     for name in ("a", "b"):
         await cluster.execute("flow", name)
-        await cluster.until(name, reason("WaitingForSignal"))
+        await reach(cluster, name, "WaitingForSignal")
     status = await cluster.run("flow")
     told = "no room in concurrency group 'deploy größe 1' (limit 2; running: a, b)"
     assert (status["phase"], status["reason"], status["message"]) == ("Failed", "ConcurrencyLimit", told)
@@ -97,7 +101,7 @@ async def test_who_does_not_begin_in_time_is_timed_out(cluster: Cluster) -> None
     assert (status["phase"], status["reason"], status["message"]) == ("TimedOut", "PendingTimeout", told)
     await define(cluster, pendingTimeout="2s")
     await cluster.execute("flow", "a")
-    await cluster.until("a", reason("WaitingForSignal"))
+    await reach(cluster, "a", "WaitingForSignal")
     status = await cluster.run("flow")
     told = "not begun within 2s: it waited for its turn in concurrency group 'deploy größe 1' (limit 1)"
     assert (status["phase"], status["reason"], status["message"]) == ("TimedOut", "PendingTimeout", told)

@@ -10,7 +10,7 @@ from typing import Any
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.jsonvalues import Json, digest
-from citadel.core.state import State
+from citadel.core.state import State, position
 from citadel.core.values import Stored, Value, Values, decode_value
 
 #: How many executions may be within each other, the outermost one included.
@@ -64,7 +64,8 @@ def wanted(state: State) -> Iterator[Child]:
     """The executions that steps wait for now."""
     if state.finished is not None or state.plan is None:
         return
-    for step in state.active:
+    plan = state.plan
+    for step in sorted(state.active, key=lambda name: position(plan, name)):
         child = child_of(state, step)
         if child is not None:
             yield child

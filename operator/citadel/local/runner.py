@@ -28,6 +28,7 @@ from citadel.local.documents import Contents
 from citadel.local.outside import Outside, asking
 from citadel.local.sandboxes import Sandbox, SandboxEnded
 from citadel.local.start import Start
+from citadel.local.turns import Neighbours
 from citadel.local.within import Inner, Within
 from citadel.store.journal import Advance, Journal, LogChunk
 
@@ -58,16 +59,19 @@ class LocalRun:
         contents: Contents,
         chain: Sequence[str],
         outside: Outside | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """`contents` has what its steps refer to; `chain` the workflows around it and its own."""
         self._journal, self._observer, self._references = journal, observer, contents.data
 
         def within(child: Child, chain: tuple[str, ...]) -> LocalRun:
             inner = Inner(observer, child.step)
-            return LocalRun(journal, inner, contents, chain, self._outside.within(child.step))
+            outside, neighbours = self._outside.within(child.step), self._neighbours.within(self._uid)
+            return LocalRun(journal, inner, contents, chain, outside, neighbours)
 
         self._outside = outside or Outside()
         self._clock = self._outside.clock
+        self._neighbours = neighbours or Neighbours()
         self._within = Within(journal, contents, chain, within)
         self._uid = ""
         self._state = State()
@@ -86,12 +90,15 @@ class LocalRun:
         """Runs it to its end."""
         self._uid = start.created.uid
         try:
-            await self._advance([start.created], definition=start.definition, outputs=start.outputs)
+            created = self._neighbours.placed(start.created)
+            await self._advance([created], definition=start.definition, outputs=start.outputs)
+            await self._neighbours.entered(self._uid, self)
             while self._state.finished is None:
                 if self._defect is not None:
                     raise self._defect
                 self._reconcile()
                 await self._pause()
+            await self._neighbours.left(self._uid)
             return self._state
         finally:
             for task in self._serving.values():
@@ -103,6 +110,10 @@ class LocalRun:
     def state(self) -> State:
         """Where it stands."""
         return self._state
+
+    async def ask(self) -> None:
+        """Looks whether anything follows by now."""
+        await self._advance()
 
     async def stop(self, mode: str, reason: str, message: str) -> None:
         """Asks for its end: `Cancel` with a grace period, `Terminate` at once."""

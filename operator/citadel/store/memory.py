@@ -21,6 +21,7 @@ from citadel.core.plan import Plan, compile_definition
 from citadel.core.state import State
 from citadel.core.tickets import Standing, Ticket
 from citadel.core.values import BuildKey, Cached, CacheKey, Content, Inline
+from citadel.store.admissions import AdmissionChange
 from citadel.store.journal import (
     Advance,
     ExecutionRef,
@@ -62,6 +63,8 @@ class MemoryJournal:
         self._clock = clock
         self._hub = Hub()
         self._executions: dict[str, _Execution] = {}
+        self._grouped: dict[str, _Execution] = {}
+        """Those of a concurrency group that have not ended."""
         self._builds: dict[BuildKey, Content] = {}
         self._cached: dict[CacheKey, tuple[Cached, float]] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -173,14 +176,23 @@ class MemoryJournal:
             if known is None or known[0].at + memory.seconds <= at:
                 entry = Cached(content, memory.artifacts, at, memory.execution)
                 self._cached[memory.key] = entry, at + memory.seconds
-        if follows.admission is not None and follows.admission.passes_on:
-            following = next_of(follows.admission.ticket, self._states())
-            if following is not None:
-                self._executions[following].wake_at = at
+        if follows.admission is not None:
+            self._admit(found, follows.admission, at)
         self._hub.publish(follows.notices)
 
+    def _admit(self, found: _Execution, change: AdmissionChange, at: float) -> None:
+        """Keeps what an advance changes of a concurrency group; the next one is woken."""
+        if change.ended:
+            self._grouped.pop(change.ticket.uid, None)
+        else:
+            self._grouped[change.ticket.uid] = found
+        following = next_of(change.ticket, self._states()) if change.passes_on else None
+        if following is not None:
+            self._grouped[following].wake_at = at
+
     def _states(self) -> Iterator[State]:
-        return (found.state for found in self._executions.values())
+        """Those of all that wait for a turn, or have it."""
+        return (found.state for found in self._grouped.values())
 
     def _get(self, uid: str) -> _Execution:
         found = self._executions.get(uid)
@@ -246,6 +258,7 @@ class MemoryJournal:
         """Deletes all there is of these executions."""
         for uid in uids:
             self._executions.pop(uid, None)
+            self._grouped.pop(uid, None)
             self.sandboxes.forget(uid)
 
     async def prune(self, older_than: float) -> int:
