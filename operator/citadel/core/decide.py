@@ -5,7 +5,7 @@ any order, twice, or late. It is called until it has nothing more to say.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
@@ -13,6 +13,7 @@ from citadel.core.admission import awaits_turn, deadline, enter, not_begun, pend
 from citadel.core.closing import CANCEL_LIMIT, compensate, conclude, end, verdict
 from citadel.core.compiled import FINALLY, CompiledStep
 from citadel.core.containers import go_on, next_iteration_at
+from citadel.core.copying import replace
 from citadel.core.failing import failed
 from citadel.core.folding import apply
 from citadel.core.members import Members
@@ -149,7 +150,7 @@ def _attempt(state: State, name: str, now: float, values: Values) -> ev.Event | 
         message = f"not started, because step {failing} failed"
         return ev.StepSkipped(name, Reason.EXECUTION_FAILED, message)
     if is_outside(step, compiled):
-        return start_again(state, name, now)
+        return None if state.suspended else start_again(state, name, now)
     overdue = _overdue_at(state, step, compiled)
     if overdue is None or now < overdue:
         return None

@@ -243,6 +243,16 @@ def test_another_workflow_is_waited_for_and_run_again_if_it_failed() -> None:
     assert found.outputs() == {"o": 3}
 
 
+def test_no_other_execution_begins_while_everything_is_suspended() -> None:
+    found = Run(plan(act("bill", workflow={"name": "w"}, retry={"attempts": 2})))
+    found.post(ev.ChildFinished("bill", 1, "Failed", None, failure("ChildFailed")))
+    found.post(ev.SuspendChanged(True, 1))
+    found.sleep(3600)
+    assert found.statuses() == {"bill": "BackingOff"}
+    found.post(ev.SuspendChanged(False, 2))
+    assert found.statuses() == {"bill": "Waiting"}
+
+
 def test_a_handled_failure_gives_the_output_that_it_says() -> None:
     found = run(
         step("a", onError={"output": {"was": "${error.message}"}}), step("b"), given={"a": failure()},
