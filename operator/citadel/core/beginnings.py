@@ -1,12 +1,11 @@
 """How steps begin: what an event of a beginning makes of the state."""
 
-from dataclasses import replace
-
 from immutables import Map
 
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY
+from citadel.core.copying import replace
 from citadel.core.instances import COMPENSATE, ON_ERROR, turn, visible
 from citadel.core.plan import Plan
 from citadel.core.state import Admission, Scope, State, StepState, compiled_of, with_sandbox, with_step

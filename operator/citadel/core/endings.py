@@ -1,11 +1,11 @@
 """How steps, sandboxes and executions end: what an event of an end makes of the state."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY
+from citadel.core.copying import replace
 from citadel.core.instances import turn
 from citadel.core.plan import Plan
 from citadel.core.state import (

@@ -5,11 +5,11 @@ every event that `admissible` let into the log.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.beginnings import assigned, begun, born, created, handler_opened, opened, queued
+from citadel.core.copying import replace
 from citadel.core.endings import concluded, cut_off, ended, freed, sandbox_ended, step_failed
 from citadel.core.plan import Plan
 from citadel.core.state import SandboxState, Signal, State, StepState, tried, with_sandbox, with_step

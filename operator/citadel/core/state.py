@@ -1,13 +1,14 @@
 """Where an execution stands, and what can be asked of that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from immutables import Map
 
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY, CompiledStep
+from citadel.core.copying import replace
 from citadel.core.instances import order
 from citadel.core.plan import Plan
 from citadel.core.tickets import Ticket
@@ -130,9 +131,9 @@ class Admission:
 _TOP = Scope(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
-    """One execution."""
+    """One execution. It has no slots: so its copies cost less."""
 
     plan: Plan | None = None
     created: ev.Created | None = None
