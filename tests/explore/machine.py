@@ -1,63 +1,57 @@
 """Explicit-state exploration of the engine: from each state every fact that the world may bring next.
 
-Results come, fail, come twice, late, or from sandboxes that are not the step's any more; sandboxes start, are
-lost, and ask for work; time passes; people cancel, terminate, suspend, send signals and decide. States that
-differ only in times and digests are one.
+After each commit the process may die: another one reads the log, and everything that it was told comes again.
+From each end the execution is run again, from the beginning or from any step. States that differ only in
+times and digests are one.
 """
 
+import gc
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.advance import Outcome, advance
-from citadel.core.closing import not_undone
 from citadel.core.decide import wake_at
+from citadel.core.folding import apply, fold
+from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan
+from citadel.core.reruns import CannotRerun, take_over
 from citadel.core.state import State
 from citadel.core.values import Inline, Values
-
-FAILURE = ev.Failure("Error", "boom")
-_SATISFIED = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
+from explore.history import History
+from explore.laws import of_event, of_state
+from explore.moves import Move, moves
 
 
 class Violation(AssertionError):
-    """A state or an event that must not be; `path` is how it came about."""
+    """A state or an event that must not be, and how it came about."""
 
-    def __init__(self, what: str, path: list[str]) -> None:
-        super().__init__(f"{what} after {' · '.join(path)}")
+    def __init__(self, what: str, path: "Path | None") -> None:
+        names: list[str] = []
+        while path is not None:
+            names.append(path.name)
+            path = path.above
+        super().__init__(f"{what} after {' · '.join(reversed(names)) or 'the beginning'}")
 
 
 @dataclass(frozen=True)
-class Move:
-    """What happens next: a fact, a poll, or time."""
+class Path:
+    """How a state came about, by the names of moves."""
 
     name: str
-    facts: tuple[ev.Event, ...] = ()
-    claim: str | None = None
-    wait: bool = False
+    above: "Path | None" = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Node:
-    """A state, and how it came about."""
+    """A state on its path."""
 
     state: State
     now: float
-    above: "Node | None" = None
-    by: str = ""
-
-    @property
-    def path(self) -> list[str]:
-        """Names of the moves from the start."""
-        found: list[str] = []
-        node: Node | None = self
-        while node is not None:
-            found.append(node.by)
-            node = node.above
-        return [name for name in reversed(found) if name]
+    history: History
+    path: Path | None = None
 
 
 @dataclass
@@ -68,121 +62,125 @@ class Explorer:
     budget: int
     """Most states."""
     signals: tuple[str, ...] = ()
+    pool: bool = False
+    """Whether every other sandbox comes from a warm pool."""
     seen: set[int] = field(default_factory=set)
     moves: int = 0
     ended: int = 0
+    reruns: int = 0
+    """Executions that took over something of one before."""
 
     def run(self) -> "Explorer":
         """Explores; raises Violation."""
-        start = self._advance(Node(State(), 1000.0), Move("", (self._created(),)))
-        assert start is not None
-        self.seen.add(key_of(start.state))
-        queue = deque((start,))
-        while queue and len(self.seen) < self.budget:
-            node = queue.popleft()
-            for move in self._moves(node):
-                self.moves += 1
-                found = self._advance(node, move)
-                if found is None:
-                    continue
-                key = key_of(found.state)
-                if key not in self.seen:
-                    self.seen.add(key)
-                    queue.append(found)
+        # Nothing here has cycles, and hundreds of thousands of states are a long way for the collector.
+        gc.disable()
+        try:
+            self._explore()
+        finally:
+            gc.enable()
         return self
 
-    def _created(self) -> ev.Created:
-        return ev.Created("n", "ns", "u", "w", "d", Inline({}))
+    def _explore(self) -> None:
+        queue = deque([self._start()])
+        while queue and len(self.seen) < self.budget:
+            node = queue.popleft()
+            if node.state.finished is not None:
+                self.ended += 1
+                queue.extend(self._again(node))
+            for move in moves(node.state, node.now, node.history, self.signals):
+                self.moves += 1
+                found = self._advance(node, move)
+                if found is not None:
+                    queue.append(found)
 
-    def _moves(self, node: Node) -> Iterator[Move]:
-        state = node.state
-        if state.finished is not None:
-            self.ended += 1
-        for name, sandbox in state.sandboxes.items():
-            if not sandbox.registered and sandbox.usable:
-                yield Move(f"{name} starts", (ev.SandboxRegistered(name),), claim=name)
-            if sandbox.registered and sandbox.usable:
-                yield Move(f"{name} polls", claim=name)
-            if not sandbox.ended:
-                yield Move(f"{name} is lost", (ev.SandboxEnded(name, ev.Failure("SandboxLost", "gone")),))
-            for given in sandbox.given:
-                step, _, attempt = given.rpartition("/")
-                done = ev.AttemptSucceeded(step, int(attempt), name, Inline(1))
-                yield Move(f"{given} succeeds in {name}", (done,), claim=name)
-                yield Move(f"{given} fails in {name}", (ev.AttemptFailed(step, int(attempt), name, FAILURE),))
-        for name, step_state in state.steps.items():
-            if step_state.status is StepStatus.WAITING:
-                for approved in (True, False):
-                    decided = ev.ApprovalDecided(name, approved, "jane", "", Inline(None), node.now)
-                    yield Move(f"{name} is decided {approved}", (decided,))
-        for number, signal in enumerate(self.signals):
-            yield Move(f"signal {number}", (ev.SignalReceived(signal, f"k{number}", Inline(1)),))
-        yield Move("cancel", (ev.StopRequested("Cancel", "CancelRequested", ""),))
-        yield Move("terminate", (ev.StopRequested("Terminate", "Terminated", ""),))
-        if state.suspend_generation < 2:
-            generation = state.suspend_generation + 1
-            yield Move("suspend", (ev.SuspendChanged(generation == 1, generation),))
-        if wake_at(state, node.now) is not None:
-            yield Move("time", wait=True)
+    def _start(self, taken: dict[str, object] | None = None, path: Path | None = None) -> Node:
+        recalled = None if taken is None else Inline(taken)
+        created = ev.Created("n", "ns", "u", "w", "d", Inline({}), recalled, None if taken is None else "m")
+        node = Node(State(), 1000.0, History(taken=frozenset(taken or ())), path)
+        found = self._advance(node, Move("created", (created,)))
+        return node if found is None else found
+
+    def _again(self, node: Node) -> Iterator[Node]:
+        """Reruns of what has ended: of what failed, and from each step."""
+        if node.history.taken:
+            return
+        for point in (None, *(name for name in node.state.steps if "." not in name)):
+            try:
+                taken = take_over(node.state, self.plan, point)
+            except CannotRerun:
+                continue
+            for name, step in taken.steps.items():
+                if name not in node.history.ended or name in node.history.undone or step.output is None:
+                    raise Violation(f"a rerun takes over {name}, which is {step.status}", node.path)
+            if taken.steps:
+                again = self._start(taken.payload(), Path(f"rerun from {point}", node.path))
+                if again.state.known:
+                    self.reruns += 1
+                    yield again
 
     def _advance(self, node: Node, move: Move) -> Node | None:
+        """The state after a move; None if it is none, or known."""
         now = node.now
         if move.wait:
             wake = wake_at(node.state, now)
             assert wake is not None
             now = wake
-        outcome = advance(node.state, move.facts, now, Values(), plan=self.plan, claim=move.claim)
+        outcome = self._outcome(node.state, move, now)
+        path = Path(move.name, node.path)
+        again = any(fact.key in node.history.facts for fact in outcome.events)
+        if again:
+            raise Violation("something was recorded again", path)
         if not outcome.events:
             return None
-        found = Node(outcome.state, now, node, move.name)
-        self._check(node.state, outcome, found)
-        return found
+        history = self._check(node, outcome, now, path)
+        key = key_of(outcome.state, history)
+        if key in self.seen:
+            return None
+        self.seen.add(key)
+        self._dies(node.state, outcome, move, now, path)
+        return Node(outcome.state, now, history, path)
 
-    def _check(self, before: State, outcome: Outcome, node: Node) -> None:
-        state = outcome.state
+    def _outcome(self, state: State, move: Move, now: float) -> Outcome:
+        if not self.pool:
+            return advance(state, move.facts, now, Values(), plan=self.plan, claim=move.claim)
+        claimed: dict[str, str | None] = {}
+        while True:
+            members = Members(claimed)
+            try:
+                return advance(
+                    state, move.facts, now, Values(), plan=self.plan, claim=move.claim, members=members
+                )
+            except MemberWanted as asked:
+                number = len(state.sandboxes) + len(claimed)
+                claimed[asked.wish.sandbox] = None if number % 2 else f"warm-{number}"
+
+    def _check(self, node: Node, outcome: Outcome, now: float, path: Path) -> History:
+        """Holds each event against the state that it met, and the end of it against the beginning."""
+        state, history = node.state, node.history
         for event in outcome.events:
-            what = self._wrong(before, state, event)
-            if what is not None:
-                raise Violation(what, node.path)
-        ended = [name for name, step in before.steps.items() if step.status.terminal]
-        for name in ended:
-            if state.steps[name].status is not before.steps[name].status:
-                raise Violation(f"{name} changed after its end", node.path)
-        if state.finished is not None and state.concluded is not None and not _terminated(state):
-            remains = not_undone(state)
-            if (
-                state.concluded.phase != "Succeeded"
-                and remains
-                and state.finished.reason != "CompensationFailed"
-            ):
-                raise Violation(f"not undone: {remains}", node.path)
+            for what in of_event(state, event, history):
+                raise Violation(what, path)
+            history = history.after(state, event)
+            state = apply(state, event, now, self.plan)
+        for what in of_state(node.state, outcome.state):
+            raise Violation(what, path)
+        return history
 
-    def _wrong(self, before: State, state: State, event: ev.Event) -> str | None:
-        if before.finished is not None and not isinstance(event, ev.SandboxEnded):
-            return f"{type(event).__name__} after the end"
-        if not isinstance(event, ev.StepReady):
-            return None
-        name = event.step
-        if name.endswith(".compensate"):
-            undone = name.removesuffix(".compensate")
-            if undone not in state.completed or state.steps[undone].status is not StepStatus.SUCCEEDED:
-                return f"{name} though {undone} has not completed"
-            return None
-        compiled = self.plan.step(name)
-        if "[" in name or compiled.spec.join != "all" or compiled.scope.startswith(":"):
-            return None
-        for path in compiled.after:
-            other: Any = state.steps.get(self.plan.beside(name, path))
-            if other is not None and other.status not in _SATISFIED:
-                return f"{name} began while {path} is {other.status}"
-        return None
+    def _dies(self, before: State, outcome: Outcome, move: Move, now: float, path: Path) -> None:
+        """The process dies after its commit: another one reads the log, and is told the same again."""
+        log = []
+        for event in outcome.events:
+            data = json.loads(json.dumps(ev.to_json(event)))
+            log.append((ev.from_json(type(event).__name__, data), now))
+        state = fold(before, log, self.plan)
+        if state != outcome.state and not outcome.state.behind:
+            raise Violation("the log tells another state", path)
+        told = self._outcome(state, move, now)
+        if any(told.accepted) or (move.claim is None and told.events):
+            raise Violation("what was told again changed something", path)
 
 
-def _terminated(state: State) -> bool:
-    return state.stop is not None and state.stop.mode == "Terminate"
-
-
-def key_of(state: State) -> int:
+def key_of(state: State, history: History) -> int:
     """States of one key differ in times, digests and names of sandboxes only."""
     steps = frozenset(
         (name, step.status, step.attempt, step.placing, step.undecided, step.sandbox, step.answer is None)
@@ -196,6 +194,6 @@ def key_of(state: State) -> int:
         frozenset((name, s.total, s.begun, s.ended, s.failed) for name, s in state.scopes.items()),
         state.signals, state.signal_ids, state.completed, state.suspended,
         state.suspend_generation, state.stop and state.stop.mode, state.concluded and state.concluded.phase,
-        state.finished and (state.finished.phase, state.finished.reason),
+        state.finished and (state.finished.phase, state.finished.reason), history.taken,
     )  # fmt: skip
     return hash((steps, sandboxes, rest))

@@ -3,10 +3,11 @@
 import pytest
 
 from explore.machine import Explorer
-from explore.workflows import SIGNALS, WORKFLOWS
+from explore.workflows import WORLDS
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
+@pytest.mark.parametrize("name", WORLDS)
 def test_no_order_of_facts_leads_where_it_must_not(name: str) -> None:
-    found = Explorer(WORKFLOWS[name], 1500, SIGNALS).run()
+    world = WORLDS[name]
+    found = Explorer(world.plan, 1500, world.signals, world.pool).run()
     assert found.ended > 0
