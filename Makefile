@@ -4,7 +4,7 @@ IN_CLUSTER := eval "$$(hack/env)" &&
 PYTEST := $(VENV)/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check unit explore cluster-test cluster-up cluster-down images crds bench gvisor-test hostile netpol install uninstall venv tools
+.PHONY: help quickstart test check unit explore agree cluster-test cluster-up cluster-down images crds bench gvisor-test hostile netpol install uninstall venv tools
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ unit: venv tools ## tests without a cluster: unit, golden, component, conformanc
 
 explore: venv ## a million states of the engine and more, some ten minutes
 	$(VENV)/bin/python tests/explore
+
+agree: venv install ## two hundred generated workflows on the cluster, against an interpreter of their own
+	CITADEL_AGREE=0-200; export CITADEL_AGREE; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_agreement.py -s
 
 cluster-test: venv tools install ## tests on the real cluster
 	$(IN_CLUSTER) $(PYTEST) tests/cluster tests/hostile/test_runc.py --timeout 900

@@ -48,6 +48,12 @@ def citadel(*args: str) -> str:
     return _run(str(Path(sys.executable).with_name("citadel")), *args)
 
 
+def sql(query: str) -> list[str]:
+    """Lines that the installation's own Postgres answers; the cells of a row are apart by `|`."""
+    script = f'PGPASSWORD=$(cat $POSTGRES_PASSWORD_FILE) psql -h /tmp -U postgres -tA citadel -c "{query}"'
+    return kubectl("-n", SYSTEM, "exec", "citadel-postgres-0", "--", "sh", "-c", script).split()
+
+
 def environment() -> dict[str, str]:
     """The environment in which programs mean this cluster."""
     path = f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}"

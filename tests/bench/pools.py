@@ -13,7 +13,7 @@ from typing import Any
 from bench.contenders import Bench, WorkflowRun
 from bench.footprint import writes_so_far
 from citadel.kube.resources import RUNTIMES
-from live import SYSTEM, Cluster, kubectl
+from live import SYSTEM, Cluster, sql
 
 NOW = "import time\ndef main(): return time.time()"
 #: Claims one after another, every two seconds, and at once.
@@ -82,12 +82,6 @@ async def until(cluster: Cluster, condition: str, enough: Callable[[int], bool])
             return
         await asyncio.sleep(0.3)
     raise TimeoutError(f"of {found} sandboxes it is true that {condition}")
-
-
-def sql(query: str) -> list[str]:
-    """Lines that the journal answers."""
-    script = f'PGPASSWORD=$(cat $POSTGRES_PASSWORD_FILE) psql -h /tmp -U postgres -tA citadel -c "{query}"'
-    return kubectl("-n", SYSTEM, "exec", "citadel-postgres-0", "--", "sh", "-c", script).split()
 
 
 async def claims(cluster: Cluster, names: Sequence[str]) -> list[float]:

@@ -1,15 +1,21 @@
-"""Two thousand Executions at once: all end, and live sandboxes stay bounded."""
+"""Two thousand Executions at once, a thousand items, two thousand steps: all end, and what Kubernetes holds
+of them stays small."""
 
 import asyncio
+import json
 import time
 from contextlib import suppress
+from typing import Any
 
 from citadel.kube.client import KubeClient
 from citadel.kube.resources import EXECUTIONS, PODS, Object
-from live import SANDBOXES, SYSTEM, Cluster, kubectl, python
+from live import SANDBOXES, SYSTEM, Cluster, citadel, kubectl, python
 
 LIGHT, REAL = 1900, 100
 SKIPPED = [python("never", "def main(): return 1", when="inputs.n < 0")]
+#: Bytes of JSON that a status may have at any time.
+STATUS_LIMIT = 20_000
+ITEMS, CHAIN = 1000, 2000
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
 
 
@@ -74,3 +80,60 @@ async def all_finished(cluster: Cluster, number: int, seconds: float) -> dict[st
         if len(ended) >= number or time.monotonic() > deadline:
             return {phase: ended.count(phase) for phase in sorted(set(ended))}
         await asyncio.sleep(2)
+
+
+async def sizes(cluster: Cluster, name: str) -> tuple[Object, list[int]]:
+    """The Execution once it has ended, and how many bytes of JSON each status took that a watch told."""
+    found: list[int] = []
+
+    def over(obj: Object) -> bool:
+        found.append(len(json.dumps(obj.get("status", {}), separators=(",", ":")).encode()))
+        return bool(obj.get("status", {}).get("finishedAt"))
+
+    return await cluster.until(name, over, 240), found
+
+
+async def rows(cluster: Cluster, name: str) -> dict[str, Any]:
+    """All steps of an Execution, by name, as the command line tells them."""
+    text = await asyncio.to_thread(citadel, "get", name, "-o", "json", "-n", cluster.namespace)
+    return {row["name"]: row for row in json.loads(text)["status"]["steps"]}
+
+
+def told(what: str, count: int, obj: Object, seen: list[int]) -> None:
+    status = obj["status"]
+    print(f"{what}: {count} in {status['duration']}, {len(seen)} statuses, at most {max(seen)} bytes")
+
+
+async def test_a_thousand_items_leave_the_status_small(cluster: Cluster) -> None:
+    loop = {"items": "${inputs.list}", "parallelism": 10}
+    each = python("each", "def main(x): return x * x", args={"x": "${item}"}, forEach=loop)
+    total = python("total", "def main(all): return sum(all)", args={"all": "${steps.each.output}"})
+    outputs = {"all": "${steps.each.output}", "total": "${steps.total.output}"}
+    inputs = {"type": "object", "properties": {"list": {"type": "array"}}}
+    await cluster.workflow("flow", [each, total], parallelism=2, outputs=outputs, inputs=inputs)
+    found, seen = await sizes(cluster, await cluster.execute("flow", inputs={"list": list(range(ITEMS))}))
+    name, squares = found["metadata"]["name"], [n * n for n in range(ITEMS)]
+    assert found["status"]["phase"] == "Succeeded", found["status"]
+    assert found["status"]["progress"]["text"] == f"{ITEMS + 2}/{ITEMS + 2}"
+    assert max(seen) <= STATUS_LIMIT
+    given = json.loads(await asyncio.to_thread(citadel, "get", name, "--outputs", "-n", cluster.namespace))
+    assert given == {"all": squares, "total": sum(squares)}
+    listed = await rows(cluster, name)
+    assert listed.keys() == {"each", "total", *(f"each[{n}]" for n in range(ITEMS))}
+    assert {row["status"] for row in listed.values()} == {"Succeeded"}
+    told("forEach", ITEMS, found, seen)
+
+
+async def test_a_chain_of_two_thousand_steps_leaves_the_status_small(cluster: Cluster) -> None:
+    code = "def main(n): return n + 1"
+    steps = [
+        python(f"s{n}", code, args={"n": f"${{steps.s{n - 1}.output}}" if n else 0}) for n in range(CHAIN)
+    ]
+    outputs = {"n": f"${{steps.s{CHAIN - 1}.output}}"}
+    await cluster.workflow("flow", steps, parallelism=1, outputs=outputs)
+    found, seen = await sizes(cluster, await cluster.execute("flow"))
+    assert found["status"]["phase"] == "Succeeded", found["status"]
+    assert found["status"]["outputs"] == {"n": CHAIN}
+    assert max(seen) <= STATUS_LIMIT
+    assert len(await rows(cluster, found["metadata"]["name"])) == CHAIN
+    told("chain", CHAIN, found, seen)
