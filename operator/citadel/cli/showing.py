@@ -117,11 +117,27 @@ def _told(row: Told) -> str:
     return f"{one_line(row.name)}  {row.status}{attempt}{took}" + (f"  {why}" if why else "")
 
 
+class Last:
+    """The view at the end alone."""
+
+    def __init__(self, console: "Console", gantt: bool | None) -> None:
+        self._console, self._gantt = console, gantt
+
+    def update(self, view: View) -> None:
+        """Nothing yet."""
+
+    def close(self, view: View) -> None:
+        """Prints it."""
+        show_once(self._console, view, self._gantt)
+
+
 def show_on(file: IO[str], gantt: bool | None = None) -> Show:
-    """A live view where that is a terminal, else lines."""
+    """A live view where that is a terminal; else lines, or the last view where bars are asked for."""
     from rich.console import Console
 
     console = Console(file=file, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
         return Live(console, gantt)
+    if gantt:
+        return Last(console, gantt)
     return Lines(lambda line: click.echo(line, file=file))

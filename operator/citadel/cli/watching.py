@@ -32,7 +32,7 @@ def watch(execution: str, gantt: bool | None, depth: int, archived: bool, target
 
     Of a loop with many turns those are shown that are under way, or failed. In a bar, light is the time
     that a step waited for a sandbox, full the time that it ran, a line what it waited for outside. Where
-    the output is no terminal there is a line for each change.
+    the output is no terminal there is a line for each change; with --gantt, all of it once it has ended.
 
     Ctrl-C ends the showing, not the execution. Ends with 0 when that succeeded, 1 when it did not.
     """

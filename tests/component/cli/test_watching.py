@@ -43,6 +43,16 @@ async def test_where_nothing_can_be_redrawn_each_change_is_a_line(cli: Cli) -> N
     ]
 
 
+async def test_into_a_file_bars_are_drawn_once_it_has_ended(cli: Cli) -> None:
+    await cli.execution("e", phase="Succeeded")
+    cli.citadel.steps = [DONE]
+    _, out, _ = await cli.run("watch", "e", "--gantt", env={"COLUMNS": "60"})
+    title, load, scale = out.splitlines()
+    assert title == "✔ e  Succeeded  1/1  1.5s"
+    assert load.startswith("└─ ✔ load Succeeded 1.0s  ██████")
+    assert scale.split() == ["0", "0.5s", "1s"]
+
+
 async def test_one_that_has_ended_is_shown_as_it_ended(cli: Cli) -> None:
     await cli.execution("e", phase="Failed", reason="Error", message="step load: no rows")
     cli.citadel.steps = [
