@@ -11,6 +11,7 @@ from pathlib import Path
 from citadel.api.durations import quantity
 from citadel.core.dispatch import Dispatch
 from citadel.core.placing import Placement
+from citadel.local.engine import LABEL
 
 #: As in a cluster.
 UID = 65533
@@ -19,10 +20,16 @@ _VARIABLE = re.compile(r"\$\$|\$\(([^)]*)\)")
 
 
 def options_of(given: Dispatch, placement: Placement, folder: Path, podman: bool) -> list[str]:
-    """Options of `run`. `folder` is the container's own, and gives it its name."""
+    """Options of `create`. `folder` is the container's own, and gives it its name."""
     template = placement.template
     memory = str(int(quantity(template["resources"]["limits"]["memory"])))
-    options = [f"--name={folder.name}", "--pull=never", "--log-driver=none", "--workdir=/work"]
+    options = [
+        f"--name={folder.name}",
+        f"--label={LABEL}",
+        "--pull=never",
+        "--log-driver=none",
+        "--workdir=/work",
+    ]
     # `label`: where SELinux rules, a container may not open files of this machine's user.
     options += ["--security-opt=no-new-privileges", "--security-opt=label=disable", "--cap-drop=ALL"]
     options += ["--init", "--read-only", f"--memory={memory}", f"--memory-swap={memory}", *_user(podman)]

@@ -12,26 +12,26 @@ import os
 import re
 import shutil
 import signal
-import stat
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.dispatch import Dispatch
-from citadel.core.jsonvalues import MAX_BYTES, InvalidValue, Json, canonical, normalise
+from citadel.core.jsonvalues import Json, canonical
 from citadel.core.placing import Placement
 from citadel.local import processes
 from citadel.local.artifacts import NotATree, Parcels
 from citadel.local.capture import LINE_LIMIT, Output
 from citadel.local.commands import INPUT, OUTPUT, UID, command_of, options_of
-from citadel.local.engine import Engine, EngineError, find
+from citadel.local.engine import Engine, EngineError, find, new_folder
+from citadel.local.outputs import output_of
 from citadel.local.sandboxes import SandboxEnded
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-EXIT_SECONDS = 10.0
+EXIT_SECONDS = 20.0
+KILLS = 20
 #: How the process that engines put before a command says that it cannot run it.
 _NOT_RUN = re.compile(r"^(?:ERROR \(catatonit:\d+\)|\[FATAL tini \(\d+\)\]).* exec .*: (.+)$")
 _NOT_STARTED = ("created", "configured", "initialized", "")
@@ -42,10 +42,11 @@ class ContainerSandbox:
 
     def __init__(self, placement: Placement) -> None:
         self._placement, self._image = placement, str(placement.template["image"])
-        self._folder = Path(tempfile.mkdtemp(prefix="citadel-"))
+        self._folder = new_folder()
         self._engine: Engine | None = None
         self._client: asyncio.subprocess.Process | None = None
         self._cancelled: asyncio.Future[float] | None = None
+        self._made = False
         self.spent = False
 
     async def start(self) -> None:
@@ -71,8 +72,16 @@ class ContainerSandbox:
             return ev.Failure.cut(Reason.ERROR, f"what the step needs could not be placed: {why}")
         (self._folder / "tmp" / INPUT).write_bytes(canonical(dict(arguments)))
         self._hand_over()
-        command = command_of(given, variables)
-        code, by = await self._run(self._engine, given, command, output)
+        command = program, *words = command_of(given, variables)
+        options = options_of(given, self._placement, self._folder, self._engine.podman)
+        if self._cancelled.done():
+            return ev.Failure.cut(Reason.CANCELLED, "cancelled before it ran")
+        self._made = True
+        try:
+            await self._engine.say("create", *options, f"--entrypoint={program}", self._image, *words)
+        except EngineError as error:
+            return ev.Failure.cut(Reason.SANDBOX_START_FAILED, f"the container cannot be made: {error}")
+        code, by = await self._run(self._engine, given.timeout, output)
         if by is Reason.TIMEOUT:
             message = f"ran longer than its timeout of {given.timeout:g}s"
             return ev.Failure.cut(by, message, log_tail=output.tail)
@@ -90,9 +99,10 @@ class ContainerSandbox:
 
     def close(self) -> None:
         """Ends the container, and removes it and its folders."""
-        if self._client is not None and self._engine is not None:
+        if self._client is not None and self._client.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._client.kill()
+        if self._made and self._engine is not None:
             self._engine.remove(self._folder.name)
         for directory, names, _ in os.walk(self._folder):
             # A step may have taken itself the right to look into them.
@@ -129,20 +139,15 @@ class ContainerSandbox:
     async def _run(
         self,
         engine: Engine,
-        given: Dispatch,
-        command: Sequence[str],
+        timeout: float | None,
         output: Output,
     ) -> tuple[int, Reason | None]:
         """Exit code of the engine, and what brought the end about, if it was not the command itself."""
-        program, *rest = command
-        options = options_of(given, self._placement, self._folder, engine.podman)
         self._client = client = await asyncio.create_subprocess_exec(
             engine.program,
-            "run",
-            *options,
-            f"--entrypoint={program}",
-            self._image,
-            *rest,
+            "start",
+            "--attach",
+            self._folder.name,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -156,7 +161,7 @@ class ContainerSandbox:
             asyncio.create_task(output.follow("stderr", client.stderr)),
         ]
         try:
-            by = await self._await_end(engine, client, given.timeout)
+            by = await self._await_end(engine, client, timeout)
             await asyncio.wait(readers, timeout=EXIT_SECONDS)
         finally:
             for task in readers:
@@ -178,12 +183,15 @@ class ContainerSandbox:
                 await asyncio.wait({ended}, timeout=self._cancelled.result())
             elif not ended.done():
                 by = Reason.TIMEOUT
-            if not ended.done():
+            tries = 0
+            while not ended.done():
+                # It may still be starting, and is not to be killed before it has.
                 with contextlib.suppress(EngineError):
                     await engine.say("kill", self._folder.name)
-                await asyncio.wait({ended}, timeout=EXIT_SECONDS)
-            if not ended.done():
-                raise SandboxEnded("the container of the step does not end")
+                await asyncio.wait({ended}, timeout=EXIT_SECONDS / KILLS)
+                tries += 1
+                if tries > KILLS:
+                    raise SandboxEnded("the container of the step does not end")
         finally:
             ended.cancel()
         return by
@@ -214,7 +222,7 @@ class ContainerSandbox:
             message = f"the container could not be started: {said.removeprefix('Error: ')}"
             return ev.Failure.cut(Reason.SANDBOX_START_FAILED, message, log_tail=output.tail)
         if code == 0:
-            return _output_of(self._folder / "tmp" / OUTPUT, output)
+            return output_of(self._folder / "tmp" / OUTPUT, output)
         reason, message = Reason.ERROR, f"exit code {code}"
         if out_of_memory == "true":
             limit = self._placement.template["resources"]["limits"]["memory"]
@@ -230,32 +238,3 @@ def _is_here(pid: int, container: str) -> bool:
     """Whether the processes of a container can be told. An engine in a machine of its own counts anew: what
     has that number here is another process."""
     return container in Path(f"/proc/{pid}/cgroup").read_text() and bool(processes.descendants(pid))
-
-
-def _output_of(path: Path, output: Output) -> "Json | ev.Failure":
-    """The JSON that the command wrote; it may have put anything there."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    except OSError:
-        what = "a symbolic link, expected a regular file" if path.is_symlink() else "not to be read"
-        return _invalid(f"CITADEL_OUTPUT is {what}", output)
-    with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            return _invalid("CITADEL_OUTPUT is not a regular file", output)
-        if info.st_size > MAX_BYTES:
-            found = f"the output is {info.st_size} bytes of JSON, at most {MAX_BYTES} are allowed"
-            return ev.Failure.cut(Reason.OUTPUT_TOO_LARGE, found, log_tail=output.tail)
-        said = file.read(MAX_BYTES)
-    if not said:
-        return None
-    try:
-        return output.masked_value(normalise(said))
-    except InvalidValue as error:
-        return _invalid(f"CITADEL_OUTPUT is not valid: {error}", output)
-
-
-def _invalid(message: str, output: Output) -> ev.Failure:
-    return ev.Failure.cut(Reason.INVALID_OUTPUT, message, log_tail=output.tail)

@@ -6,14 +6,22 @@ It never installs or starts one: where none answers, the message says what was l
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 #: Looked for in this order, unless the variable names one.
 ENGINES = ("podman", "docker")
 VARIABLE = "CITADEL_ENGINE"
 #: Seconds that an engine may take for a word; a pull may take as long as it takes.
 PATIENCE = 60.0
+
+
+#: Tells containers of this machine's runs from those of others that use the same engine.
+LABEL = f"dev.citadel.host={socket.gethostname()}"
+_OURS = ("ps", "--all", f"--filter=label={LABEL}", "--format={{.Names}}")
 
 
 class EngineError(OSError):
@@ -65,14 +73,34 @@ def find() -> Engine:
             reasons.append(f"{name} is not installed")
             continue
         try:
-            answer, version = (_answer(program, *words) for words in (("ps", "--quiet"), ("--version",)))
+            answer, version = (_answer(program, *words) for words in (_OURS, ("--version",)))
         except (OSError, subprocess.TimeoutExpired) as error:
             reasons.append(f"{name} does not answer: {error}")
             continue
         if answer.returncode == 0:
-            return Engine(program, podman=b"podman" in version.stdout)
+            engine = Engine(program, podman=b"podman" in version.stdout)
+            _sweep(engine, answer.stdout.decode().split())
+            return engine
         reasons.append(f"{name} does not answer: {last_line(answer.stderr)}")
     raise EngineError("; ".join(reasons))
+
+
+def new_folder() -> Path:
+    """A folder for what a container writes to, whose name is also the container's: it tells whose it is."""
+    return Path(tempfile.mkdtemp(prefix=f"citadel-{os.getpid()}-"))
+
+
+def _sweep(engine: Engine, names: list[str]) -> None:
+    """Takes away what processes have left that were killed themselves."""
+    for name in names:
+        _, pid, _ = name.split("-", 2)
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            engine.remove(name)
+            shutil.rmtree(Path(tempfile.gettempdir(), name), ignore_errors=True)
+        except OSError:
+            continue
 
 
 def _answer(program: str, *words: str) -> subprocess.CompletedProcess[bytes]:

@@ -235,6 +235,24 @@ def test_a_run_that_is_interrupted_leaves_no_container(
     assert podman(engine_env, "ps", "--all", "--quiet").stdout == b""
 
 
+def test_what_a_killed_run_left_the_next_one_takes_away(
+    tmp_path: Path, engine_env: dict[str, str], citadel: Citadel
+) -> None:
+    file = write(tmp_path, step("a", "echo begun; sleep 1000"))
+    with subprocess.Popen(
+        [*COMMAND, "run", "--local", file, "--logs"],
+        env=os.environ | engine_env, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        assert run.stderr is not None
+        assert any("a | begun" in line for line in run.stderr)
+        run.kill()
+        # Its engine still writes there.
+        run.stderr.close()
+    assert podman(engine_env, "ps", "--quiet").stdout != b""
+    assert citadel("run", "--local", write(tmp_path, step("b", "true")), **engine_env).code == 0
+    assert podman(engine_env, "ps", "--all", "--quiet").stdout == b""
+
+
 @pytest.mark.parametrize(
     ("named", "said"),
     [("nosuch", "nosuch is not installed"), ("false", "false does not answer: ")],
