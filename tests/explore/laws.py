@@ -65,6 +65,9 @@ def _begins(before: State, event: ev.Event, history: History) -> Iterator[str]:
         yield f"{name} begins while everything is suspended"
     if before.stop is not None and before.concluded is None:
         yield f"{name} begins though it is to stop"
+    grouped = before.plan is not None and before.plan.workflow.spec.concurrency is not None
+    if grouped and "admitted" not in history.facts:
+        yield f"{name} begins before its turn"
     if name in history.ended:
         yield f"{name} begins after its end"
     if isinstance(event, ev.ChildWanted) and event.attempt > 1:

@@ -19,10 +19,13 @@ from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan
 from citadel.core.reruns import CannotRerun, take_over
 from citadel.core.state import State
+from citadel.core.tickets import Holder, Standing
 from citadel.core.values import Inline, Values
 from explore.history import History
 from explore.laws import of_event, of_state
 from explore.moves import Move, moves
+
+FULL = Standing((Holder("uid-2", "other"),))
 
 
 class Violation(AssertionError):
@@ -141,8 +144,9 @@ class Explorer:
         return Node(outcome.state, now, history, path)
 
     def _outcome(self, state: State, move: Move, now: float) -> Outcome:
+        values = Values(standing=Standing() if move.room else FULL)
         if not self.pool:
-            return advance(state, move.facts, now, Values(), plan=self.plan, claim=move.claim)
+            return advance(state, move.facts, now, values, plan=self.plan, claim=move.claim)
         claimed: dict[str, str | None] = {}
         while True:
             members = Members(claimed)
@@ -195,5 +199,6 @@ def key_of(state: State, history: History) -> int:
         state.signals, state.signal_ids, state.completed, state.suspended,
         state.suspend_generation, state.stop and state.stop.mode, state.concluded and state.concluded.phase,
         state.finished and (state.finished.phase, state.finished.reason), history.taken,
+        state.begun, "admitted" in history.facts,
     )  # fmt: skip
     return hash((steps, sandboxes, rest))

@@ -23,6 +23,8 @@ class Move:
     facts: tuple[ev.Event, ...] = ()
     claim: str | None = None
     wait: bool = False
+    room: bool = False
+    """Whether there is room for it in its concurrency group."""
 
 
 def moves(state: State, now: float, history: History, signals: tuple[str, ...]) -> Iterator[Move]:
@@ -54,6 +56,8 @@ def _all(state: State, now: float, signals: tuple[str, ...]) -> Iterator[Move]:
         yield Move("suspend, too late", (ev.SuspendChanged(True, 1),))
     if wake_at(state, now) is not None:
         yield Move("time", wait=True)
+    if state.admission is not None and state.admission.admitted_at is None:
+        yield Move("room", room=True)
 
 
 def _of_sandbox(state: State, name: str) -> Iterator[Move]:

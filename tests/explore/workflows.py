@@ -50,6 +50,16 @@ WORLDS = {
             timeout="1h",
         )
     ),
+    "turns": World(
+        plan(
+            step("a", compensate=_UNDO),
+            step("b", retry={"attempts": 2}, needs=[]),
+            concurrency={"limit": 1},
+            pendingTimeout="10m",
+            timeout="1h",
+            **_LAST,
+        )
+    ),
     "waits": World(
         plan(
             {"name": "ok", "approval": {"approvers": {"users": ["jane"]}}, "timeout": "1h"},
