@@ -7,25 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from citadel.api.meta import ArgumentName, Expression, Model
+from citadel.api.modifiers import Retriable
 
 #: Reasons by which an attempt, or another workflow, can be made to fail.
-Mockable = Literal[
-    "Error",
-    "Timeout",
-    "OOMKilled",
-    "SandboxLost",
-    "Evicted",
-    "SandboxStartFailed",
-    "ImagePullFailed",
-    "Unschedulable",
-    "InvalidCode",
-    "InvalidOutput",
-    "ArtifactTooLarge",
-    "ConfigMapNotFound",
-    "SecretNotFound",
-    "SecretForbidden",
-    "ChildFailed",
-]
+Mockable = Literal[Retriable, "InvalidCode", "InvalidOutput", "ArtifactTooLarge"]
 Ended = Literal["Succeeded", "Failed", "Cancelled", "TimedOut"]
 #: What may become of a step; one that never began is Pending.
 Became = Literal["Succeeded", "Failed", "Skipped", "Cancelled", "Pending"]

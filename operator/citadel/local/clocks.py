@@ -9,6 +9,10 @@ import asyncio
 import time
 
 
+class Stuck(Exception):
+    """Everybody waits for somebody else: a leap leads nowhere."""
+
+
 class Bell:
     """Wakes everyone who waits for it."""
 
@@ -87,7 +91,10 @@ class LeapingClock(Clock):
         self._leap()
 
     async def wait(self, bell: Bell, until: float | None = None) -> bool:
-        """Waits for the bell, or until a time, to which the clock may leap; whether the bell rang."""
+        """Waits for the bell, or until a time, to which the clock may leap; whether the bell rang.
+
+        Raises Stuck where neither can ever be.
+        """
         ring = bell.listen()
         timer = None if until is None else _alarm(ring, until - self.time())
         self._waiting[ring] = until, timer
@@ -105,6 +112,8 @@ class LeapingClock(Clock):
             return
         times = [until for until, _ in self._waiting.values() if until is not None]
         if not times:
+            for ring in self._waiting:
+                ring.set_exception(Stuck("everything waits, and nothing is left that could come"))
             return
         self._ahead += max(0.0, min(times) - self.time())
         for ring, (until, timer) in self._waiting.items():

@@ -146,12 +146,15 @@ def _given(mock: Mock, given: Dispatch, parcels: Parcels) -> "Json | ev.Failure"
         return ev.Failure.cut(mock.error.reason or Reason.ERROR, mock.error.message)
     if mock.timeout:
         return ev.Failure.cut(Reason.TIMEOUT, f"ran longer than its timeout of {given.timeout:g}s")
+    result: Json = mock.output
+    if not given.left:
+        return result
     with tempfile.TemporaryDirectory(prefix="citadel-mock-") as folder:
         work = Path(folder) / "work"
         for name, path in given.left.items():
             _write(located(path, work), mock.artifacts.get(name, {}))
         wrong = parcels.keep(work)
-    return wrong or mock.output
+    return wrong or result
 
 
 def _write(target: Path, content: Any) -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from citadel.local.clocks import Bell, Clock, LeapingClock
+from citadel.local.clocks import Bell, Clock, LeapingClock, Stuck
 
 YEAR = 365 * 24 * 3600.0
 
@@ -63,6 +63,17 @@ async def test_who_was_woken_is_at_work_before_the_clock_leaps() -> None:
 async def test_a_time_that_has_passed_is_not_waited_for(clock: Clock) -> None:
     clock.begin()
     assert not await clock.wait(Bell(), clock.time() - 1)
+
+
+async def test_who_waits_for_each_other_is_told_so() -> None:
+    clock = LeapingClock()
+    clock.begin()
+    clock.begin()
+    waiting = asyncio.ensure_future(clock.wait(Bell()))
+    with pytest.raises(Stuck, match="nothing is left that could come"):
+        await clock.wait(Bell())
+    with pytest.raises(Stuck):
+        await waiting
 
 
 async def test_it_begins_when_it_is_told_to() -> None:
