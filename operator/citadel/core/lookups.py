@@ -6,6 +6,7 @@ was valid when an execution began stays so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -19,6 +20,8 @@ from citadel.core.shapes import UNKNOWN, NoSuchPart, Shape
 from citadel.core.sights import Roots, Sights
 from citadel.core.templates import Template
 
+#: A shell would refuse the dot; `${item}` it may know.
+_TAKEN_LITERALLY = re.compile(r"(?<!\$)\$\{\s*(?:inputs|steps|item|previous|output|error|execution)\.[^}]*\}")
 _NONE: Mapping[str, Workflow] = MappingProxyType({})
 _Path = tuple[str | int, ...]
 _Placed = tuple[_Path, Template | Expression]
@@ -100,6 +103,7 @@ def _of_constants(step: CompiledStep) -> Iterator[Problem]:
         yield Problem(
             (*step.place, "forEach", "items"), f"found {found_value(loop.items)}, expected {expected}"
         )
+    yield from _of_container(step)
     if asked is None:
         return
     for kind in ("users", "groups"):
@@ -107,6 +111,25 @@ def _of_constants(step: CompiledStep) -> Iterator[Problem]:
             if "${" in name:
                 message = f"found {name!r:.60}, expected a name: who may decide is written down, not computed"
                 yield Problem((*step.place, "approval", "approvers", kind, position), message)
+
+
+def _of_container(step: CompiledStep) -> Iterator[Problem]:
+    """Expressions where a container's text is never templated, and which no shell would take either."""
+    container = step.spec.container
+    if container is None:
+        return
+    texts: list[tuple[_Path, str]] = [(("image",), container.image)]
+    for field in ("command", "args"):
+        texts += [((field, index), text) for index, text in enumerate(getattr(container, field) or ())]
+    for path, text in texts:
+        if (found := _TAKEN_LITERALLY.search(text)) is not None:
+            way = (
+                "" if path == ("image",) else "; hand it over by env, and write $(NAME) or read the variable"
+            )
+            message = (
+                f"found {found[0]!r:.60}, which is taken literally here: {path[0]} is never templated{way}"
+            )
+            yield Problem((*step.place, "container", *path), message)
 
 
 def _own(step: CompiledStep) -> Iterator[_Placed]:

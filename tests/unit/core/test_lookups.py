@@ -374,3 +374,21 @@ def test_the_error_of_an_execution_is_known_in_finally() -> None:
     final = engine.step("last", arguments={"x": "${execution.?error.reson.orValue('')}"})
     (found,) = problems(engine.step("a"), **{"finally": [final]})
     assert "execution.error has step, reason, message, did you mean reason?" in found
+
+
+@pytest.mark.parametrize(
+    ("container", "told"),
+    [
+        (
+            {"command": ["sh", "-c", "echo ${HOME} ${inputs.region}"]},
+            "spec.steps[0].container.command[2]: found '${inputs.region}', which is taken literally here: "
+            "command is never templated; hand it over by env, and write $(NAME) or read the variable",
+        ),
+        ({"args": ["${ steps.a.output }"]}, "container.args[0]: found '${ steps.a.output }'"),
+        ({"image": "r/${inputs.region}:1"}, "container.image: found '${inputs.region}', which is taken"),
+        ({"command": ["sh", "-c", "for item in *; do echo ${item} $${inputs.x} ${steps[0]}; done"]}, ""),
+    ],
+)
+def test_expressions_where_nothing_is_templated_are_told(container: dict[str, Any], told: str) -> None:
+    found = problems({"name": "a", "container": {"image": "i", "command": ["c"], **container}})
+    assert [told in text for text in found] == ([True] if told else [])
