@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.table import Table
 
+from bench import items
 from bench.contenders import Bench, Contender, contenders
 from bench.egress import added_by_proxy
 from bench.footprint import controller_memory, kube_writes
@@ -80,6 +81,7 @@ async def main() -> None:
             rows = await race(bench, console)
             warm = {language: await warm_steps(bench.cluster, language) for language in sorted(HARNESS)}
             warm["java, other classes"] = await warm_java_of_other_classes(bench.cluster)
+            many = await items.measure(bench.cluster)
             pools = await measure(bench.cluster)
             proxied, direct = await added_by_proxy(bench.cluster)
             writes = await kube_writes(bench.cluster)
@@ -88,7 +90,7 @@ async def main() -> None:
             await kube.delete(NAMESPACES, namespace)
     console.print(table(rows))
     console.print(warm_table(warm))
-    for line in pools:
+    for line in (*many, *pools):
         console.print(line, highlight=False)
     console.print(egress_line(proxied, direct))
     console.print(f"API writes by Citadel per one-step execution: {writes:.1f} (at most 5)")

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,9 +26,9 @@ def explore(name: str, budget: int) -> tuple[str, int, str]:
 def main() -> None:
     budget = int(sys.argv[1]) if len(sys.argv) > 1 else BUDGET
     begin, states = time.monotonic(), 0
-    with ProcessPoolExecutor(max_tasks_per_child=1) as workers:
-        for done in as_completed([workers.submit(explore, name, budget) for name in WORLDS]):
-            name, count, told = done.result()
+    # Each in a process of its own: what one workflow took is given back before the next.
+    with get_context("fork").Pool(maxtasksperchild=1) as workers:
+        for name, count, told in workers.imap_unordered(partial(explore, budget=budget), WORLDS):
             states += count
             print(f"{name}: {count} states, {told}, no violation", flush=True)
     print(f"{states} states in {time.monotonic() - begin:.0f} s, no violation")
