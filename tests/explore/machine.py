@@ -31,13 +31,6 @@ FULL = Standing((Holder("uid-2", "other"),))
 class Violation(AssertionError):
     """A state or an event that must not be, and how it came about."""
 
-    def __init__(self, what: str, path: "Path | None") -> None:
-        names: list[str] = []
-        while path is not None:
-            names.append(path.name)
-            path = path.above
-        super().__init__(f"{what} after {' · '.join(reversed(names)) or 'the beginning'}")
-
 
 @dataclass(frozen=True)
 class Path:
@@ -45,6 +38,9 @@ class Path:
 
     name: str
     above: "Path | None" = None
+
+    def __str__(self) -> str:
+        return self.name if self.above is None else f"{self.above} · {self.name}"
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,8 @@ class Explorer:
                 continue
             for name, step in taken.steps.items():
                 if name not in node.history.ended or name in node.history.undone or step.output is None:
-                    raise Violation(f"a rerun takes over {name}, which is {step.status}", node.path)
+                    what = f"a rerun takes over {name}, which is {step.status}"
+                    raise Violation(f"{what} after {node.path}")
             if taken.steps:
                 again = self._start(taken.payload(), Path(f"rerun from {point}", node.path))
                 if again.state.known:
@@ -132,7 +129,7 @@ class Explorer:
         path = Path(move.name, node.path)
         again = any(fact.key in node.history.facts for fact in outcome.events)
         if again:
-            raise Violation("something was recorded again", path)
+            raise Violation(f"something was recorded again after {path}")
         if not outcome.events:
             return None
         history = self._check(node, outcome, now, path)
@@ -163,11 +160,11 @@ class Explorer:
         state, history = node.state, node.history
         for event in outcome.events:
             for what in of_event(state, event, history):
-                raise Violation(what, path)
+                raise Violation(f"{what} after {path}")
             history = history.after(state, event)
             state = apply(state, event, now, self.plan)
         for what in of_state(node.state, outcome.state):
-            raise Violation(what, path)
+            raise Violation(f"{what} after {path}")
         return history
 
     def _dies(self, before: State, outcome: Outcome, move: Move, now: float, path: Path) -> None:
@@ -178,10 +175,10 @@ class Explorer:
             log.append((ev.from_json(type(event).__name__, data), now))
         state = fold(before, log, self.plan)
         if state != outcome.state and not outcome.state.behind:
-            raise Violation("the log tells another state", path)
+            raise Violation(f"the log tells another state after {path}")
         told = self._outcome(state, move, now)
         if any(told.accepted) or (move.claim is None and told.events):
-            raise Violation("what was told again changed something", path)
+            raise Violation(f"what was told again changed something after {path}")
 
 
 def key_of(state: State, history: History) -> int:
