@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import signal
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -50,11 +49,11 @@ def run_here(
 
 
 async def _run(start: Start, contents: Contents, logs: bool, path: str | None, source: "_Source") -> ExitCode:
-    from citadel.cli.watch import InPlace, Lines
+    from citadel.cli.watch import on_stderr
     from citadel.local.runner import LocalRun
 
     journal, close = await _open(None if path is None else f"sqlite:///{path}")
-    watcher = InPlace(start.workflow.name, logs) if sys.stderr.isatty() else Lines(logs)
+    watcher = on_stderr(start.workflow.name, logs)
     run = LocalRun(journal, watcher, contents, (start.workflow.name,))
     interruptions = _Interruptions(run, watcher.said)
     try:

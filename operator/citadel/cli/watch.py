@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from citadel.core.instances import around
 from citadel.core.state import State, StepState, position
 from citadel.core.summary import summarise, waits_for
 from citadel.core.telling import news
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: Seconds between two drawings.
 _FRAME = 0.25
@@ -91,16 +95,14 @@ def _told(state: State, name: str) -> str:
 class InPlace:
     """A tree of steps on a terminal that is drawn anew as they change."""
 
-    def __init__(self, workflow: str, logs: bool) -> None:
-        from rich.console import Console
-
+    def __init__(self, console: "Console", workflow: str, logs: bool) -> None:
         self._workflow, self._logs = workflow, logs
         self._state: State | None = None
         self._within: dict[str, State] = {}
         """The executions that steps have wanted, by the steps."""
         self._drawn: dict[str, State] = {}
         self._tree = Tree()
-        self._live = Live(Console(stderr=True, highlight=False))
+        self._live = Live(console)
         self._loop = asyncio.get_running_loop()
         self._next = self._loop.call_later(_FRAME, self._draw)
 
@@ -161,3 +163,12 @@ class InPlace:
             self._tree,
             f"{state.ended_steps}/{state.total_steps}",
         )
+
+
+def on_stderr(workflow: str, logs: bool) -> InPlace | Lines:
+    """Whoever watches a run at the standard error, as what that is."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    in_place = console.is_terminal and not console.is_dumb_terminal
+    return InPlace(console, workflow, logs) if in_place else Lines(logs)

@@ -58,3 +58,12 @@ async def test_an_interruption_is_said_above_the_tree(tmp_path: Path) -> None:
     assert "citadel: cancelling; once more to end it at once\r\n" in terminal.text
     assert last_frame(terminal)[0].startswith("demo  Cancelled")
     assert "\x1b[?25h" in terminal.text
+
+
+async def test_a_dumb_terminal_gets_lines(tmp_path: Path) -> None:
+    file = written(tmp_path, ("demo", python_step("first", "def main(): return 1")))
+    env = {**os.environ, "TERM": "dumb"}
+    async with on_terminal(CITADEL, "run", "--local", file, env=env) as terminal:
+        assert await terminal.end() == 0
+    assert "first: running\r\nfirst: succeeded in " in terminal.text
+    assert "\x1b" not in terminal.text
