@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import click
 
+from citadel.api.reasons import Phase, Reason
 from citadel.cli.drawing import Frame, render
 from citadel.cli.steps import View, lasted
 from citadel.cli.terminal import one_line, safe
@@ -93,9 +94,14 @@ class Lines:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._told: dict[str, tuple[str, int]] = {}
+        self._waits = False
 
     def update(self, view: View) -> None:
-        """Tells which steps are elsewhere now."""
+        """Tells which steps are elsewhere now, and that it waits for its turn."""
+        waits = (view.phase, view.reason) == (Phase.PENDING, Reason.CONCURRENCY_LIMIT)
+        if waits and not self._waits:
+            self._write(f"{view.name}  {view.phase}  {view.reason}: {one_line(view.message)}")
+        self._waits = waits
         for row in view.steps:
             now = (row.status, row.attempt)
             if self._told.get(row.name, ("Pending", 0)) != now and row.status != "Ready":

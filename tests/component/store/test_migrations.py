@@ -160,7 +160,7 @@ async def test_every_process_may_do_what_it_needs(
         build.python_step("b", needs=[], isolation="step"),
         {"name": "c", "needs": [], "approval": {"approvers": {"users": ["ann"]}}, "timeout": "1h"},
     ]
-    definition = build.definition(*steps, timeout="1h")
+    definition = build.definition(*steps, timeout="1h", concurrency={"group": "one"})
     try:
         started = await controller.journal.advance(
             "uid-1", [build.created("uid-1", definition)], definition=definition
@@ -189,10 +189,14 @@ async def test_every_process_may_do_what_it_needs(
         await gateway.journal.advance("uid-1", [decided])
         assert (await api.journal.read("uid-1")).steps["a"].output == value
         assert len(await api.journal.logs("uid-1", {}, 10)) == 1
+        await controller.journal.advance("uid-2", [build.created("uid-2", definition)], definition=definition)
+        await gateway.journal.advance("uid-1", [ev.StopRequested("Terminate", "Terminated", "")])
+        assert await gateway.journal.due(10) == ["uid-2"]
+        assert (await api.admissions.waiting("team")) == await controller.admissions.ready() == []
         await api.journal.values("uid-1", list(bodies))
         for database in (controller, gateway, api):
             await database.ping()
-        await controller.journal.forget(["uid-1"])
+        await controller.journal.forget(["uid-1", "uid-2"])
         await controller.journal.prune(0.0)
     finally:
         for database in (controller, gateway, api):
