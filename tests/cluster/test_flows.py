@@ -42,7 +42,8 @@ async def tell(cluster: Cluster, user: User, name: str, told: Decision | Signal)
         user.citadel("signal", name, told.name, "-i", f"amount:={told.payload['amount']}")
     else:
         approval = await asked(cluster, told.step)
-        decide(approval, told.by, told.group, approve=told.approve, reason=told.reason, form=dict(told.form))
+        form = {"form": dict(told.form)} if told.form else {}
+        decide(approval, told.by, told.group, approve=told.approve, reason=told.reason, **form)
 
 
 @pytest.fixture(scope="module")
