@@ -81,12 +81,14 @@ def _told(state: State, name: str) -> str:
         case StepStatus.WAITING:
             return f"waits {waits_for(state, name)[1]}"
         case StepStatus.SUCCEEDED:
-            return f"succeeded in {took}"
+            # What was handled, or tolerated of a loop, is told all the same.
+            return "succeeded" + (f" in {took}" if took else "") + (f" ({failure})" if failure else "")
         case StepStatus.SKIPPED:
             return f"skipped ({step.reason}: {step.message})"
         case StepStatus.BACKING_OFF:
             pause = duration(step.ready_at - time.time())
-            return f"attempt {step.attempt - 1} failed ({failure}), next in {pause}"
+            why = failure or step.tries[-1].reason
+            return f"attempt {step.attempt - 1} failed ({why}), next in {pause}"
         case StepStatus.FAILED | StepStatus.CANCELLED:
             return step.status.lower() + (f" ({failure})" if failure else "")
     return ""
