@@ -74,6 +74,15 @@ async def test_a_failure_two_deep_names_every_execution_on_the_way(cluster: Clus
     )
 
 
+async def test_one_that_failed_is_made_again_and_no_cache_holds_for_all_of_them(cluster: Cluster) -> None:
+    await cluster.workflow("fails", [python("a", "def main(): raise ValueError('no rows')")])
+    await cluster.workflow("outer", [call("fails", retry={"attempts": 2, "backoff": {"initial": "100ms"}})])
+    name = await cluster.execute("outer", noCache=True)
+    status = (await cluster.finished(name))["status"]
+    assert (status["failure"]["reason"], status["failure"]["attempt"]) == ("ChildFailed", 2)
+    assert [item["spec"].get("noCache") for item in await children(cluster)] == [True, True]
+
+
 async def test_cancel_is_passed_down_to_what_runs(cluster: Cluster) -> None:
     await cluster.workflow("slow", [python("sleep", SLEEP)])
     await cluster.workflow("middle", [call("slow")])

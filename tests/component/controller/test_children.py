@@ -76,9 +76,20 @@ async def test_its_outputs_are_the_output_of_the_step_also_large_ones(cluster: C
     assert executions(cluster) == sorted(["run", name])
 
 
+async def test_one_within_an_execution_that_wants_no_cache_wants_none_either(cluster: Cluster) -> None:
+    await cluster.lead()
+    await define(cluster)
+    uid = await cluster.submit(inputs={"x": 1}, noCache=True)
+    child = await made(cluster, child_of(uid))
+    assert child["spec"] == {"workflowRef": {"name": "sub"}, "inputs": {"x": 1}, "noCache": True}
+    row = await cluster.register(child["metadata"]["uid"])
+    await cluster.succeed(row, "a", 7)
+    assert (await cluster.phase("Succeeded"))["outputs"] == {"got": 7}
+
+
 async def test_a_failure_names_the_execution_and_is_retried_as_another(cluster: Cluster) -> None:
     await cluster.lead()
-    retry = {"attempts": 2, "reasons": ["ChildFailed"], "backoff": {"initial": "10ms"}}
+    retry = {"attempts": 2, "backoff": {"initial": "10ms"}}
     await define(cluster, {**CALL, "workflow": {"name": "missing"}, "retry": retry})
     uid = await cluster.submit(inputs={"x": 1})
     await made(cluster, child_of(uid))
