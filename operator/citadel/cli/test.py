@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from citadel.api.problems import counted
 from citadel.cli import completing
 from citadel.cli.lint import other_text, text_of
 from citadel.cli.remote import ExitCode
@@ -41,6 +42,7 @@ class Trial:
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR...", shell_complete=completing.files)
 @click.option("-k", "pattern", metavar="TEXT", help="Only tests whose name or file has this text.")
 @click.option("-j", "jobs", type=click.IntRange(1, 256), help="How many at a time; else one for each core.")
+@click.option("--update", is_flag=True, help="Write outputs that differ into the files, as what is expected.")
 @click.option("--junit", metavar="FILE", help="Write a report as CI systems read it, JUnit XML.")
 @click.option(
     "--timeout",
@@ -52,7 +54,12 @@ class Trial:
     help="How long one test may really take.",
 )
 def test(
-    paths: tuple[str, ...], pattern: str | None, jobs: int | None, junit: str | None, limit: float
+    paths: tuple[str, ...],
+    pattern: str | None,
+    jobs: int | None,
+    update: bool,
+    junit: str | None,
+    limit: float,
 ) -> None:
     """Run tests of workflows: FILE is one of tests, of DIR each test.yaml and *.test.yaml below it.
 
@@ -79,7 +86,7 @@ def test(
         from citadel.cli.junit import report_of
 
         report.write_text(report_of([(trial.document.file, verdict) for trial, verdict in verdicts]))
-    failed = sum(1 for _, verdict in verdicts if verdict.problems)
+    failed = sum(1 for _, verdict in verdicts if verdict.problems) - (_update(verdicts) if update else 0)
     left_out = f", {len(trials) - len(chosen)} left out" if len(trials) > len(chosen) else ""
     passed = f"{len(verdicts) - failed} passed" + (f", {failed} failed" if failed else "")
     click.echo(f"{passed}{left_out} in {time.monotonic() - began:.1f}s")
@@ -172,6 +179,29 @@ async def _carry_out(trials: Sequence[Trial], jobs: int, limit: float) -> "list[
         verdicts.append((trial, await task))
         _tell(trial, verdicts[-1][1])
     return verdicts
+
+
+def _update(verdicts: "Sequence[tuple[Trial, Verdict]]") -> int:
+    """Writes the outputs that alone differ into their files; how many."""
+    from citadel.local.updating import updated
+
+    news: dict[str, dict[int, Any]] = {}
+    for trial, verdict in verdicts:
+        if verdict.outputs is not None:
+            news.setdefault(trial.document.file, {})[trial.index] = verdict.outputs
+    written = 0
+    for file, outputs in news.items():
+        text = None if file == "-" else updated(text_of(file), outputs)
+        if text is None:
+            click.echo(f"citadel: {safe(file)}: its outputs stand where they cannot be written", err=True)
+            continue
+        try:
+            Path(file).write_text(text, "utf-8")
+        except OSError as error:
+            raise click.UsageError(f"{file}: {error.strerror}") from None
+        click.echo(f"wrote the outputs of {counted(len(outputs), 'test')} into {safe(file)}")
+        written += len(outputs)
+    return written
 
 
 def _tell(trial: Trial, verdict: "Verdict") -> None:

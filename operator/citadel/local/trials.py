@@ -9,6 +9,7 @@ from citadel.api.reasons import Phase, Reason
 from citadel.api.suite import Scenario
 from citadel.core.inputs import InvalidInputs
 from citadel.core.instances import definition
+from citadel.core.jsonvalues import Json
 from citadel.core.state import State
 from citadel.local.clocks import LeapingClock
 from citadel.local.fitting import moment, workflow_at
@@ -34,6 +35,8 @@ class Verdict:
     """Whether it could not be carried out to its end."""
     log: str = ""
     """What steps printed, each line behind its step."""
+    outputs: dict[str, Json] | None = None
+    """The outputs that came, where they alone are not as expected."""
 
 
 class _Logs:
@@ -59,11 +62,13 @@ async def carry_out(document: SuiteDocument, index: int, limit: float) -> Verdic
     """Runs one test of a file; `limit` is how many seconds it may really take."""
     case, logs, began = document.cases[index], _Logs(), time.monotonic()
     problems: tuple[str, ...]
-    broken = True
+    broken, outputs = True, None
     try:
         async with asyncio.timeout(limit):
             found = await _run(document, case, logs)
         problems, broken = tuple(differences(found, case.expect)), False
+        if problems and not any(differences(found, case.expect.model_copy(update={"outputs": None}))):
+            outputs = found.outputs
         if problems and found.phase != case.expect.ends and found.step is not None:
             failure = found.at(found.step).failure
             problems += tuple((failure.traceback if failure else "").splitlines())
@@ -76,7 +81,8 @@ async def carry_out(document: SuiteDocument, index: int, limit: float) -> Verdic
     except Exception as error:
         problems = (f"the test could not be carried out: {error}", *traceback.format_exc().splitlines())
     seconds = time.monotonic() - began
-    return Verdict(case.name, document.line(index), seconds, problems, broken, "\n".join(logs.lines))
+    log = "\n".join(logs.lines)
+    return Verdict(case.name, document.line(index), seconds, problems, broken, log, outputs)
 
 
 async def _run(document: SuiteDocument, case: Scenario, logs: _Logs) -> Record:

@@ -253,6 +253,27 @@ def test_files_are_found_in_folders_and_tests_by_their_names(citadel: Citadel, s
     assert "-k three: none of 2 tests has this text in its name or file" in done.stderr
 
 
+def test_outputs_that_alone_differ_are_written_where_that_is_asked_for(
+    citadel: Citadel, suite: Suite
+) -> None:
+    tests = """\
+- name: differs
+  expect: {outputs: {said: x}}    # kept
+- name: differs in more
+  expect: {outputs: {said: x}, steps: {say: Failed}}
+"""
+    file = suite(tests, ODD)
+    done = citadel("test", str(file), "--update")
+    assert done.code == 1
+    assert "wrote the outputs of 1 test into" in done.stdout
+    text = file.read_text()
+    assert text.count("said: x") == 1
+    assert text.count("}    # kept\n") == 1
+    assert citadel("test", str(file), "-k", "differs in more").code == 1
+    file.write_text(text.partition("- name: differs in more")[0])
+    assert citadel("test", str(file)).code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
