@@ -104,10 +104,11 @@ async def wait_for_end(cluster: Cluster, api: "Api", name: str, show: Show, dept
     view = view_of(latest)
     try:
         while True:
-            for task in (watching, telling):
-                if task.done():
-                    task.result()
             over = ended(latest)
+            for task in (watching, telling):
+                # One that has ended may go at once, as its ttlSecondsAfterFinished says: no matter then.
+                if task.done() and not over:
+                    task.result()
             changed.clear()
             if over:
                 steps.over.set()

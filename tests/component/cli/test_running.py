@@ -167,6 +167,21 @@ async def test_one_that_is_deleted_while_waited_for_ends_with_1(cli: Cli) -> Non
     assert err.splitlines()[-1] == "citadel: execution s1 was deleted before it ended"
 
 
+async def test_one_that_goes_as_soon_as_it_has_ended_is_shown_all_the_same(cli: Cli) -> None:
+    await cli.workflow("sales")
+
+    async def ends_and_goes() -> None:
+        await ends(cli, phase="Succeeded", outputs={"rows": 3})
+        (execution,) = cli.objects("executions")
+        await cli.api.change("DELETED", f"{NAMESPACE}/executions/s1", execution)
+
+    player = asyncio.create_task(ends_and_goes())
+    code, out, err = await cli.run("run", "sales", "--wait", "--name", "s1")
+    await player
+    assert (code, out) == (0, '{\n  "rows": 3\n}\n')
+    assert err.splitlines()[-1].startswith("s1  Succeeded")
+
+
 async def test_logs_go_to_stdout_before_the_outputs(cli: Cli) -> None:
     await cli.workflow("sales")
     cli.citadel.log = [{"step": "load", "attempt": 1, "n": 0, "stream": "stdout", "at": "", "text": "hi\n"}]
