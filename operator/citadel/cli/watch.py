@@ -1,6 +1,7 @@
 """Somebody who watches a run on this machine: a live tree on a terminal, else one line for each change."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -169,6 +170,8 @@ class InPlace:
 
 def on_stderr(workflow: str, logs: bool) -> InPlace | Lines:
     """Whoever watches a run at the standard error, as what that is."""
+    if not sys.stderr.isatty():
+        return Lines(logs)
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
