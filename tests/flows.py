@@ -1,5 +1,6 @@
 """The examples, and what each has to give: the same on this machine and on a cluster."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -192,27 +193,52 @@ FLOWS = (
 )
 
 
-def check(flow: Flow, succeeded: bool, outputs: Any, log: str, message: str) -> None:
-    """Whether a run did what it has to."""
+def local_options(flow: Flow) -> list[str]:
+    """The options of `citadel run --local` that give what a run needs, ahead where it comes from outside."""
+    options = []
+    for name, value in flow.inputs.items():
+        options += ["-i", f"{name}:={json.dumps(value)}"]
+    for told in flow.outside:
+        match told:
+            case Signal():
+                options += ["--signal", f"{told.name}={json.dumps(told.payload)}"]
+            case Decision(approve=True):
+                form = f"={json.dumps(dict(told.form))}" if told.form else ""
+                options += ["--approve", f"{told.step}{form}", "--reason", told.reason]
+            case _:
+                options += ["--reject", f"{told.step}={told.reason}"]
+    return options
+
+
+def check(
+    flow: Flow, succeeded: bool, outputs: Any, log: str, message: str, decider: str | None = None
+) -> None:
+    """Whether a run did what it has to. `decider` is who decided, where nobody can be somebody else."""
     assert succeeded == (flow.outputs is not None), f"{message}\n{log}"
+    names = {told.by: decider or told.by for told in flow.outside if isinstance(told, Decision)}
     if flow.outputs is not None:
         expected = flow.outputs() if callable(flow.outputs) else flow.outputs
-        _same(dict(expected), outputs, "outputs")
+        _same(dict(expected), outputs, "outputs", names)
     else:
-        assert flow.fails in message
+        fails = flow.fails
+        for name, other in names.items():
+            fails = fails.replace(name, other)
+        assert fails in message
     at = -1
     for text in flow.printed:
         assert (at := log.find(text, at + 1)) >= 0, f"{text!r} was not printed in its place: {log}"
 
 
-def _same(expected: Any, found: Any, path: str) -> None:
+def _same(expected: Any, found: Any, path: str, names: Mapping[str, str]) -> None:
     if isinstance(expected, dict):
         assert expected.keys() == found.keys(), path
         for name, value in expected.items():
-            _same(value, found[name], f"{path}.{name}")
+            _same(value, found[name], f"{path}.{name}", names)
     elif isinstance(expected, float):
         assert math.isclose(found, expected, rel_tol=1e-9), path
     elif isinstance(expected, re.Pattern):
         assert expected.search(found), path
+    elif isinstance(expected, str):
+        assert found == names.get(expected, expected), path
     else:
         assert found == expected, path

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enginebox import engine
-from flows import FLOWS, Decision, Flow, Signal, check
+from flows import FLOWS, Decision, Flow, Signal, check, local_options
 from live import CLUSTER_DIR, Cluster, User, asked, decide, kubectl, manifests
 
 COMMAND = [sys.executable, "-c", "from citadel.cli import main; main(prog_name='citadel')"]
@@ -59,9 +59,8 @@ def test_an_example_with_containers_does_the_same_without_a_cluster(
 ) -> None:
     file = tmp_path / "example.yaml"
     file.write_text(flow.hurried(manifests(flow.folder)))
-    given = [part for name, value in flow.inputs.items() for part in ("-i", f"{name}:={json.dumps(value)}")]
     done = subprocess.run(
-        [*COMMAND, "run", "--local", str(file), *given, "--logs"],
+        [*COMMAND, "run", "--local", str(file), *local_options(flow), "--logs"],
         env=os.environ | engine_env, capture_output=True, text=True,
     )  # fmt: skip
     outputs = json.loads(done.stdout) if done.returncode == 0 else None

@@ -224,13 +224,15 @@ class ContainerSandbox:
         if code == 0:
             return output_of(self._folder / "tmp" / OUTPUT, output)
         reason, message = Reason.ERROR, f"exit code {code}"
+        limit = self._placement.template["resources"]["limits"]["memory"]
         if out_of_memory == "true":
-            limit = self._placement.template["resources"]["limits"]["memory"]
             reason, message = Reason.OOM_KILLED, f"used more memory than its limit of {limit}"
         elif (found := _NOT_RUN.match(said)) is not None:
             message = f"command {json.dumps(command[0])} cannot be run: {found[1]}"
         elif code - 128 in {int(number) for number in signal.Signals}:
             message = f"killed by {signal.Signals(code - 128).name}"
+            # Not every engine sees which of the processes was ended for want of memory.
+            message += f"; its limit of memory is {limit}" if code - 128 == signal.SIGKILL else ""
         return ev.Failure.cut(reason, message, exit_code=code, log_tail=output.tail)
 
 
