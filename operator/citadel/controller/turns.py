@@ -3,6 +3,8 @@
 Whose turn it is the journal decides, in the advance that asks; here only what concerns several executions.
 """
 
+import logging
+
 from citadel.api.reasons import Reason
 from citadel.api.workflow import WorkflowSpec
 from citadel.controller.children import Children
@@ -13,7 +15,9 @@ from citadel.core.state import State
 from citadel.core.tickets import superseded, took_place
 from citadel.kube.resources import Object
 from citadel.store.admissions import Admissions
-from citadel.store.journal import ExecutionUnknown, Journal
+from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal
+
+log = logging.getLogger(__name__)
 
 
 class Turns:
@@ -37,15 +41,18 @@ class Turns:
         older = await self._admissions.older(ticket)
         stop = ev.StopRequested("Cancel", Reason.CONCURRENCY_LIMIT, took_place(created.name, ticket))
         for other in superseded(older, ticket.limit, created.around):
-            try:
-                await self._journal.advance(other.uid, [stop])
-            except ExecutionUnknown:
-                continue  # deleted just now, and out of the way
+            await self._advance(other.uid, stop)
 
     async def wake(self) -> None:
         """Advances those whose turn it is though nobody has told them."""
         for uid in await self._admissions.ready():
-            try:
-                await self._journal.advance(uid)
-            except ExecutionUnknown:
-                continue
+            await self._advance(uid)
+
+    async def _advance(self, uid: str, *facts: ev.Event) -> None:
+        """What is wrong with one must not keep others from theirs."""
+        try:
+            await self._journal.advance(uid, facts)
+        except ExecutionUnknown:
+            return  # deleted just now
+        except CorruptJournal as error:
+            log.warning("its concurrency group waits for %s", error)

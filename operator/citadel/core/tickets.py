@@ -70,7 +70,7 @@ def is_turn(standing: Standing, group: str, concurrency: Concurrency, around: Se
     if len(standing.holders) < limit and not standing.ahead:
         return True
     if concurrency.policy == "reject":
-        waiting = f"; waiting: {standing.ahead}" if standing.ahead else ""
+        waiting = "; others wait" if standing.ahead else ""
         raise NoTurn(f"no room in concurrency group {group!r} ({standing.told(limit)}{waiting})")
     return False
 

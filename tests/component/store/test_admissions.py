@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import build
+from citadel.controller.turns import Turns
 from citadel.core import events as ev
 from citadel.core.state import State
 from citadel.store.journal import Journal, JournalUnavailable
@@ -153,6 +154,20 @@ async def test_whom_nobody_told_is_found(sql_store: Any) -> None:
     await database.journal.advance("b")
     assert await database.admissions.ready() == []
     assert await running(database.journal, *"bc") == "b"
+
+
+async def test_one_that_nobody_can_read_keeps_no_other_group_waiting(sql_store: Any) -> None:
+    database = sql_store.database()
+    for group in ("broken", "whole"):
+        for number in (1, 2):
+            await begin(database.journal, f"{group}{number}", document(group=group))
+        await database.journal.forget([f"{group}1"])
+    await sql_store.sql("UPDATE events SET kind = 'Foreign' WHERE uid = 'broken2' AND kind = 'Queued'")
+    other = sql_store.database()
+    assert sorted(await other.admissions.ready()) == ["broken2", "whole2"]
+    nobody: Any = None
+    await Turns(other.journal, other.admissions, nobody).wake()
+    assert is_admitted(await other.journal.read("whole2"))
 
 
 async def test_workflows_without_a_group_ask_and_write_nothing(sql_store: Any) -> None:

@@ -102,6 +102,7 @@ def test_a_group_is_named_by_inputs_and_execution(group: str, value: Any, named:
         (None, "found None, expected text, a number, true or false"),
         ([], "found [], expected text, a number, true or false"),
         ({"a": 1}, "found {'a': 1}, expected text, a number, true or false"),
+        ("a\nb", r"found 'a\nb', expected text without control characters"),
         ("", "found 0 characters, expected 1 to 253"),
         ("x" * 254, "found 254 characters, expected 1 to 253"),
         ("x" * 5000, "found 5000 characters, expected 1 to 253"),
@@ -149,7 +150,7 @@ def test_reject_fails_at_once_and_names_who_runs() -> None:
     assert told(found) == ("Failed", "ConcurrencyLimit", message)
     many = Standing(tuple(Holder(f"u{n}", f"n{n}") for n in range(5)), ahead=2)
     found = run(concurrency={"policy": "reject", "limit": 3}, standing=many)
-    assert told(found)[2].endswith("(limit 3; running: n0, n1, n2 and 2 more; waiting: 2)")
+    assert told(found)[2].endswith("(limit 3; running: n0, n1, n2 and 2 more; others wait)")
 
 
 def test_reject_takes_no_place_that_is_another_ones() -> None:

@@ -31,7 +31,9 @@ class SqlAdmissions:
 
     async def standing(self, ticket: Ticket) -> Standing:
         """How an execution stands now."""
-        return await self._connections.read(lambda connection: read_standing(connection, ticket))
+        return await self._connections.read(
+            lambda connection: read_standing(connection, ticket, exactly=True)
+        )
 
     async def older(self, ticket: Ticket) -> Sequence[Holder]:
         """Those of its group that came before it, the newest first."""
@@ -79,14 +81,17 @@ async def lock(connection: AsyncConnection, ticket: Ticket, postgres: bool) -> N
         await connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-async def read_standing(connection: AsyncConnection, ticket: Ticket) -> Standing:
-    """How an execution stands among the others."""
+async def read_standing(connection: AsyncConnection, ticket: Ticket, *, exactly: bool) -> Standing:
+    """How an execution stands among the others; unless `exactly`, only whether any wait before it."""
     held = select(_E.uid, _E.name).select_from(_JOINED)
     held = held.where(_others(ticket), _A.admitted_at.is_not(None)).order_by(_A.admitted_at, _A.uid)
     holders = [Holder(*row) for row in (await connection.execute(held)).all()]
-    waiting = select(func.count()).select_from(_JOINED).where(_others(ticket), _WAITS)
-    ahead = (await connection.execute(waiting.where(_before(ticket)))).scalar_one()
-    total = (await connection.execute(waiting)).scalar_one()
+    waiting = select(_A.uid).select_from(_JOINED).where(_others(ticket), _WAITS)
+    before = waiting.where(_before(ticket)).limit(None if exactly else 1).subquery()
+    ahead = (await connection.execute(select(func.count()).select_from(before))).scalar_one()
+    total = ahead
+    if exactly:
+        total = (await connection.execute(select(func.count()).select_from(waiting.subquery()))).scalar_one()
     return Standing(tuple(holders), ahead, total - ahead)
 
 

@@ -93,7 +93,7 @@ class Advancing:
 
         async def stand(ticket: Ticket) -> Standing:
             await admissions.lock(connection, ticket, self._statements.postgres)
-            return await admissions.read_standing(connection, ticket)
+            return await admissions.read_standing(connection, ticket, exactly=False)
 
         outcome, new = await step_forward(
             self._uid,
