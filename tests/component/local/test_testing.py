@@ -237,6 +237,36 @@ def test_what_is_mocked_needs_nothing_of_this_machine(citadel: Citadel, suite: S
     assert done.code == 0, done.stdout + done.stderr
 
 
+def test_pauses_of_loops_and_the_time_of_a_workflow_pass_too(citadel: Citadel, suite: Suite) -> None:
+    flow = """\
+  timeout: 10h
+  steps:
+  - name: hold
+    run: {runtime: python, code: "def main(): return 7"}
+    compensate: {run: {runtime: python, code: "def main(id): print('undone', id)"}, with: {id: "${output}"}}
+  - name: ask
+    repeat: {until: output.ready, max: 100, delay: 1h}
+    run: {runtime: fortran, code: x}
+    retry: {attempts: 2, backoff: {initial: 10m}}
+  finally:
+  - {name: tell, run: {runtime: python, code: "def main(p): print(p)"}, with: {p: "${execution.phase}"}}
+"""
+    tests = """\
+- name: in time
+  mocks: {ask: {output: {ready: false}}, "ask[9]": [{error: {}}, {output: {ready: true}}]}
+  expect: {steps: {ask: {attempts: 10}, hold.compensate: Pending, tell: {log: Succeeded}}}
+- name: too late
+  mocks: {ask: {output: {ready: false}}}
+  expect:
+    phase: TimedOut
+    error: {reason: DeadlineExceeded, message: 10h}
+    steps: {hold.compensate: {log: undone 7}, tell: {log: TimedOut}, "ask[12]": Pending}
+    order: [hold, "ask[1]", "ask[10]", hold.compensate, tell]
+"""
+    done = citadel("test", str(suite(tests, flow)))
+    assert done.code == 0, done.stdout + done.stderr
+
+
 def test_files_are_found_in_folders_and_tests_by_their_names(citadel: Citadel, suite: Suite) -> None:
     suite("- name: One\n  expect: {error: {}}\n  mocks: {list: {error: {}}}\n")
     folder = suite("- name: two\n  mocks: {list: {error: {}}}\n", name="more.test.yml").parent
