@@ -15,7 +15,7 @@ from citadel.api.reasons import Reason
 from citadel.controller.objects import read_conditions, status_of
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs, InvalidSchema, compile_inputs
-from citadel.core.jsonvalues import Json
+from citadel.core.jsonvalues import InvalidValue, Json, check
 from citadel.core.state import State
 from citadel.core.values import Stored, Values, decode_value
 from citadel.kube.cache import Cache, key_of
@@ -190,6 +190,10 @@ def decision_fact(
     form: Json = decision.form
     if decision.approve and question.asks.form is not None:
         form = filled(question.asks.form, decision.form or {})
+    try:
+        check(form)
+    except InvalidValue as error:
+        raise Unfit(f"form: {error}") from None
     return ev.ApprovalDecided(
         step=question.step,
         approved=decision.approve,

@@ -1,4 +1,4 @@
-"""What comes in from sandboxes, made fit for a database before a transaction starts.
+"""What comes in from sandboxes and people, made fit for a database before a transaction starts.
 
 Postgres refuses U+0000 and lone surrogates in texts; a fact that holds one would fail again at every retry.
 Texts for people are mended, values are refused.
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from citadel.core import events as ev
 from citadel.core.jsonvalues import check
-from citadel.core.values import Inline
+from citadel.core.values import Inline, Value
 
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 E = TypeVar("E", bound=ev.Event)
@@ -28,13 +28,24 @@ def fit(fact: E) -> E:
             return replace(fact, failure=_fit_failure(fact.failure))
         case ev.StopRequested():
             return replace(fact, message=mend(fact.message), reason=mend(fact.reason))
+        case ev.ApprovalDecided():
+            _check(fact.form)
+            return replace(fact, by=mend(fact.by), reason=mend(fact.reason))
+        case ev.ChildFinished():
+            _check(fact.outputs)
+            return fact if fact.failure is None else replace(fact, failure=_fit_failure(fact.failure))
+        case ev.SignalReceived():
+            _check(fact.payload)
         case ev.AttemptSucceeded():
-            if isinstance(fact.output, Inline):
-                check(fact.output.value)
+            _check(fact.output)
         case ev.Created():
-            if isinstance(fact.inputs, Inline):
-                check(fact.inputs.value)
+            _check(fact.inputs)
     return fact
+
+
+def _check(value: Value | None) -> None:
+    if isinstance(value, Inline):
+        check(value.value)
 
 
 def _fit_failure(failure: ev.Failure) -> ev.Failure:

@@ -168,6 +168,27 @@ async def test_a_form_that_does_not_fit_is_asked_for_again(cluster: Cluster) -> 
     assert (await cluster.phase("Succeeded"))["outputs"]["said"]["form"]["limit"] == 7
 
 
+async def test_what_no_database_takes_neither_stops_a_decision_nor_gets_through(cluster: Cluster) -> None:
+    await cluster.lead()
+    await started(cluster, asks(form={"type": "object", "additionalProperties": True}))
+    first = await the_approval(cluster)
+    await decide(cluster, first, form={"note": "a\0b"})
+    await cluster.until(
+        lambda: [item["metadata"]["uid"] for item in asked(cluster)] not in ([], [first["metadata"]["uid"]])
+    )
+    second = await the_approval(cluster)
+    assert "form.note: holds the character U+0000" in condition(second)[2]
+    await decide(cluster, second, approve=False, reason="too\0much", form={"x": "\0"})
+    await cluster.until(
+        lambda: [item["metadata"]["uid"] for item in asked(cluster)] != [second["metadata"]["uid"]]
+    )
+    third = await the_approval(cluster)
+    assert "form: x: holds the character U+0000" in condition(third)[2]
+    await decide(cluster, third, approve=False, reason="too\0much")
+    ended = await cluster.phase("Failed")
+    assert (ended["reason"], ended["message"]) == ("Rejected", "step ok: ann rejected it: too\ufffdmuch")
+
+
 async def test_an_approval_ends_with_its_execution(cluster: Cluster) -> None:
     await cluster.lead()
     await started(cluster, asks())

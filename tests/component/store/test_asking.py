@@ -49,6 +49,14 @@ async def test_a_step_that_asks_has_a_row_that_tells_what_became_of_it(sql_store
     assert ended.ended_at is not None
 
 
+async def test_a_reason_that_no_database_takes_is_mended(sql_store: Store) -> None:
+    database = sql_store.database()
+    await begun(database, asks())
+    state = (await database.journal.advance("uid-1", [decided(False, reason="no\0 \ud83d")])).state
+    assert state.finished is not None
+    assert state.finished.message == "step ok: ann rejected it: no\ufffd \ufffd"
+
+
 @pytest.mark.parametrize(
     ("facts", "phase"),
     [
