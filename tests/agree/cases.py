@@ -93,6 +93,8 @@ class Node:
     cases: list[tuple[Expr, Expr]] = field(default_factory=list)
     default: Expr | None = None
     waits: bool = False
+    signal: dict[str, Any] | None = None
+    """What the signal brings that it waits for."""
     child: "Case | None" = None
     inputs: dict[str, Expr] = field(default_factory=dict)
     attempts: int = 1
@@ -124,6 +126,8 @@ class Case:
     outputs: dict[str, Expr]
     parallelism: int
     inputs: tuple[str, ...] = ()
+    signals: dict[str, Any] = field(default_factory=dict)
+    """What is sent to it, by name."""
     inner: list["Case"] = field(default_factory=list)
     """Workflows that its steps run."""
 

@@ -22,21 +22,22 @@ class Generator(Expressions):
         super().__init__(seed)
         self.seed, self.count = seed, 0
         self.inner: list[Case] = []
+        self.signals: dict[str, dict[str, int]] = {}
         self.in_order = self.chance(0.5)
         """Whether all of it runs one after another: only then a compensation may fail."""
 
     def case(self) -> Case:
         """The workflow."""
         made = self.workflow(f"agree-{self.seed}", Place(), 4)
-        made.inner = self.inner
+        made.inner, made.signals = self.inner, self.signals
         return made
 
     def workflow(self, name: str, place: Place, most: int) -> Case:
         nodes = self.scope(place, most)
         names = tuple(node.name for node in nodes)
-        final = [
-            self.last(Place(names, frozenset(("phase",)))) for _ in range(self.random.choice((0, 0, 1, 2)))
-        ]
+        last = Place(names, frozenset(("phase",)))
+        count = self.random.choice((0, 0, 1, 2))
+        final = [self.code(last, undone=False, careful=True) for _ in range(count)]
         outputs = {f"o{n}": lenient(self.random.choice(names)) for n in range(2)}
         if self.chance(0.15):
             outputs["must"] = strict(self.random.choice(names))
@@ -45,8 +46,6 @@ class Generator(Expressions):
     def name(self) -> str:
         self.count += 1
         return f"s{self.count}"
-
-    # ---- steps that stand together
 
     def scope(self, place: Place, most: int) -> list[Node]:
         count = self.random.randint(1, most)
@@ -86,10 +85,6 @@ class Generator(Expressions):
         node = self.code(replace(place, alone=False), undone=False)
         node.finisher, node.spec["join"] = True, "finished"
         return node
-
-    def last(self, place: Place) -> Node:
-        """A step of `finally`: what it reads may be missing."""
-        return self.code(place, undone=False, careful=True)
 
     def step(self, place: Place) -> Node:
         simple = ("code", "code", "code", "code", "switch", "wait")
@@ -153,7 +148,7 @@ class Generator(Expressions):
             node.cached = f"{self.seed} {first.name}"
             node.spec["cache"] = {"key": node.cached, "ttl": "1h"}
         self.undone(second)
-        return [first, self.wait(place), second]
+        return [first, self.pause(), second]
 
     def undone(self, node: Node) -> None:
         output = Expr("output", lambda scope: scope["output"])
@@ -172,6 +167,18 @@ class Generator(Expressions):
         return node
 
     def wait(self, place: Place) -> Node:
+        # To what is within another workflow nobody sends anything; of a loop each turn would take one.
+        if not place.roots & (_LOOPS | {"inputs"}) and self.chance(0.2):
+            return self.signal()
+        return self.pause()
+
+    def signal(self) -> Node:
+        node = Node(self.name(), waits=True, signal={"n": self.random.randint(0, 9)})
+        self.signals[f"of-{node.name}"] = node.signal or {}
+        node.spec = {"name": node.name, "wait": {"signal": f"of-{node.name}"}}
+        return node
+
+    def pause(self) -> Node:
         node = Node(self.name(), waits=True)
         pause = self.random.choice(("20ms", f"${{{self.random.randint(1, 5)}.0 * 0.01}}"))
         node.spec = {"name": node.name, "wait": {"for": pause}}

@@ -154,7 +154,7 @@ def _act(node: Node, scope: dict[str, Any], name: str, told: Told) -> Result:
         chosen = next((value for when, value in node.cases if when.value(scope)), node.default)
         return Result(K) if chosen is None else _checked(node, Result(S, chosen.value(scope)))
     if node.waits:
-        return Result(S)
+        return Result(S, node.signal)
     if node.child is not None:
         return _child(node, node.child, scope, name, told)
     return _code(node, scope, name, told)

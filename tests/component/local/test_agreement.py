@@ -6,12 +6,16 @@ from collections import Counter
 
 import pytest
 
+from agree.cases import Case
 from agree.code import MARK
 from agree.generator import Generator
 from agree.told import Found, differences, report
 from citadel.api.reasons import StepStatus
+from citadel.core import events as ev
 from citadel.core.state import State
+from citadel.core.values import Values
 from citadel.local.documents import read
+from citadel.local.outside import Outside
 from citadel.local.runner import LocalRun
 from citadel.local.start import prepare
 from citadel.store.journal import json_of
@@ -47,6 +51,22 @@ class Counting:
         self.printed[step] += line == MARK
 
 
+class Sending(Outside):
+    """Sends the signals of a workflow to the steps that wait for them."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self._signals = case.signals
+
+    async def answer(self, state: State, step: str, values: Values) -> ev.Event | None:
+        """The signal of the step."""
+        assert state.plan is not None
+        wait = state.plan.step(step).spec.wait
+        assert wait is not None
+        assert wait.signal is not None
+        return ev.SignalReceived(wait.signal, wait.signal, values.put(self._signals[wait.signal]))
+
+
 async def found(seed: int) -> tuple[list[str], str]:
     """Runs a workflow; what is not as the interpreter says, and all there is to say of it."""
     case = Generator(seed).case()
@@ -54,7 +74,7 @@ async def found(seed: int) -> tuple[list[str], str]:
     assert not contents.problems, report(seed, case, [problem.located for problem in contents.problems])
     start = prepare(contents, {})
     journal, counting = MemoryJournal(), Counting()
-    state = await LocalRun(journal, counting, contents, (case.name,)).run(start)
+    state = await LocalRun(journal, counting, contents, (case.name,), Sending(case)).run(start)
     end = state.finished
     assert end is not None
     outputs = None if end.outputs is None else await json_of(journal, start.created.uid, end.outputs)

@@ -10,6 +10,7 @@ from agree.generator import Generator
 from agree.reference import interpret
 from citadel.core import events as ev
 from citadel.core.plan import compile_definition
+from citadel.core.values import Inline
 from engine import Run
 
 RUNTIMES = {"python": {"image": "python"}}
@@ -23,6 +24,8 @@ def test_the_engine_agrees_with_the_reference_interpreter(first: int) -> None:
             continue  # What is within others is run by whoever runs them.
         told = interpret(case)
         run = Run(compile_definition({"spec": case.spec, "runtimes": RUNTIMES, "code": {}}))
+        for name, payload in case.signals.items():
+            run.post(ev.SignalReceived(name, name, Inline(payload)))
         ran: Counter[str] = Counter()
 
         def answer(name: str, attempt: int, run: Run = run, ran: Counter[str] = ran) -> Any:
