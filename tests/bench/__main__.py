@@ -23,6 +23,7 @@ from bench.contenders import Bench, Contender, contenders
 from bench.egress import added_by_proxy
 from bench.footprint import controller_memory, kube_writes
 from bench.pools import OneStepWarm, measure
+from bench.transitions import transitions
 from bench.warm import warm_java_of_other_classes, warm_steps
 from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
@@ -81,7 +82,7 @@ async def main() -> None:
             rows = await race(bench, console)
             warm = {language: await warm_steps(bench.cluster, language) for language in sorted(HARNESS)}
             warm["java, other classes"] = await warm_java_of_other_classes(bench.cluster)
-            many = await items.measure(bench.cluster)
+            many = [*transitions(), *await items.measure(bench.cluster)]
             pools = await measure(bench.cluster)
             proxied, direct = await added_by_proxy(bench.cluster)
             writes = await kube_writes(bench.cluster)
