@@ -6,7 +6,7 @@ from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY
 from citadel.core.copying import replace
-from citadel.core.instances import turn
+from citadel.core.instances import ON_ERROR, turn
 from citadel.core.plan import Plan
 from citadel.core.state import (
     MAX_PLACINGS,
@@ -61,7 +61,8 @@ def _with_finishers(state: State, name: str) -> State:
     """After a failure steps may start that waited for those which never will."""
     plan = state.plan
     assert plan is not None
-    if turn(name) is not None:
+    # A handler stands beside no step: those within the step that it handles are over.
+    if turn(name) is not None or name.endswith(f".{ON_ERROR}"):
         return state
     scope = plan.step(name).scope
     finishers = (plan.beside(name, path) for path in plan.workflow.finishers.get(scope, ()))

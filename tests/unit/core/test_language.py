@@ -271,6 +271,15 @@ def test_a_handler_runs_its_steps_with_the_error_in_sight() -> None:
     assert found.payload("a.onError.tell")["arguments"] == {"e": "boom"}
 
 
+def test_a_handler_may_fail_around_a_step_that_runs_after_failures() -> None:
+    inner = (step("write"), step("tidy", join="finished"))
+    fix = group("fix", *inner, repeat={"max": 1}, onError={"steps": [step("tell")], "output": 1})
+    found = run(fix, given={"fix[1].write": failure(), "fix.onError.tell": failure("Error", "nobody there")})
+    assert found.ran == ["fix[1].write", "fix[1].tidy", "fix.onError.tell"]  # type: ignore[attr-defined]
+    assert found.state.steps["fix"].message == "nobody there"
+    assert found.phase() == F
+
+
 def test_each_item_has_its_handler_and_a_handler_that_fails_fails_the_step() -> None:
     handled = {**looped(), "onError": {"output": -1}}
     found = run(handled, inputs={"list": [0, 1]}, given={"load[0]": failure(), "load[1]": 1},
