@@ -106,7 +106,7 @@ async def test_runs_on_the_cluster_agree_with_the_reference_interpreter(cluster:
                 await cluster.workflow(name, spec.pop("steps"), **spec)
             await cluster.execute(case.name, case.name)
             for name, payload in case.signals.items():
-                given = [f"-i={key}:={value}" for key, value in payload.items()]
+                given = [word for key, value in payload.items() for word in ("-i", f"{key}:={value}")]
                 await asyncio.to_thread(citadel, "signal", case.name, name, *given, "-n", cluster.namespace)
 
     begin = time.monotonic()
