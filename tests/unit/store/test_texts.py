@@ -44,3 +44,9 @@ def test_a_value_that_cannot_be_kept_is_refused(value: object) -> None:
         fit(ev.AttemptSucceeded("a", 1, "cx", Inline(value)))  # type: ignore[arg-type]
     with pytest.raises(InvalidValue):
         fit(ev.Created("run", "team", "uid", "flow", "sha256:0", Inline(value)))  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue):
+        fit(ev.SignalReceived("paid", "k", Inline(value)))  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue):
+        fit(ev.ApprovalDecided("ok", True, "ann", "", Inline(value), 1.0))  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue):
+        fit(ev.ChildFinished("a", 1, "Succeeded", Inline(value)))  # type: ignore[arg-type]
