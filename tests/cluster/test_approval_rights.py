@@ -37,6 +37,9 @@ def namespace() -> Iterator[str]:
     kubectl("create", "rolebinding", "readers", "--clusterrole=view", "--user=bob", *here)
     deciders = ("--user=ann", "--user=fay", "--group=finance")
     kubectl("create", "rolebinding", "deciders", "--clusterrole=citadel-approver", *deciders, *here)
+    # Tests write a status in the controller's name; unlike it, kubectl reads before it patches.
+    kubectl("create", "role", "reads", "--verb=get", "--resource=approvals.citadel.dev/status", *here)
+    kubectl("create", "rolebinding", "reads", "--role=reads", f"--user={CONTROLLER}", *here)
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
 
