@@ -68,9 +68,12 @@ ensure_compilers() {
 }
 
 # ensure_podman: what runs container steps without a cluster, and a shell of which tests make an image. With runc, as crun 1.8
-# knows no machine that has both versions of cgroups.
+# knows no machine that has both versions of cgroups (tests/enginebox.py).
 ensure_podman() {
-  command -v podman >/dev/null && command -v busybox >/dev/null || ensure_apt podman runc catatonit busybox-static
+  local program
+  for program in podman runc catatonit busybox; do
+    command -v $program >/dev/null || { ensure_apt podman runc catatonit busybox-static; return; }
+  done
 }
 
 docker_runs() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }

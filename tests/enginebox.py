@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 BOX = "localhost/citadel-box:test"
-#: Limits that a machine without the right to raise its own can give as well.
+#: Limits that a machine without the right to raise its own can give as well; runc, as crun 1.8 knows no
+#: machine that has both versions of cgroups.
 SETTINGS = """[containers]
 default_ulimits = ["nofile=1000:1000", "nproc=1000:1000"]
 [engine]

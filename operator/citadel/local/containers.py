@@ -78,7 +78,8 @@ class ContainerSandbox:
             return ev.Failure.cut(Reason.CANCELLED, "cancelled before it ran")
         self._made = True
         try:
-            await self._engine.say("create", *options, f"--entrypoint={program}", self._image, *words)
+            made = (f"--entrypoint={program}", "--", self._image, *words)
+            await self._engine.say("create", *options, *made)
         except EngineError as error:
             return ev.Failure.cut(Reason.SANDBOX_START_FAILED, f"the container cannot be made: {error}")
         code, by = await self._run(self._engine, given.timeout, output)
@@ -115,12 +116,12 @@ class ContainerSandbox:
 
     async def _variables_of_image(self, engine: Engine, output: Output) -> dict[str, str]:
         """The environment that the image brings; it is pulled where it is missing. Raises EngineError."""
-        ask = ("image", "inspect", "--format", "{{json .Config.Env}}", self._image)
+        ask = ("image", "inspect", "--format", "{{json .Config.Env}}", "--", self._image)
         try:
             said = await engine.say(*ask)
         except EngineError:
             output.note(f"pulling {self._image}")
-            await engine.say("pull", "--quiet", self._image, patience=None)
+            await engine.say("pull", "--quiet", "--", self._image, patience=None)
             said = await engine.say(*ask)
         pairs = (pair.partition("=") for pair in json.loads(said) or ())
         return {"PATH": PATH, **{name: value for name, _, value in pairs}}

@@ -59,7 +59,7 @@ class Engine:
     def remove(self, container: str) -> None:
         """Ends a container and takes it away, if there is one."""
         # A forced removal alone would wait for the container to end.
-        for arguments in (("kill", container), ("rm", "--force", container)):
+        for arguments in (("kill", container), ("rm", "--force", "--volumes", container)):
             subprocess.run([self.program, *arguments], capture_output=True, check=False)  # noqa: S603
 
 

@@ -186,6 +186,7 @@ def test_files_and_artifacts_go_from_step_to_step_whatever_runs_them(
         ({"image": BOX, "command": ["nosuch", "x"]}, 'command "nosuch" cannot be run: No such file'),
         ({"image": BOX, "command": ["/etc"]}, 'command "/etc" cannot be run: Permission denied'),
         ({"image": "localhost/citadel-none:x", "command": ["sh"]}, "image localhost/citadel-none:x: "),
+        ({"image": "--privileged", "command": ["sh", BOX]}, "image --privileged: "),
         ({"image": "Not An Image", "command": ["sh"]}, 'found "Not An Image"'),
     ],
 )  # fmt: skip
