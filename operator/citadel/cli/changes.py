@@ -8,8 +8,9 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from citadel.api.reasons import StepStatus
 from citadel.cli.remote import ExitCode, Refused
-from citadel.cli.steps import Tree, has_ended, rows_of_json
+from citadel.cli.steps import Tree, rows_of_json
 from citadel.core.telling import Told
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Steps:
         self._api, self._name, self._depth, self._changed = api, name, depth, changed
         self._open: dict[str, tuple[str, asyncio.Task[None]]] = {}
         """The executions that are followed, by the steps that wait for them."""
+        self._waiting: dict[str, tuple[str, int]] = {}
+        """Those that are not followed yet, and how deep."""
         self.tree = Tree()
         self.head: Mapping[str, Any] | None = None
         """What was told last of the execution itself."""
@@ -61,20 +64,26 @@ class Steps:
             self._changed.set()
 
     def _look_within(self, rows: Iterable[Told], within: str, depth: int) -> None:
-        """Follows the executions that steps wait for, those under way and those that failed first."""
-        found = [row for row in rows if row.execution]
-        for row in sorted(found, key=lambda row: (has_ended(row), row.status != "Failed")):
+        """Follows the executions that steps wait for. Those that did well are of least interest."""
+        past: list[tuple[str, str]] = []
+        for row in rows:
             step = f"{within}/{row.name}" if within else row.name
-            before = self._open.get(step)
-            if before is not None and before[0] == row.execution:
+            if not row.execution or self._open.get(step, ("",))[0] == row.execution:
                 continue
+            self._waiting.pop(step, None)
+            if row.status == StepStatus.SUCCEEDED:
+                past.append((step, row.execution))
+            else:
+                self._waiting[step] = row.execution, depth
+        left = [(step, name, level) for step, (name, level) in self._waiting.items()]
+        for step, name, level in (*left, *((step, name, depth) for step, name in past)):
             if sum(not task.done() for _, task in self._open.values()) >= MOST_WITHIN:
                 return
-            if before is not None:
+            self._waiting.pop(step, None)
+            if (before := self._open.get(step)) is not None:
                 before[1].cancel()
                 self.tree.clear(step)
-            task = asyncio.create_task(self._within(row.execution, step, depth - 1))
-            self._open[step] = row.execution, task
+            self._open[step] = name, asyncio.create_task(self._within(name, step, level - 1))
 
     async def _within(self, name: str, step: str, depth: int) -> None:
         try:
