@@ -125,7 +125,7 @@ def resolve(root: dict[str, Json], reference: str) -> tuple[Json, Path]:
         if isinstance(node, dict) and key in node:
             node = node[key]
             keys.append(key)
-        elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+        elif isinstance(node, list) and key.isdecimal() and len(key) < 10 and int(key) < len(node):
             node = node[int(key)]
             keys.append(int(key))
         else:

@@ -23,6 +23,7 @@ from citadel.core.state import State
 _CHANGING = frozenset(("stop", "suspend", "ttl_seconds_after_finished"))
 _AT_ONCE = frozenset((Reason.TERMINATED, Reason.DELETED))
 _EXACT = 2**63
+_MOST_DIGITS = 9
 
 
 class Origin(NamedTuple):
@@ -64,7 +65,8 @@ def origin_of(obj: Mapping[str, Any]) -> Origin | None:
     uid = (metadata.get("labels") or {}).get(PARENT_LABEL)
     annotations = metadata.get("annotations") or {}
     attempt = str(annotations.get(PARENT_ATTEMPT_ANNOTATION))
-    if not uid or not attempt.isdecimal():
+    # Whoever writes Executions may write this, too: Python converts no number of thousands of digits.
+    if not uid or not attempt.isdecimal() or len(attempt) > _MOST_DIGITS:
         return None
     return Origin(uid, str(annotations.get(PARENT_STEP_ANNOTATION)), int(attempt))
 

@@ -177,6 +177,11 @@ INVALID: list[tuple[str, dict[str, Json], str]] = [
         "http://x/y",
     ),
     ("a reference to nowhere", fields(a={"$ref": "#/x"}), "which is not in the schema"),
+    (
+        "a reference to what nobody can count to",
+        fields(a={"$ref": f"#/required/{'9' * 5000}"}, b={}) | {"required": ["b"]},
+        "which is not in the schema",
+    ),
     ("recursion", fields(a={"$ref": "#"}), "recursion is not supported"),
     (
         "recursion by two",

@@ -84,6 +84,7 @@ def test_integers_that_the_api_server_cannot_keep_are_compared_as_it_keeps_them(
         ({}, {}),
         ({"citadel.dev/parent": "u"}, {}),
         ({"citadel.dev/parent": "u"}, {"citadel.dev/parent-attempt": "x"}),
+        ({"citadel.dev/parent": "u"}, {"citadel.dev/parent-attempt": "9" * 5000}),
     ],
 )
 def test_what_does_not_say_whose_it_is_is_nobodys(
