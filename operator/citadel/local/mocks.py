@@ -119,7 +119,10 @@ class MockingSandbox:
         """What the mock of an attempt says, else what its code does; raises NotMocked, SandboxEnded."""
         mock = self._world.mock(given.step, given.attempt)
         if mock is not None:
-            return _given(mock, given, parcels)
+            try:
+                return _given(mock, given, parcels)
+            except OSError as error:
+                raise self._world.unmocked(given.step, f"cannot leave its artifacts: {error}") from None
         if (why := why_not(given.code)) is not None:
             how = "say in mocks what it gives: output, error or timeout"
             raise self._world.unmocked(given.step, f"{why}; {how}")
