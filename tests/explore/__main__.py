@@ -12,7 +12,7 @@ from explore.machine import Explorer
 from explore.workflows import WORLDS
 
 #: States of each workflow.
-BUDGET = 150_000
+BUDGET = 120_000
 
 
 def explore(name: str, budget: int) -> tuple[str, int, str]:

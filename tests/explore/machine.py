@@ -125,8 +125,11 @@ class Explorer:
             wake = wake_at(node.state, now)
             assert wake is not None
             now = wake
-        outcome = self._outcome(node.state, move, now)
         path = Path(move.name, node.path)
+        try:
+            outcome = self._outcome(node.state, move, now)
+        except (LookupError, AssertionError, TypeError, ValueError) as error:
+            raise Violation(f"{error!r} after {path}") from error
         again = any(fact.key in node.history.facts for fact in outcome.events)
         if again:
             raise Violation(f"something was recorded again after {path}")

@@ -50,6 +50,25 @@ WORLDS = {
             timeout="1h",
         )
     ),
+    "groups": World(
+        plan(
+            {
+                "name": "fix",
+                "repeat": {"max": 2},
+                "steps": [step("write", compensate=_UNDO), step("tidy", join="finished")],
+                "output": "1",
+                "onError": {"steps": [step("tell")], "output": 1},
+            },
+            {
+                "name": "load",
+                "needs": [],
+                "forEach": {"items": [1, 2], "parallelism": 2},
+                "steps": [step("read")],
+                "output": "1",
+            },
+            step("last", join="finished"),
+        )
+    ),
     "turns": World(
         plan(
             step("a", compensate=_UNDO),
