@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from citadel.api.conditions import Condition
-from citadel.api.meta import Model, NameRef, Revision
+from citadel.api.meta import UID_PATTERN, Model, NameRef, Revision
 from citadel.api.reasons import Phase
 
 WEEK = 7 * 24 * 3600
@@ -30,7 +30,7 @@ class RerunOf(NameRef):
     Results are taken over with failed or from, but none that depends on a step that runs again, that was
     undone, or whose step is not defined as it was."""
 
-    uid: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    uid: Annotated[str, StringConstraints(pattern=UID_PATTERN, max_length=64)] | None = None
     """Uid of the Execution; needed when its object is gone."""
     from_step: _StepName | None = Field(alias="from", default=None, min_length=1)
     """Step, such as load or fix[2].write, that runs again with everything that depends on it."""

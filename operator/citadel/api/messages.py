@@ -21,6 +21,7 @@ PATTERN_WORDS = MappingProxyType(
         meta.ARGUMENT_NAME_PATTERN: "a name: a letter or _, then at most 62 letters, digits or _",
         r"^[-._a-zA-Z0-9]+$": "a key: letters, digits, -, _ and .",
         meta.REVISION_PATTERN: "a revision: at least 8 hexadecimal digits, as `citadel history` lists them",
+        meta.UID_PATTERN: "a uid: letters, digits and -",
         r"^[^\s]+$": "text without spaces",
     }
 )

@@ -43,6 +43,8 @@ DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 ARGUMENT_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
+#: By what the API server tells objects of one name apart; it goes into queries of a database.
+UID_PATTERN = r"^[A-Za-z0-9-]+$"
 #: A sha256 in hexadecimal, or the beginning of one.
 REVISION_PATTERN = r"^(sha256:)?[0-9a-f]{8,64}$"
 

@@ -160,6 +160,11 @@ def test_a_null_counts_as_absent_where_fields_have_types() -> None:
             ['spec.steps[0].with["a b"]: found the name "a b", expected a name: a letter or _, then'],
         ),
         (
+            "Execution",
+            execution(rerunOf={"name": "a", "uid": "\0"}),
+            ['spec.rerunOf.uid: found "\\u0000" (string), expected a uid: letters, digits and -'],
+        ),
+        (
             "Workflow",
             step(join="al"),
             ['spec.steps[0].join: found "al" (string), expected one of all, any, finished, did'],
