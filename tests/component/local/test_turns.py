@@ -57,15 +57,22 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
 def test_each_waits_for_the_one_before(citadel: Citadel, workflow: Write, journal: list[str]) -> None:
     done = citadel("run", "--local", *journal, workflow(LOOP, spec=ALL, after=sub()))
     assert done.code == 0, done.stderr
-    found = [one["a"] for one in done.outputs["all"]]
-    assert [one["x"] for one in sorted(found, key=lambda one: one["begun"])] == [0, 1, 2, 3]
+    found = sorted((one["a"] for one in done.outputs["all"]), key=lambda one: one["begun"])
+    assert sorted(one["x"] for one in found) == [0, 1, 2, 3]
     assert all(later["begun"] >= earlier["ended"] for earlier, later in itertools.pairwise(found))
 
 
-def test_as_many_at_a_time_as_the_limit_says(citadel: Citadel, workflow: Write) -> None:
-    done = citadel("run", "--local", workflow(LOOP, spec=ALL, after=sub("limit: 2", 0.5)))
+def test_they_have_their_turns_in_the_order_of_their_items(citadel: Citadel, workflow: Write) -> None:
+    done = citadel("run", "--local", workflow(LOOP, spec=ALL, after=sub()))
     found = sorted((one["a"] for one in done.outputs["all"]), key=lambda one: one["begun"])
-    assert found[1]["begun"] < found[0]["ended"] <= found[2]["begun"]
+    assert [one["x"] for one in found] == [0, 1, 2, 3]
+
+
+def test_as_many_at_a_time_as_the_limit_says(citadel: Citadel, workflow: Write) -> None:
+    done = citadel("run", "--local", workflow(LOOP, spec=ALL, after=sub("limit: 2", 1.5)))
+    found = sorted((one["a"] for one in done.outputs["all"]), key=lambda one: one["begun"])
+    beside = [sum(other["ended"] > one["begun"] for other in found[:n]) for n, one in enumerate(found)]
+    assert max(beside) == 1
 
 
 def test_what_a_killed_run_left_in_the_journal_holds_nobody_up(
