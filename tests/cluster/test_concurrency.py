@@ -33,7 +33,20 @@ async def say(cluster: Cluster, *args: str) -> str:
     return await asyncio.to_thread(citadel, *args, "-n", cluster.namespace)
 
 
-async def test_they_have_their_turns_in_order_though_the_controller_is_killed(cluster: Cluster) -> None:
+def crash() -> None:
+    """Stops the controller and the database at once; returns when both are back."""
+    selector, postgres = "app.kubernetes.io/component=controller", "pod/citadel-postgres-0"
+    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+    restarts = "{.status.containerStatuses[0].restartCount}"
+    before = int(kubectl("-n", SYSTEM, "get", postgres, "-o", f"jsonpath={restarts}"))
+    kubectl("-n", SYSTEM, "exec", "citadel-postgres-0", "--", "sh", "-c", "kill -INT 1", check=False)
+    for condition in (f"jsonpath={restarts}={before + 1}", "condition=Ready"):
+        kubectl("-n", SYSTEM, "wait", f"--for={condition}", postgres, "--timeout=120s")
+    for what in ("deployment/citadel-controller", "deployment/citadel-gateway", "statefulset/citadel-api"):
+        kubectl("-n", SYSTEM, "rollout", "status", what, "--timeout=120s")
+
+
+async def test_they_have_their_turns_in_order_though_controller_and_database_stop(cluster: Cluster) -> None:
     await define(cluster)
     await cluster.execute("flow", "a")
     await reach(cluster, "a", "WaitingForSignal")
@@ -51,8 +64,7 @@ async def test_they_have_their_turns_in_order_though_the_controller_is_killed(cl
     shown = {row[0]: row[3:5] for row in listed}
     assert (shown["b"], shown["c"]) == (["ConcurrencyLimit", "1/2"], ["ConcurrencyLimit", "2/2"])
     version = (await cluster.get("c"))["metadata"]["resourceVersion"]
-    selector = "app.kubernetes.io/component=controller"
-    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+    crash()
     await say(cluster, "signal", "a", "go")
     await cluster.finished("a")
     await reach(cluster, "b", "WaitingForSignal")
@@ -63,7 +75,6 @@ async def test_they_have_their_turns_in_order_though_the_controller_is_killed(cl
     await reach(cluster, "d", "ConcurrencyLimit")
     await say(cluster, "signal", "b", "go")
     await reach(cluster, "d", "WaitingForSignal")
-    kubectl("-n", SYSTEM, "rollout", "status", "deployment/citadel-controller", "--timeout=120s")
 
 
 async def test_the_newest_begins_when_what_the_older_did_is_undone(cluster: Cluster) -> None:
