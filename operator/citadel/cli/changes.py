@@ -24,6 +24,12 @@ _AGAIN = 1.0
 _PATIENCE = 60.0
 
 
+def ahead_of(view: Mapping[str, Any]) -> float:
+    """How much later it was where this was told than it is here."""
+    now = view.get("now")
+    return 0.0 if now is None else float(now) - time.time()
+
+
 class Steps:
     """The steps of one execution, and of those within it down to `depth`; `tree` is changed in place."""
 
@@ -36,6 +42,8 @@ class Steps:
         self.tree = Tree()
         self.head: Mapping[str, Any] | None = None
         """What was told last of the execution itself."""
+        self.ahead = float("-inf")
+        """How much later it is there, as far as is known."""
         self.over = asyncio.Event()
         """That it has ended is known: what the journal does not have by now, it never will."""
 
@@ -59,6 +67,8 @@ class Steps:
             self.tree.put(rows, within)
             if not within:
                 self.head = view
+                # Every telling takes its time to come: the quickest says it best.
+                self.ahead = max(self.ahead, ahead_of(view))
             if depth > 0:
                 self._look_within(rows, within, depth)
             self._changed.set()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from citadel.api.reasons import Phase
-from citadel.cli.changes import Steps
+from citadel.cli.changes import Steps, ahead_of
 from citadel.cli.remote import Cluster, ExitCode, Refused
 from citadel.cli.showing import Show
 from citadel.cli.steps import Tree, View, rows_of_json, seconds_of
@@ -44,19 +44,21 @@ def exit_code(execution: Mapping[str, Any]) -> ExitCode:
 
 
 def view_of(
-    execution: Mapping[str, Any], journal: Mapping[str, Any] | None = None, steps: Tree | None = None
+    execution: Mapping[str, Any], journal: Mapping[str, Any] | None = None, steps: Steps | None = None
 ) -> View:
     """An Execution for people; without what the journal has of it, the steps that its status names.
 
-    `steps` are those of the journal, where they are known apart.
+    `steps` are followed, and are those of the journal where that has any.
     """
     status = execution.get("status") or {}
     more = journal or {}
     counted = (status.get("progress") or {}).get("text")
     if more:
         counted = f"{more['done']}/{more['total']}" if more.get("total") else None
-    if not more or steps is None:
-        steps = Tree(rows_of_json((more if more else status).get("steps") or ()))
+    if more and steps is not None:
+        tree, ahead = steps.tree, steps.ahead
+    else:
+        tree, ahead = Tree(rows_of_json((more or status).get("steps") or ())), ahead_of(more)
     return View(
         name=execution["metadata"]["name"],
         phase=str(status.get("phase") or Phase.PENDING.value),
@@ -64,8 +66,9 @@ def view_of(
         message=str((more.get("message") if "queue" in more else None) or status.get("message") or ""),
         started=seconds_of(more.get("startedAt") or status.get("startedAt")),
         finished=seconds_of(more.get("finishedAt") or status.get("finishedAt")),
-        steps=steps,
+        steps=tree,
         counted=str(counted or ""),
+        ahead=ahead,
     )
 
 
@@ -115,7 +118,7 @@ async def wait_for_end(cluster: Cluster, api: "Api", name: str, show: Show, dept
                 await asyncio.wait((telling,), timeout=_LAST)
             # An end of which the journal has not told is shown as the status has it.
             known = steps.head if not over or (telling.done() and telling.result()) else None
-            view = view_of(latest, known, steps.tree)
+            view = view_of(latest, known, steps)
             if over:
                 return latest
             show.update(view)

@@ -196,7 +196,8 @@ def _show(found: "Object", journal: dict[str, Any] | None) -> None:
 
     console = Console(soft_wrap=not sys.stdout.isatty())
     status = found.get("status") or {}
-    console.print(render(view_of(found, journal), time.time()), soft_wrap=not console.is_terminal)
+    view = view_of(found, journal)
+    console.print(render(view, view.now), soft_wrap=not console.is_terminal)
     if status.get("definition"):
         workflow = ((found.get("spec") or {}).get("workflowRef") or {}).get("name")
         before = ((found.get("spec") or {}).get("rerunOf") or {}).get("name")

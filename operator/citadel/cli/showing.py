@@ -1,6 +1,5 @@
 """Where a view of an execution goes: in place on a terminal, else one line for each change."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Protocol
@@ -46,7 +45,7 @@ class Live:
             self._live = self._begun()
         self._width = width
         frame = Frame(width, self._console.height - 1, self._gantt, folded=True)
-        self._live.update(render(view, time.time(), frame), refresh=True)
+        self._live.update(render(view, view.now, frame), refresh=True)
 
     def above(self, label: str, text: str) -> None:
         """Prints a line above the view."""
@@ -85,7 +84,7 @@ class Live:
 def show_once(console: "Console", view: View, gantt: bool | None = None) -> None:
     """Prints a view to stay."""
     width = console.width if console.is_terminal or gantt else None
-    console.print(render(view, time.time(), Frame(width, None, gantt, folded=True)), soft_wrap=True)
+    console.print(render(view, view.now, Frame(width, None, gantt, folded=True)), soft_wrap=True)
 
 
 class Lines:
@@ -111,14 +110,14 @@ class Lines:
     def close(self, view: View) -> None:
         """Tells how it ended."""
         self.update(view)
-        told = (view.phase, view.progress, lasted(view.started, view.finished, time.time()))
+        told = (view.phase, view.progress, lasted(view.started, view.finished, view.now))
         message = f": {one_line(view.message)}" if view.message else ""
         self._write(f"{view.name}  {'  '.join(part for part in told if part)}{message}")
 
 
 def _told(row: Told) -> str:
     attempt = f" (attempt {row.attempt})" if row.attempt > 1 else ""
-    took = f"  {lasted(row.started, row.finished, time.time())}" if row.finished and row.started else ""
+    took = f"  {lasted(row.started, row.finished, 0.0)}" if row.finished and row.started else ""
     why = ": ".join(one_line(part) for part in (row.reason, row.message) if part)
     return f"{one_line(row.name)}  {row.status}{attempt}{took}" + (f"  {why}" if why else "")
 

@@ -3,6 +3,7 @@
 The same for a run on this machine, one in the cluster while it runs, and one that has ended.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -114,6 +115,13 @@ class View:
     steps: Tree = field(default_factory=Tree)
     counted: str = ""
     """The progress, where `steps` are not all steps."""
+    ahead: float = 0.0
+    """How much later it is where the times come from than it is here."""
+
+    @property
+    def now(self) -> float:
+        """What time it is where the times come from."""
+        return time.time() + self.ahead
 
     @property
     def progress(self) -> str:

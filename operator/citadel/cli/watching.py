@@ -48,7 +48,7 @@ async def _watch(target: Target, name: str, gantt: bool | None, depth: int, arch
             steps = Steps(api, name, depth, asyncio.Event())
             steps.over.set()
             await steps.follow()
-            show_on(sys.stdout, gantt).close(view_of(found, steps.head, steps.tree))
+            show_on(sys.stdout, gantt).close(view_of(found, steps.head, steps))
             return exit_code(found)
         try:
             found = await wait_for_end(cluster, api, name, show_on(sys.stdout, gantt), depth)

@@ -1,5 +1,6 @@
 """Executions as the API tells them: every step of one, and in the archive the objects that they were."""
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -41,6 +42,7 @@ def _in_short(state: State) -> dict[str, Any]:
         "finishedAt": state.finished_at,
         "done": state.ended_steps,
         "total": state.total_steps,
+        "now": time.time(),
     }
 
 

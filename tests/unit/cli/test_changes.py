@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from citadel.cli.changes import MOST_WITHIN, Steps
+from citadel.cli.following import view_of
 from citadel.cli.remote import Refused
 
 
@@ -20,9 +22,9 @@ class FakeApi:
         self.opened: list[str] = []
         self.gone: set[str] = set()
 
-    def tell(self, name: str, *steps: dict[str, Any], end: bool = False) -> None:
+    def tell(self, name: str, *steps: dict[str, Any], end: bool = False, **more: Any) -> None:
         queue = self._told.setdefault(name, asyncio.Queue())
-        queue.put_nowait({"steps": steps})
+        queue.put_nowait({"steps": steps, **more})
         if end:
             queue.put_nowait(None)
 
@@ -111,3 +113,17 @@ async def test_as_deep_as_is_asked(api: FakeApi) -> None:
     api.tell("e", call(0), end=True)
     await found.follow()
     assert api.opened == ["e"]
+
+
+async def test_durations_are_by_the_clock_that_the_times_are_of(api: FakeApi) -> None:
+    found = steps(api)
+    there = time.time() + 3600
+    api.tell("e", {"name": "a", "status": "Running", "startedAt": there - 30}, now=there - 5)
+    api.tell("e", now=there, end=True)
+    await found.follow()
+    view = view_of({"metadata": {"name": "e"}}, found.head, found)
+    assert view.ahead == pytest.approx(3600, abs=2)
+    (row,) = view.steps
+    assert row.started is not None
+    assert view.now - row.started == pytest.approx(30, abs=2)
+    assert view_of({"metadata": {"name": "e"}}).ahead == 0
