@@ -75,7 +75,7 @@ def parse(kind: str, value: Any) -> Spec:
     if isinstance(given, dict):
         try:
             # As JSON and strict: what the API server's schema would refuse is not made to fit here.
-            wire = json.dumps(_without_nulls(model, given), default=str)
+            wire = json.dumps(without_nulls(model, given), default=str)
             spec = model.model_validate_json(wire, strict=True, by_name=False)
             problems += repeated(spec, ("spec",))
         except ValidationError as error:
@@ -150,15 +150,15 @@ def _metadata(metadata: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(("metadata", "name"), f"{_given(metadata, 'name')}, expected {NAME_WORDS}")
 
 
-def _without_nulls(model: type[BaseModel], value: Any) -> Any:
+def without_nulls(model: type[BaseModel], value: Any) -> Any:
     """The value without fields that are null, where the model has types: the API server drops those too."""
     if isinstance(value, list):
-        return [_without_nulls(model, item) for item in value]
+        return [without_nulls(model, item) for item in value]
     if not isinstance(value, dict):
         return value
     inner = inner_models(model)
     return {
-        key: _without_nulls(below, item) if (below := inner.get(key)) is not None else item
+        key: without_nulls(below, item) if (below := inner.get(key)) is not None else item
         for key, item in value.items()
         if item is not None or key not in inner
     }

@@ -14,6 +14,7 @@ from typing import Any
 from citadel.api.durations import quantity
 from citadel.api.problems import Problem
 from citadel.api.runtime import RuntimeSpec
+from citadel.api.validate import without_nulls
 from citadel.api.workflow import WorkflowSpec
 from citadel.core import builds
 from citadel.core.checking import Sight
@@ -142,7 +143,8 @@ def finishers_of(steps: Iterable[CompiledStep]) -> dict[str, tuple[str, ...]]:
 
 def compile_definition(definition: Mapping[str, Any]) -> Plan:
     """The plan of a pinned definition; raises InvalidDefinition."""
-    spec = WorkflowSpec.model_validate(definition["spec"])
+    # Below some depth the API server does not look, and keeps what is left empty.
+    spec = WorkflowSpec.model_validate(without_nulls(WorkflowSpec, definition["spec"]))
     runtimes = {name: RuntimeSpec.model_validate(item) for name, item in definition["runtimes"].items()}
     workflow = compile_workflow(spec)
     given = Given(

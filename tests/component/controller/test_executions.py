@@ -227,3 +227,19 @@ async def test_a_deletion_that_no_watch_told_is_found_by_the_next_list(
     monkeypatch.setattr("citadel.controller.reconciler.RELIST_SECONDS", 0.0)
     await controller.reconciler.relist()
     assert await cluster.archived() == [uid]
+
+
+async def test_what_is_left_empty_within_a_group_counts_as_absent(cluster: Cluster) -> None:
+    inner = {
+        "name": "b",
+        "with": None,
+        "join": None,
+        "needs": None,
+        "switch": {"cases": [{"when": "true", "value": 1}]},
+    }
+    await cluster.lead()
+    await cluster.define(
+        {"name": "a", "steps": [inner], "output": "${steps.b.output}"}, outputs={"x": "${steps.a.output}"}
+    )
+    await cluster.submit()
+    assert (await cluster.phase("Succeeded"))["outputs"] == {"x": 1}
