@@ -4,7 +4,7 @@ Nothing is kept of them beside the log: their names follow from the step and the
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from citadel.api.reasons import Phase, Reason, StepStatus
@@ -16,6 +16,17 @@ from citadel.core.values import Stored, Value, Values, decode_value
 #: How many executions may be within each other, the outermost one included.
 MAX_DEPTH = 8
 _NAME_LIMIT = 200
+#: Why an execution fails that would fail again.
+_FINAL = frozenset(
+    (
+        Reason.INVALID_SPEC,
+        Reason.INVALID_INPUTS,
+        Reason.INVALID_CODE,
+        Reason.INVALID_OUTPUT,
+        Reason.OUTPUT_TOO_LARGE,
+        Reason.REJECTED,
+    )
+)
 _ENDS = {Phase.CANCELLED: "was cancelled", Phase.TIMED_OUT: "timed out"}
 
 
@@ -111,18 +122,28 @@ def ended(parent: State, child: Child, state: State, outputs: Json, values: Valu
     why = f"{finished.reason}: {finished.message}" if finished.message else finished.reason
     asked = finished.phase == Phase.CANCELLED and parent.stopping
     reason = Reason.CANCELLED if asked else Reason.CHILD_FAILED
-    return failed(child, f"{child.title} {verb}: {why}", reason, Phase(finished.phase))
+    step = state.steps.get(finished.step) if finished.step is not None else None
+    final = finished.reason in _FINAL or (
+        step is not None and step.failure is not None and step.failure.final
+    )
+    return failed(child, f"{child.title} {verb}: {why}", reason, Phase(finished.phase), final=final)
 
 
 def failed(
-    child: Child, message: str, reason: Reason = Reason.CHILD_FAILED, phase: Phase = Phase.FAILED
+    child: Child,
+    message: str,
+    reason: Reason = Reason.CHILD_FAILED,
+    phase: Phase = Phase.FAILED,
+    *,
+    final: bool = False,
 ) -> ev.ChildFinished:
-    """The fact that an execution which a step waits for gives nothing."""
-    return ev.ChildFinished(child.step, child.attempt, phase, None, ev.Failure.cut(reason, message))
+    """The fact that an execution which a step waits for gives nothing; if `final`, nor would another."""
+    failure = replace(ev.Failure.cut(reason, message), final=final)
+    return ev.ChildFinished(child.step, child.attempt, phase, None, failure)
 
 
 def too_deep(child: Child, chain: list[str]) -> ev.ChildFinished:
     """The fact that executions would be too deep within each other; `chain` names their workflows."""
     told = " > ".join((*chain, child.workflow))
     message = f"found {len(chain) + 1} executions within each other, expected at most {MAX_DEPTH}: {told}"
-    return failed(child, message)
+    return failed(child, message, final=True)

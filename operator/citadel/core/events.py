@@ -50,6 +50,8 @@ class Failure:
     traceback: str = ""
     exit_code: int | None = None
     log_tail: str = ""
+    final: bool = False
+    """Whether another attempt would end no better, whatever `retry` says."""
 
     @classmethod
     def cut(

@@ -84,7 +84,7 @@ def retried(
     state: State, name: str, compiled: CompiledStep, failure: ev.Failure, now: float
 ) -> ev.RetryScheduled | None:
     """The attempt after the one that failed; None where there is none."""
-    if blocker(state, name) is not None:
+    if failure.final or blocker(state, name) is not None:
         return None
     attempt = state.steps[name].attempt
     assert state.created is not None

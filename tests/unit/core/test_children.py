@@ -39,6 +39,22 @@ def test_one_that_does_not_end_in_time_is_followed_by_another() -> None:
     assert run.state.finished.reason == "Timeout"
 
 
+@pytest.mark.parametrize(
+    ("reason", "again"), [("Error", True), ("Rejected", False), ("InvalidInputs", False), ("Timeout", True)]
+)
+def test_one_that_would_fail_again_is_not_made_again(reason: str, again: bool) -> None:
+    run = Run(plan({**CALL, "retry": {"attempts": 3}}))
+    (child,) = wanted(run.state)
+    run.post(ended(run.state, child, State(finished=ev.Finished(Phase.FAILED, reason, "")), None, Values()))
+    assert (run.state.finished is None) == again
+    if run.state.finished is not None:
+        # Nor is the one that it is within.
+        outer = Run(plan({**CALL, "retry": {"attempts": 3}}))
+        (child,) = wanted(outer.state)
+        outer.post(ended(outer.state, child, run.state, None, Values()))
+        assert outer.phase() == "Failed"
+
+
 def test_one_that_somebody_cancels_is_not_made_again() -> None:
     run = Run(plan({**CALL, "retry": {"attempts": 3}}))
     run.post(ev.ChildFinished("call", 1, "Cancelled", None, failure("ChildFailed")))
