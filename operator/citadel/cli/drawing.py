@@ -60,6 +60,9 @@ class _Columns:
     took: int
     bars: int = 0
     told: int | None = None
+    """Of messages on one line; None: as wide as they are."""
+    folded: int | None = None
+    """Of messages that go on below."""
 
 
 def render(view: View, now: float, frame: Frame = Frame()) -> "Group":
@@ -72,18 +75,18 @@ def render(view: View, now: float, frame: Frame = Frame()) -> "Group":
     columns = _columns(lines, now, frame)
     end = view.finished if view.finished is not None else now
     axis = axis_of([line.row for line in lines], view.started, end, columns.bars) if columns.bars else None
-    texts = [_title(view, now)]
-    texts += [_line(line, now, columns, axis) for line in lines]
+    title = _title(view, now)
+    texts = [_line(line, now, columns, axis) for line in lines]
     if hidden:
         counts = ", ".join(f"{count} {status}" for status, count in hidden.most_common())
         texts.append(Text(f"└─ and {counts}", "dim"))
     if axis is not None:
         before = columns.label + columns.status + columns.took + 4
         texts.append(Text(" " * before + scale(axis), "dim"))
-    if frame.width is not None:
-        for text in texts:
+    if frame.width is not None and (frame.height is not None or axis is not None):
+        for text in texts if frame.height is None else (title, *texts):
             text.truncate(frame.width, overflow="ellipsis")
-    return Group(*texts)
+    return Group(title, *texts)
 
 
 def _columns(lines: list[Line], now: float, frame: Frame) -> _Columns:
@@ -100,7 +103,8 @@ def _columns(lines: list[Line], now: float, frame: Frame) -> _Columns:
     both = rest > _BARS + _MESSAGES
     fits = frame.width >= _WIDE and (both or not told) if frame.gantt is None else frame.gantt
     if not fits or not lines or rest < 10:
-        return _Columns(label, status, took)
+        folded = rest if frame.height is None and rest >= 12 else None
+        return _Columns(label, status, took, folded=folded)
     if told and both:
         told = min(told, max(_MESSAGES, rest * 2 // 5))
         return _Columns(label, status, took, rest - told - 1, told)
@@ -144,9 +148,12 @@ def _line(line: Line, now: float, columns: _Columns, axis: Axis | None) -> "Text
         for part, painted in bar(row, axis, now):
             text.append(part, painted)
     told = _told(row, now)
-    if told and columns.told != 0:
-        shown = told if columns.told is None else _fitted(told, columns.told).rstrip()
-        text.append(f" {shown}", "red" if row.status == "Failed" else "dim")
+    style = "red" if row.status == "Failed" else "dim"
+    if told and columns.folded is not None:
+        below = "\n" + " " * (columns.label + columns.status + columns.took + 3)
+        text.append(f" {below.join(_folded(told, columns.folded))}", style)
+    elif told and columns.told != 0:
+        text.append(f" {told if columns.told is None else _fitted(told, columns.told).rstrip()}", style)
     text.rstrip()
     return text
 
@@ -177,6 +184,14 @@ def _told(row: Told, now: float) -> str:
             failed = why or (one_line(row.tries[-1].reason) if row.tries else "")
             return f"again in {duration(row.ready - now)}" + (f", after {failed}" if failed else "")
     return why
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """The text in lines of at most so many cells."""
+    from rich.console import Console
+    from rich.text import Text
+
+    return [str(line).rstrip() for line in Text(text).wrap(Console(), width)]
 
 
 def _fitted(text: str, width: int) -> str:

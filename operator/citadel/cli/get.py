@@ -12,7 +12,7 @@ import click
 
 from citadel.cli import completing
 from citadel.cli.archive import archived_option, list_archived, read_archived
-from citadel.cli.drawing import render
+from citadel.cli.drawing import Frame, render
 from citadel.cli.following import ended, exit_code, read_journal, view_of
 from citadel.cli.places import places_of
 from citadel.cli.remote import (
@@ -197,7 +197,8 @@ def _show(found: "Object", journal: dict[str, Any] | None) -> None:
     console = Console(soft_wrap=not sys.stdout.isatty())
     status = found.get("status") or {}
     view = view_of(found, journal)
-    console.print(render(view, view.now), soft_wrap=not console.is_terminal)
+    frame = Frame(console.width if console.is_terminal else None, gantt=False)
+    console.print(render(view, view.now, frame), soft_wrap=True)
     if status.get("definition"):
         workflow = ((found.get("spec") or {}).get("workflowRef") or {}).get("name")
         before = ((found.get("spec") or {}).get("rerunOf") or {}).get("name")
