@@ -81,7 +81,7 @@ async def pod(
     )
 
 
-async def _service(cluster: Cluster, name: str, *ports: int) -> str:
+async def service(cluster: Cluster, name: str, *ports: int) -> str:
     listed = [{"name": f"p{port}", "port": port} for port in ports]
     spec = {"selector": {"port": str(ports[0])}, "ports": listed}
     metadata = {"name": name, "namespace": cluster.namespace}
@@ -92,7 +92,7 @@ async def _service(cluster: Cluster, name: str, *ports: int) -> str:
     return address
 
 
-async def _ready(cluster: Cluster, name: str) -> None:
+async def ready(cluster: Cluster, name: str) -> None:
     async with asyncio.timeout(60):
         async for event in cluster.kube.watch(
             PODS, cluster.namespace, field_selector=f"metadata.name={name}"
@@ -108,10 +108,10 @@ async def start_internet(cluster: Cluster) -> Internet:
     database = built_images()["CITADEL_IMAGE_POSTGRES"]
     await pod(cluster, "http", image, ["python3", "-c", SERVE], HTTP)
     await pod(cluster, "postgres", database, ["bash", "-ec", START_POSTGRES], POSTGRES, user=999)
-    address = await _service(cluster, "internet", HTTP, GREETER)
-    await _service(cluster, "database", POSTGRES)
+    address = await service(cluster, "internet", HTTP, GREETER)
+    await service(cluster, "database", POSTGRES)
     for name in ("http", "postgres"):
-        await _ready(cluster, name)
+        await ready(cluster, name)
     return Internet(f"internet.{cluster.namespace}.svc.cluster.local", address)
 
 

@@ -62,6 +62,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "key": ("citadel.dev/execution", "app.kubernetes.io/name", "disktype"),
     "value": ("", "x", "1", "$(CITADEL_KEY)"),
     "egress": ("api.example.com:443", "db.mine.example:5432"),
+    "cost": ("0.5", "12"),
+    "costPerDay": ("20",),
+    "prompt": ("What is it?",),
     "hosts": ("api.example.com:443",),
     "privateDestinations": ("10.0.0.0/8:5432", "fd00::/8:443"),
 }

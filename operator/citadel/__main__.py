@@ -57,6 +57,14 @@ def egress() -> None:
 
 
 @main.command()
+def models() -> None:
+    """The only way to a model: makes the calls of steps, and keeps the ledger."""
+    from citadel.models.process import run
+
+    run()
+
+
+@main.command()
 def api() -> None:
     """What people and other systems talk to."""
     from citadel.web.process import run

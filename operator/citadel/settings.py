@@ -124,6 +124,32 @@ class EgressSettings:
 
 
 @dataclass(frozen=True)
+class ModelSettings:
+    """What the model gateway needs to know: it has the database and the egress proxy, and nothing else."""
+
+    database_url: str
+    key_file: Path
+    """File with the private key to which credentials are sealed, as base64."""
+    ca_file: Path
+    """PEM of the CA that signed the egress proxy's certificate."""
+    egress_host: str
+    egress_port: int
+    health_port: int
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "ModelSettings":
+        """Reads the environment; raises InvalidSettings."""
+        return cls(
+            database_url=database_url(env),
+            key_file=Path(_get(env, "CITADEL_MODELS_KEY_FILE")),
+            ca_file=Path(_get(env, "CITADEL_CA_FILE")),
+            egress_host=_get(env, "CITADEL_EGRESS_HOST"),
+            egress_port=_integer(env, "CITADEL_EGRESS_PORT", 443),
+            health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a process needs to know. Durations are seconds."""
 
@@ -169,6 +195,8 @@ class Settings:
     """Bytes of one artifact that the database keeps; larger ones go to object storage."""
     s3: S3Settings | None
     """Object storage for larger ones; None without any."""
+    name: str = "citadel"
+    """What names of the installation's objects begin with."""
     indexes: Indexes = field(default_factory=Indexes)
     """Where packages of Runtimes come from."""
 
@@ -198,6 +226,7 @@ class Settings:
             ca=_text(env, "CITADEL_CA_FILE"),
             artifact_bytes=_integer(env, "CITADEL_ARTIFACT_BYTES", 16 * 2**20),
             s3=_s3(env),
+            name=_get(env, "CITADEL_NAME", "citadel"),
             indexes=_indexes(env),
             runtime_pools=_object(env, "CITADEL_RUNTIME_POOLS"),
             runtime_images={

@@ -49,7 +49,7 @@ def test_there_are_no_hooks_and_every_object_says_where_it_belongs(values: Objec
 @pytest.mark.parametrize("values", VARIANTS)
 def test_every_container_is_restricted_and_bounded(values: Object) -> None:
     specs = list(pod_specs(render(values)))
-    assert {component for component, _ in specs} >= {"controller", "gateway", "egress", "api"}
+    assert {component for component, _ in specs} >= {"controller", "gateway", "egress", "models", "api"}
     for _, spec in specs:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] > 0
@@ -166,12 +166,14 @@ def test_names_follow_the_overrides() -> None:
         "forge-controller",
         "forge-gateway",
         "forge-egress",
+        "forge-models",
         "forge-api",
         "forge-postgres",
         "forge-ca",
         "forge-gateway-tls",
         "forge-api-tls",
         "forge-egress-tls",
+        "forge-models-key",
         "forge-database",
     }
 

@@ -5,10 +5,10 @@ import pytest
 from chart import Object, of_kind, pod_specs, render
 
 
-def test_gateway_egress_proxy_and_database_have_no_token_and_no_rights() -> None:
+def test_gateways_egress_proxy_and_database_have_no_token_and_no_rights() -> None:
     objects = render({})
     without = {c for c, spec in pod_specs(objects) if spec.get("automountServiceAccountToken") is False}
-    assert without == {"gateway", "egress", "postgres"}
+    assert without == {"gateway", "egress", "models", "postgres"}
     subjects = {
         s["name"] for b in of_kind(objects, "ClusterRoleBinding", "RoleBinding") for s in b["subjects"]
     }
@@ -40,6 +40,7 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
         {
             "citadel.dev/workflows: get list watch",
             "citadel.dev/runtimes: get list watch",
+            "citadel.dev/models: get list watch",
             "citadel.dev/executions: get list watch",
             "citadel.dev/executionpolicies: get list watch",
             "citadel.dev/approvals: get list watch",
@@ -52,6 +53,7 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "citadel.dev/executions: create",
             "citadel.dev/workflows/status: patch",
             "citadel.dev/runtimes/status: patch",
+            "citadel.dev/models/status: patch",
             "citadel.dev/executions/status: patch",
             "citadel.dev/executionpolicies/status: patch",
             "node.k8s.io/runtimeclasses: get",
@@ -75,6 +77,7 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "core/secrets[citadel-gateway-tls]: get patch",
             "core/secrets[citadel-api-tls]: get patch",
             "core/secrets[citadel-egress-tls]: get patch",
+            "core/secrets[citadel-models-key]: get patch",
             "core/secrets[citadel-database]: get patch",
             "core/configmaps[citadel-ca]: get patch",
             "core/services[citadel-gateway]: get",
@@ -111,10 +114,12 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
         {
             "citadel.dev/workflows: get list watch",
             "citadel.dev/runtimes: get list watch",
+            "citadel.dev/models: get list watch",
             "citadel.dev/executions: get list watch",
             "citadel.dev/executionpolicies: get list watch",
             "citadel.dev/workflows/status: get",
             "citadel.dev/runtimes/status: get",
+            "citadel.dev/models/status: get",
             "citadel.dev/executions/status: get",
             "citadel.dev/executionpolicies/status: get",
             "citadel.dev/executions/log: get",
@@ -137,7 +142,13 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
         },
     ),
     ("ClusterRole", "citadel-approver", None, {"citadel.dev/approvals: get list watch update patch"}),
-    ("ClusterRole", "citadel-admin", None, {f"citadel.dev/runtimes: {WRITES}"}),
+    (
+        "ClusterRole",
+        "citadel-admin",
+        None,
+        # A Model says what calls cost, by which budgets are kept.
+        {f"citadel.dev/runtimes: {WRITES}", f"citadel.dev/models: {WRITES}"},
+    ),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from citadel.api.meta import ENV_NAME_PATTERN, Expression, KeyRef, Model, ObjectName, Quantity, Revision
+from citadel.api.model import MaxTokens, Temperature
 
 #: A module that Python or Node.js can import, and the name of a function in it.
 ENTRYPOINT_PATTERN = r"^[A-Za-z0-9_@.~/][A-Za-z0-9_@.~/-]*:[A-Za-z_$][A-Za-z0-9_$]*$"
@@ -143,6 +144,23 @@ class Wait(Model):
                 f"found {' and '.join(found) or 'none'} of for, until and signal, expected exactly one"
             )
         return self
+
+
+class Llm(Model):
+    """Asks a language model once. Gives its text, or the JSON that the step's outputSchema asks for."""
+
+    model: ObjectName
+    """A Model of this namespace, else a shared one of the operator's namespace."""
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=262144)]
+    """What is asked; may hold expressions in dollar-brace form."""
+    system: Annotated[str, StringConstraints(min_length=1, max_length=262144)] | None = None
+    """What the model is told before; may hold expressions in dollar-brace form."""
+    max_tokens: MaxTokens | None = None
+    """Most tokens of the answer; without it what the Model says."""
+    temperature: Temperature | None = None
+    """How much is left to chance; without it what the Model says."""
+    repairs: Annotated[int, Field(ge=0, le=5)] = 2
+    """How often the model is asked again when its answer does not fit outputSchema."""
 
 
 class Approvers(Model):

@@ -82,6 +82,21 @@ class Progress(Model):
     """Both, for people: 3/7."""
 
 
+class UsageSummary(Model):
+    """What the models have taken that steps asked."""
+
+    input_tokens: int = Field(ge=0)
+    """Tokens that were sent."""
+    output_tokens: int = Field(ge=0)
+    """Tokens that were answered."""
+    total_tokens: int = Field(ge=0)
+    """Both."""
+    cost: Annotated[str, StringConstraints(max_length=32)]
+    """Dollars, by the prices of the Models."""
+    estimated: bool = False
+    """Whether calls are among it of which nobody knows what they took: they count all they could have."""
+
+
 class StepSummary(Model):
     """One step that deserves a look: it runs, waits or failed."""
 
@@ -95,6 +110,8 @@ class StepSummary(Model):
     """Why, for people."""
     attempt: int | None = Field(default=None, ge=1)
     """Number of the current or last attempt."""
+    usage: UsageSummary | None = None
+    """What models have taken, if it asked any."""
 
 
 class LargeValue(Model):
@@ -132,6 +149,8 @@ class ExecutionStatus(Model):
     """Why it is in this phase."""
     message: _Text | None = None
     """Why, for people."""
+    usage: UsageSummary | None = None
+    """What models have taken, if any was asked."""
     started_at: _Time | None = None
     """When the journal took the execution in."""
     finished_at: _Time | None = None

@@ -9,7 +9,7 @@ from types import MappingProxyType
 PHASES: Mapping[str, str] = MappingProxyType(
     {
         "Pending": "Not begun; the reason says what is waited for.",
-        "Running": "Steps run, or are about to.",
+        "Running": "Steps run, or are about to, or a model is asked.",
         "Waiting": "Nothing runs: it waits for a time, a signal, an approval, another Execution or room.",
         "Suspended": "`spec.suspend` holds it: nothing new starts.",
         "Succeeded": "Every step succeeded or was skipped, and the outputs are there.",
@@ -24,7 +24,7 @@ STATUSES: Mapping[str, str] = MappingProxyType(
         "Pending": "Waits for other steps.",
         "Ready": "Waits for a sandbox.",
         "Running": "In a sandbox; or steps of this group or loop are.",
-        "Waiting": "Waits for a time, a signal, a decision or another Execution.",
+        "Waiting": "Waits for a time, a signal, a decision, another Execution or a model.",
         "BackingOff": "Between two attempts.",
         "Succeeded": "It has an output.",
         "Failed": "It has an error, and no further attempt.",
@@ -70,6 +70,7 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "WaitingForSignal": "For the signal that `wait` names.",
             "WaitingForApproval": "For a decision on its Approval.",
             "WaitingForExecution": "For the Execution that it made.",
+            "WaitingForModel": "For the answer of a Model.",
         },
         "Waiting for a sandbox": {
             "Unschedulable": "No node has room for it.",
@@ -117,6 +118,12 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "MaxIterations": "A `repeat` reached its `max` before its `until`.",
             "ItemsFailed": "Items of a `forEach` failed.",
             "ChildFailed": "The Execution that it made did not succeed.",
+            "ModelNotFound": "Its Model, or a fallback of it, does not exist or cannot be understood.",
+            "ModelError": "The provider refused the call; asking again would change nothing.",
+            "ModelUnavailable": "The provider did not answer, nor did any fallback.",
+            "RateLimited": "The provider, or the Model's `rateLimit`, let no call through in time.",
+            "BudgetExceeded": "The call could have gone beyond a budget; the message has it. Not retried.",
+            "HostNotAllowed": "The Model's credential may not be sent to its endpoint.",
         },
     }
 )

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from citadel.api.approval import ApprovalSpec, ApprovalStatus
 from citadel.api.execution import ExecutionSpec, ExecutionStatus
 from citadel.api.meta import GROUP
+from citadel.api.model import ModelSpec
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.runtime import RuntimeSpec, RuntimeStatus
 from citadel.api.trigger import MAX_NAME, TriggerSpec, TriggerStatus
@@ -92,6 +93,22 @@ KINDS = (
         ),
     ),
     Kind(
+        "Model",
+        "models",
+        "ctml",
+        "Model is a language model that steps may ask: who provides it, and what it costs.",
+        ModelSpec,
+        DefinitionStatus,
+        (
+            Column("Provider", ".spec.provider", "Who answers."),
+            Column("Model", ".spec.model", "What the provider calls it."),
+            _condition("Ready", "status", "Whether steps can ask it."),
+            _condition("Reason", "reason", "Why."),
+            _AGE,
+            _condition("Message", "message", "What is missing.", wide=True),
+        ),
+    ),
+    Kind(
         "Execution",
         "executions",
         "ctex",
@@ -106,6 +123,8 @@ KINDS = (
             _AGE,
             Column("Duration", ".status.duration", "From start to end.", wide=True),
             Column("Message", ".status.message", "Why, for people.", wide=True),
+            Column("Tokens", ".status.usage.totalTokens", "Tokens of models.", "integer", wide=True),
+            Column("Cost", ".status.usage.cost", "Dollars of models.", wide=True),
         ),
     ),
     Kind(

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from citadel.api import meta
+from citadel.api.budget import DOLLARS_PATTERN
+from citadel.api.model import ENDPOINT_PATTERN
 from citadel.api.problems import Path, Problem, belongs, counted, found, shortened, suggestion
 
 NAME_WORDS = "a name of at most 253 lower-case letters, digits, - and ., with a letter or digit at both ends"
@@ -23,6 +25,8 @@ PATTERN_WORDS = MappingProxyType(
         meta.REVISION_PATTERN: "a revision: at least 8 hexadecimal digits, as `citadel history` lists them",
         meta.UID_PATTERN: "a uid: letters, digits and -",
         r"^[^\s]+$": "text without spaces",
+        DOLLARS_PATTERN: "dollars such as 0.50, in quotes, with at most six digits on either side",
+        ENDPOINT_PATTERN: "a URL such as https://models.example.com/v1",
     }
 )
 _TYPE_WORDS = MappingProxyType(
@@ -47,7 +51,7 @@ _BOUND_WORDS = MappingProxyType(
         "less_than": ("less than", "lt"),
     }
 )
-_MANY_CHOICES = 12
+_MANY_CHOICES = 16
 
 
 def in_words(model: type[BaseModel], error: ValidationError, root: Path) -> list[Problem]:

@@ -20,6 +20,10 @@ Retriable = Literal[
     "SecretNotFound",
     "SecretForbidden",
     "ChildFailed",
+    "ModelNotFound",
+    "ModelUnavailable",
+    "RateLimited",
+    "InvalidOutput",
 ]
 
 
@@ -50,6 +54,8 @@ class Retry(Model):
         "SandboxLost",
         "Evicted",
         "ChildFailed",
+        "ModelUnavailable",
+        "RateLimited",
     )
     """Failure reasons that are retried."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from citadel.api.budget import DailyBudget
 from citadel.api.egress import Destination
 from citadel.api.meta import Duration, Model, ObjectName, Quantity
 from citadel.api.runtime import Toleration
@@ -145,6 +146,8 @@ class ExecutionPolicySpec(Model):
     """Credentials of the admin's. No kind of step sends any yet: this is checked, and bounds nothing."""
     limits: SandboxLimits = SandboxLimits()
     """What one sandbox may have at most."""
+    budget: DailyBudget | None = None
+    """What the models may cost that executions of each of these namespaces ask in a day."""
     pools: PoolLimits | None = None
     """Warm pools of the namespaces' own Runtimes."""
     image_pull_secrets: Annotated[tuple[ObjectName, ...], Field(max_length=64)] | None = None

@@ -79,6 +79,7 @@ class Reason(StrEnum):
     WAITING_FOR_SIGNAL = "WaitingForSignal"
     WAITING_FOR_APPROVAL = "WaitingForApproval"
     WAITING_FOR_EXECUTION = "WaitingForExecution"
+    WAITING_FOR_MODEL = "WaitingForModel"
     # what sandboxes found of the network
     PROVEN = "Proven"
     FORBIDDEN_ANSWERED = "ForbiddenAnswered"
@@ -116,6 +117,13 @@ class Reason(StrEnum):
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
+    # models
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_ERROR = "ModelError"
+    MODEL_UNAVAILABLE = "ModelUnavailable"
+    RATE_LIMITED = "RateLimited"
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    HOST_NOT_ALLOWED = "HostNotAllowed"
 
 
 class ConditionType(StrEnum):

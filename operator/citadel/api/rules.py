@@ -10,8 +10,10 @@ from pydantic import BaseModel
 
 from citadel.api.actions import EnvVar, Run, Wait
 from citadel.api.approval import ApprovalSpec
+from citadel.api.budget import Budget, DailyBudget
 from citadel.api.execution import ExecutionSpec, RerunOf
 from citadel.api.meta import STEP_NAME_PATTERN
+from citadel.api.model import ModelSpec
 from citadel.api.packages import ECOSYSTEMS
 from citadel.api.policy import LabelRequirement, RuntimeClassRules
 from citadel.api.runtime import Pool, RuntimeSpec
@@ -60,6 +62,12 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
         return (_ALLOWS_ITS_OWN,)
     if model is Pool:
         return (_POOL_ORDER,)
+    if model is ModelSpec:
+        return _FITS_ITS_PROVIDER
+    if model is Budget:
+        return (_BOUNDS_SOMETHING,)
+    if model is DailyBudget:
+        return (_BOUNDS_A_DAY,)
     if model is ExecutionSpec:
         return (
             *_immutable(model, MUTABLE, "create another Execution instead"),
@@ -127,6 +135,29 @@ _NO_ZONE = Rule(
     "expected a schedule without a time zone, which goes into timeZone",
     ".schedule",
 )
+_FITS_ITS_PROVIDER = (
+    Rule(
+        "self.provider == 'scripted' || has(self.model)",
+        "expected what the provider calls the model",
+        ".model",
+    ),
+    Rule(
+        "(self.provider == 'scripted') == (has(self.script) && size(self.script) > 0)",
+        "expected a script of at least one answer for the provider scripted, and none for any other",
+        ".script",
+    ),
+    Rule(
+        "self.provider != 'scripted' || !has(self.endpoint) && !has(self.credential)",
+        "endpoint and credential mean nothing for the provider scripted",
+    ),
+    Rule(
+        "!has(self.credential) || !has(self.endpoint) || self.endpoint.startsWith('https:')",
+        "found a credential and an endpoint without TLS, expected https",
+        ".endpoint",
+    ),
+)
+_BOUNDS_SOMETHING = Rule("has(self.cost) || has(self.tokens)", "expected cost or tokens")
+_BOUNDS_A_DAY = Rule("has(self.costPerDay) || has(self.tokensPerDay)", "expected costPerDay or tokensPerDay")
 _STOP_ESCALATES = Rule(
     "!has(oldSelf.stop) || has(self.stop) && (self.stop == oldSelf.stop || oldSelf.stop == 'Cancel')",
     "stop may be set, and raised from Cancel to Terminate, but never taken back",

@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from citadel.api.actions import Approval, Child, Container, Run, Switch, Wait
+from citadel.api.actions import Approval, Child, Container, Llm, Run, Switch, Wait
 from citadel.api.egress import Network
 from citadel.api.meta import ArgumentName, Duration, Expression, Model, StepName
 from citadel.api.modifiers import Artifacts, Cache, ForEach, Repeat, Retry
 
-ACTIONS = ("run", "container", "steps", "switch", "wait", "approval", "workflow")
+ACTIONS = ("run", "container", "steps", "switch", "wait", "approval", "workflow", "llm")
 #: Actions that need a sandbox.
 SANDBOXED = frozenset({"run", "container"})
 #: Names below a step that are not its inner steps.
@@ -26,8 +26,10 @@ _MEANINGLESS = MappingProxyType(
         "wait": _IN_SANDBOX | {"arguments", "retry", "compensate"},
         "approval": _IN_SANDBOX | {"retry", "compensate"},
         "workflow": _IN_SANDBOX,
+        "llm": (_IN_SANDBOX - {"cache"}) | {"arguments", "compensate"},
     }
 )
+_REMEDIES = MappingProxyType({("llm", "arguments"): "name what it is to read in llm.prompt"})
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -106,6 +108,8 @@ class Step(Model):
     """Action: ask people."""
     workflow: Child | None = None
     """Action: run another workflow."""
+    llm: Llm | None = None
+    """Action: ask a language model."""
     output: Any = None
     """Output of a group of steps, which it must name; may hold expressions in dollar-brace form."""
     arguments: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = Field(
@@ -160,7 +164,9 @@ class Step(Model):
             if getattr(self, field) == info.get_default(call_default_factory=True):
                 continue
             name = info.alias or field
-            where = "put it on its inner steps" if action == "steps" else "leave it out"
+            where = _REMEDIES.get((action, field)) or (
+                "put it on its inner steps" if action == "steps" else "leave it out"
+            )
             raise ValueError(f"found {name}, which means nothing for {action}; {where}")
         if self.name in RESERVED_NAMES:
             raise ValueError(f"found the name {self.name!r}, which is reserved, expected another")

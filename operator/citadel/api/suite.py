@@ -10,7 +10,9 @@ from citadel.api.meta import ArgumentName, Expression, Model
 from citadel.api.modifiers import Retriable
 
 #: Reasons by which an attempt, or another workflow, can be made to fail.
-Mockable = Literal[Retriable, "InvalidCode", "InvalidOutput", "ArtifactTooLarge"]
+Mockable = Literal[
+    Retriable, "InvalidCode", "InvalidOutput", "ArtifactTooLarge", "ModelError", "BudgetExceeded"
+]
 Ended = Literal["Succeeded", "Failed", "Cancelled", "TimedOut"]
 #: What may become of a step; one that never began is Pending.
 Became = Literal["Succeeded", "Failed", "Skipped", "Cancelled", "Pending"]

@@ -16,13 +16,14 @@ from citadel.api import meta
 from citadel.api.execution import ExecutionSpec
 from citadel.api.loader import Document
 from citadel.api.messages import NAME_WORDS, in_words, inner_models
+from citadel.api.model import ModelSpec
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.problems import Path, Problem, belongs, counted, dotted, found, shortened
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.trigger import MAX_NAME, TriggerSpec
 from citadel.api.workflow import WorkflowSpec
 
-Spec = WorkflowSpec | RuntimeSpec | ExecutionSpec | ExecutionPolicySpec | TriggerSpec
+Spec = WorkflowSpec | RuntimeSpec | ExecutionSpec | ExecutionPolicySpec | TriggerSpec | ModelSpec
 
 SPECS: Mapping[str, type[Spec]] = MappingProxyType(
     {
@@ -31,6 +32,7 @@ SPECS: Mapping[str, type[Spec]] = MappingProxyType(
         "Execution": ExecutionSpec,
         "ExecutionPolicy": ExecutionPolicySpec,
         "Trigger": TriggerSpec,
+        "Model": ModelSpec,
     }
 )
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -61,6 +63,8 @@ def parse(kind: Literal["Execution"], value: Any) -> ExecutionSpec: ...
 def parse(kind: Literal["ExecutionPolicy"], value: Any) -> ExecutionPolicySpec: ...
 @overload
 def parse(kind: Literal["Trigger"], value: Any) -> TriggerSpec: ...
+@overload
+def parse(kind: Literal["Model"], value: Any) -> ModelSpec: ...
 @overload
 def parse(kind: str, value: Any) -> Spec: ...
 def parse(kind: str, value: Any) -> Spec:

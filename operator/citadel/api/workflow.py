@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from citadel.api.budget import Budget
 from citadel.api.conditions import Condition
 from citadel.api.meta import ArgumentName, Duration, HistoryLimit, Model
 from citadel.api.step import Compensate, Step, walk
@@ -48,6 +49,8 @@ class WorkflowSpec(Model):
     scope; only Terminate leaves them out."""
     outputs: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = Field(default_factory=dict)
     """Outputs by name: JSON with expressions in dollar-brace form, computed when all steps have succeeded."""
+    budget: Budget | None = None
+    """What the models may cost that one execution asks; a call that could go beyond is refused."""
     parallelism: Annotated[int, Field(ge=1, le=64)] = 4
     """How many sandboxes one execution may use at a time."""
     timeout: Duration | None = None

@@ -26,7 +26,7 @@ from citadel.kube.resources import (
     Resource,
 )
 
-_KINDS = ("workflows", "runtimes", "executions", "executionpolicies", "triggers")
+_KINDS = ("workflows", "runtimes", "models", "executions", "executionpolicies", "triggers")
 
 
 def clients() -> list[Finding]:

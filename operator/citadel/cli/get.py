@@ -205,6 +205,9 @@ def _show(found: "Object", journal: dict[str, Any] | None) -> None:
         rerun = f", a rerun of {one_line(str(before))}" if before else ""
         revision = short(str(status["definition"]))
         click.echo(f"\nworkflow {one_line(str(workflow))}, revision {revision}{rerun}")
+    if usage := status.get("usage"):
+        most = "at most " if usage.get("estimated") else ""
+        click.echo(f"\nmodels: {most}{usage.get('totalTokens')} tokens, ${usage.get('cost')}")
     failure = status.get("failure") or {}
     if failure.get("logTail"):
         click.echo(f"\nlast lines of step {failure.get('step')}:\n{_indented(failure['logTail'])}")

@@ -139,6 +139,7 @@ def read_file(path: str) -> Read:
         raise Refused(f"{path}: {error}") from None
     others = [f"Workflow {name}" for name in contents.workflows if name != workflow.name]
     others += [f"Runtime {name}" for name in contents.runtimes]
+    others += [f"Model {name}" for name in contents.models]
     others += [f"Trigger {name}" for name in contents.triggers]
     others += [f"{kind} {name}" for kind, name in contents.data]
     if others:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nacl.public import PrivateKey
+
 from citadel.controller.certificates import (
     Identity,
     KeyPair,
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 
 #: Roles of the database with a password each; `postgres` is the superuser, used by `migrate` alone.
 SUPERUSER = "postgres"
-ROLES = ("controller", "gateway", "api")
+ROLES = ("controller", "gateway", "models", "api")
 
 #: Seconds between two looks at the certificates.
 RENEW_SECONDS = 12 * 3600.0
@@ -110,6 +112,7 @@ async def prepare(kube: KubeClient, installation: Installation, now: datetime) -
         await _fill_secret(
             kube, installation, f"{name}-{component}-tls", _server_fill(authority, identity, now)
         )
+    await _fill_secret(kube, installation, f"{name}-models-key", _box_fill(authority))
     passwords: Mapping[str, bytes] = {}
     if installation.bundled_database:
         passwords = await _fill_secret(kube, installation, f"{name}-database", _password_fill)
@@ -126,6 +129,20 @@ def _server_fill(authority: KeyPair, identity: Identity, now: datetime) -> Fill:
             reason = found or "the CA is another one"
         log.info("certificate of %s is made: %s", identity.subject, reason)
         return {**_data(issue(authority, identity, now)), "ca.crt": authority.certificate}
+
+    return fill
+
+
+def _box_fill(authority: KeyPair) -> Fill:
+    """The key pair of the model gateways, to which credentials are sealed, and the CA that they trust."""
+
+    def fill(data: Mapping[str, bytes]) -> Mapping[str, bytes] | None:
+        wanted = {"ca.crt": authority.certificate}
+        if not data.get("private") or not data.get("public"):
+            log.info("the key of the model gateways is made")
+            key = PrivateKey.generate()
+            wanted |= {"private": b64encode(bytes(key)), "public": b64encode(bytes(key.public_key))}
+        return wanted if any(data.get(name) != value for name, value in wanted.items()) else None
 
     return fill
 

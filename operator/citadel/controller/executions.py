@@ -13,6 +13,7 @@ from typing import Any
 from citadel.api.execution import ExecutionSpec
 from citadel.api.reasons import Phase, Reason
 from citadel.api.validate import InvalidObject, parse
+from citadel.controller.asking import Asking
 from citadel.controller.checking import Unusable
 from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
@@ -62,6 +63,7 @@ class Executions:
         waiting: Waiting,
         children: Children,
         turns: Turns,
+        asking: Asking,
         ended: Callable[[str, float], None] = lambda phase, seconds: None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -69,7 +71,8 @@ class Executions:
         self._sandboxes = sandboxes
         self._definitions, self._reruns = definitions, reruns
         self._events, self._waiting = events, waiting
-        self._children, self._turns, self._ended, self._now = children, turns, ended, now
+        self._children, self._turns, self._asking = children, turns, asking
+        self._ended, self._now = ended, now
         self._written: dict[str, float] = {}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -104,14 +107,17 @@ class Executions:
             state = (await self._journal.advance(uid, facts)).state
         await self._turns.make_room(state)
         state = await self._children.follow(obj, state)
+        state, asked = await self._asking.follow(obj, state)
         if state.finished is not None:
             await self._children.tell(obj, state)
-        return await self._report(obj, state)
+        reported = await self._report(obj, state)
+        return min((pause for pause in (asked, reported) if pause is not None), default=None)
 
     async def gone(self, uid: str, name: str) -> None:
         """The object was deleted: whatever still runs of it is ended."""
         self._written.pop(uid, None)
         self._waiting.reasons.pop(uid, None)
+        self._asking.gone(uid)
         stop = ev.StopRequested("Terminate", Reason.DELETED, f"Execution {name} was deleted")
         try:
             await self._journal.advance(uid, [stop])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from citadel.api.meta import API_VERSION, TRIGGER_LABEL
 from citadel.controller.approvals import Approvals
+from citadel.controller.asking import Asking
 from citadel.controller.board import Board
 from citadel.controller.bootstrap import Installation, keep_prepared
 from citadel.controller.children import Children
@@ -18,10 +19,12 @@ from citadel.controller.executions import Executions, Waiting
 from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.models import ModelReadiness, Models
 from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
+from citadel.controller.referring import References
 from citadel.controller.reruns import Reruns
 from citadel.controller.room import Limits
 from citadel.controller.runtimes import apply_default_runtimes
@@ -35,7 +38,7 @@ from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
-from citadel.kube.resources import EXECUTIONS, NAMESPACES, NODES, PODS, POLICIES, RUNTIMES
+from citadel.kube.resources import EXECUTIONS, MODELS, NAMESPACES, NODES, PODS, POLICIES, RUNTIMES
 from citadel.render.pod import Site
 from citadel.serving import background, take_due
 from citadel.settings import Settings
@@ -78,7 +81,7 @@ class Leader:
             listed = await self.kube.list(PODS, self.settings.sandbox_namespace)
             self.cache.replace(PODS, listed.items, listed.resource_version)
             # And what is permitted, before anything starts.
-            known = {POLICIES: "policy", NAMESPACES: "namespace", RUNTIMES: "runtime"}
+            known = {POLICIES: "policy", NAMESPACES: "namespace", RUNTIMES: "runtime", MODELS: "model"}
             for resource in known:
                 listed = await self.kube.list(resource)
                 self.cache.replace(resource, listed.items, listed.resource_version)
@@ -143,6 +146,10 @@ class Leader:
 
         children = Children(kube, cache, journal, self.database.archive, lambda key: reconciler.add(key))
         turns = Turns(journal, self.database.admissions, children)
+        references = References(kube, account)
+        models = Models(cache, references, policies.of, settings.namespace)
+        key = (settings.namespace, f"{settings.name}-models-key")
+        asking = Asking(kube, cache, journal, self.database.model_calls, models, policies.of, key)
         executions = Executions(
             kube,
             cache,
@@ -154,6 +161,7 @@ class Leader:
             waiting,
             children,
             turns,
+            asking,
             self.counted.ended,
         )
 
@@ -176,6 +184,7 @@ class Leader:
             Triggers(kube, cache, readiness, events, started),
             History(kube, cache),
             turns,
+            ModelReadiness(cache, models, readiness),
             gateway_ready=self._gateway_ready,
         )
         return reconciler

@@ -6,6 +6,8 @@ from typing import Any
 from citadel.api.conditions import Condition, merge
 from citadel.api.reasons import ConditionType, Reason
 from citadel.api.runtime import RuntimeSpec
+from citadel.api.step import Step
+from citadel.api.workflow import WorkflowSpec
 from citadel.controller.board import Board, Report
 from citadel.controller.checking import Unusable, checked, read_runtime, runtime_names
 from citadel.controller.definitions import Definitions
@@ -16,7 +18,7 @@ from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
-from citadel.kube.resources import POLICIES, RUNTIMES, WORKFLOWS, Object, Resource
+from citadel.kube.resources import MODELS, POLICIES, RUNTIMES, WORKFLOWS, Object, Resource
 from citadel.render.status import timestamp
 
 #: Seconds after which a missing reference is looked for again, should its watch have missed it.
@@ -54,11 +56,23 @@ class Readiness:
             }
             packages = await self._definitions.packages(obj, spec, runtimes)
             await self._definitions.permitted(namespace, obj, runtimes, packages.index)
+            self._check_models(namespace, name, spec)
         except Unusable as problem:
             await self.write(WORKFLOWS, obj, problem)
             return RECHECK if problem.waits else None
         await self.write(WORKFLOWS, obj, None)
         return None
+
+    def _check_models(self, namespace: str, workflow: str, spec: WorkflowSpec) -> None:
+        """Raises Unusable for the first step that asks a Model which there is not."""
+        shared = self._definitions.home("")
+        for path, step in spec.every_step():
+            model = step.llm.model if isinstance(step, Step) and step.llm is not None else None
+            if model and not any(self._cache.get(MODELS, here, model) for here in (namespace, shared)):
+                where = f"Model {model} exists neither in namespace {namespace} nor in {shared}"
+                raise Unusable(
+                    Reason.MODEL_NOT_FOUND, f"Workflow {workflow}, step {path}: {where}", waits=True
+                )
 
     async def runtime(self, namespace: str, name: str) -> float | None:
         """One Runtime."""

@@ -13,6 +13,7 @@ from citadel.controller.history import History
 from citadel.controller.installs import owner_of
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.models import ModelReadiness
 from citadel.controller.objects import is_finished, status_of
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
@@ -26,7 +27,7 @@ from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
 from citadel.kube.metrics import Metrics
 from citadel.kube.queue import WorkQueue
-from citadel.kube.resources import EXECUTIONS, PODS, RUNTIMES, WORKFLOWS, Resource
+from citadel.kube.resources import EXECUTIONS, MODELS, PODS, RUNTIMES, WORKFLOWS, Resource
 from citadel.render.child import origin_of
 from citadel.store.journal import Notice
 from citadel.store.sandboxes import SandboxRow
@@ -62,6 +63,7 @@ class Reconciler:
         triggers: Triggers,
         history: History,
         turns: Turns,
+        models: ModelReadiness,
         *,
         gateway_ready: Callable[[], Awaitable[bool]],
     ) -> None:
@@ -71,9 +73,10 @@ class Reconciler:
         self._approvals, self._signals = approvals, signals
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
         self.keeper, self._triggers, self._history, self._turns = keeper, triggers, history, turns
+        self._models = models
         self._names: dict[str, Key] = {}
         self._checked: dict[Key, Any] = {}
-        """What was true of each Runtime when workflows were last checked by it."""
+        """What was true of each Runtime, and Model, when others were last checked by it."""
         self.strays = Strays(kube, cache, database.journal, pods, gateway_ready)
         self._look = asyncio.Event()
         self.queue: WorkQueue[Key] = WorkQueue("controller", self._work, metrics=metrics)
@@ -93,12 +96,22 @@ class Reconciler:
         elif key.kind == "workflow":
             self._add_each(self._history.of_workflow(key.namespace, key.name))
         elif key.kind == "policy":
-            self._add_all(WORKFLOWS, "workflow")
-            self._add_all(RUNTIMES, "runtime")
+            self._add_governed()
         elif key.kind == "namespace":
-            self._add_all(WORKFLOWS, "workflow", key.name)
-            self._add_all(RUNTIMES, "runtime", key.name)
+            self._add_governed(key.name)
+        elif key.kind == "model" and self._is_new(key):
+            self._add_all(MODELS, "model")  # it may be a fallback of any
+            self._add_all(WORKFLOWS, "workflow")
         self.queue.add(key)
+
+    def _is_new(self, key: Key) -> bool:
+        """Whether a Model was not there before, or not by this spec, or is there no longer."""
+        obj = self._cache.get(MODELS, key.namespace, key.name)
+        now = None if obj is None else (obj["metadata"]["uid"], obj["metadata"].get("generation", 0))
+        before = self._checked.pop(key, None)
+        if now is not None:
+            self._checked[key] = now
+        return bool(before != now)
 
     def _is_another(self, key: Key) -> bool:
         """Whether anything but the size of its pool has changed of a Runtime since it was last seen."""
@@ -113,6 +126,11 @@ class Reconciler:
     def _add_each(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self.queue.add(key)
+
+    def _add_governed(self, namespace: str | None = None) -> None:
+        """Policies may say something else of all that they bound."""
+        for resource, kind in ((WORKFLOWS, "workflow"), (RUNTIMES, "runtime"), (MODELS, "model")):
+            self._add_all(resource, kind, namespace)
 
     def _add_all(self, resource: Resource, kind: str, namespace: str | None = None) -> None:
         """What is true of these may have changed, though they have not."""
@@ -179,6 +197,8 @@ class Reconciler:
                 if self._cache.get(RUNTIMES, key.namespace, key.name) is not before:
                     self._add_all(WORKFLOWS, "workflow")  # of what we wrote ourselves no watch tells
                 return again
+            case "model":
+                return await self._models.reconcile(key.namespace, key.name)
             case "trigger":
                 return await self._triggers.reconcile(key.namespace, key.name)
             case "history":

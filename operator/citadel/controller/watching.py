@@ -16,6 +16,7 @@ from citadel.kube.config import load_config
 from citadel.kube.resources import (
     APPROVALS,
     EXECUTIONS,
+    MODELS,
     NAMESPACES,
     PODS,
     POLICIES,
@@ -34,6 +35,7 @@ WATCHED: tuple[tuple[Resource, str], ...] = (
     (APPROVALS, "approval"),
     (WORKFLOWS, "workflow"),
     (RUNTIMES, "runtime"),
+    (MODELS, "model"),
     (TRIGGERS, "trigger"),
     (POLICIES, "policy"),
     (NAMESPACES, "namespace"),

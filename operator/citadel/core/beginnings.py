@@ -64,6 +64,25 @@ def begun(state: State, name: str, step: StepState) -> State:
     )
 
 
+def asks_outside(
+    state: State, event: ev.ChildWanted | ev.ModelWanted, at: float, cache: str | None = None
+) -> State:
+    """The step waits for another execution, or for a model."""
+    before = state.steps.get(event.step, StepState())
+    changed = StepState(
+        StepStatus.WAITING,
+        attempt=event.attempt,
+        payload=event.payload,
+        cache=cache,
+        ready_at=at,
+        tries=before.tries,
+        until=event.until,
+        started_at=at if before.started_at is None else before.started_at,
+        usage=before.usage,
+    )
+    return begun(state, event.step, changed)
+
+
 def opened(state: State, event: ev.StepOpened, at: float) -> State:
     """A group or a loop is under way, and what is part of it known."""
     name = event.step

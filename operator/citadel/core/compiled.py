@@ -91,6 +91,8 @@ class CompiledStep:
     switch: Cases | None = None
     wait: Template | None = None
     """How long, or until when, a step waits."""
+    question: Mapping[str, Template] = field(default_factory=dict)
+    """What a model is asked: `prompt`, and `system` if it is told anything before."""
     handler: str | None = None
     """What is done when the step has failed for good."""
     compensation: str | None = None

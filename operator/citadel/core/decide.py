@@ -21,7 +21,7 @@ from citadel.core.opening import due
 from citadel.core.sessions import scale, wake_times
 from citadel.core.state import State, StepState, blocker, compiled_of, is_over, is_running, position
 from citadel.core.values import Values
-from citadel.core.waiting import attend, is_outside, retried, start_again
+from citadel.core.waiting import OUTSIDE, attend, is_outside, retried, start_again
 
 #: Seconds after its own timeout at which an attempt counts as timed out even if its sandbox says nothing.
 TIMEOUT_GRACE = 30.0
@@ -246,10 +246,12 @@ def _stopping(state: State, now: float, values: Values) -> Iterator[ev.Event]:
         if step.undecided or step.answer is not None:
             event = attend(state, name, now, values) if step.answer is not None else None
             if event is None or isinstance(event, ev.RetryScheduled):
-                failure = step.failure or ev.Failure(Reason.CHILD_FAILED, "ended without success")
+                told = None if isinstance(step.answer, ev.ApprovalDecided) else step.answer
+                failure = step.failure or (told.failure if told is not None else None)
+                failure = failure or ev.Failure(Reason.CHILD_FAILED, "ended without success")
                 event = ev.StepFailed(name, failure)
             ended.append(event)
-        waits = step.status is StepStatus.WAITING and compiled_of(state, name).spec.workflow is not None
+        waits = step.status is StepStatus.WAITING and compiled_of(state, name).spec.action in OUTSIDE
         running = running or step.sandbox is not None or waits
     if ended:
         yield from ended

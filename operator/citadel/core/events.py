@@ -68,6 +68,21 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What calls of models took: tokens, and money in millionths of a millionth of a dollar."""
+
+    model: str
+    """The Model that was asked last."""
+    provider: str
+    input_tokens: int
+    output_tokens: int
+    cost: int
+    calls: int = 1
+    estimated: bool = False
+    """Whether there are calls among them that count all they could have taken."""
+
+
+@dataclass(frozen=True)
 class Event:
     """Base of all events. `key` is unique within an execution for facts, None for decisions."""
 
@@ -272,6 +287,21 @@ class ChildFinished(Event):
         return f"child:{self.step}:{self.attempt}"
 
 
+@dataclass(frozen=True)
+class ModelAnswered(Event):
+    """The call of a model, which a step waits for, has ended: with an output, or with a failure."""
+
+    step: str
+    attempt: int
+    output: Value | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None
+
+    @property
+    def key(self) -> str:
+        return f"model:{self.step}:{self.attempt}"
+
+
 # ---- decisions
 
 
@@ -346,6 +376,19 @@ class ChildWanted(Event):
     payload: Value
     until: float | None = None
     """When it is waited for no longer."""
+
+
+@dataclass(frozen=True)
+class ModelWanted(Event):
+    """A model shall be asked what `payload` says."""
+
+    step: str
+    attempt: int
+    payload: Value
+    until: float | None = None
+    """When it is waited for no longer."""
+    cache: str | None = None
+    """Digest under which its output will be known."""
 
 
 @dataclass(frozen=True)
@@ -464,4 +507,6 @@ def from_json(kind: str, data: dict[str, Any]) -> Event:
         found["failure"] = Failure(**found["failure"])
     if "around" in found:
         found["around"] = tuple(found["around"])
+    if found.get("usage") is not None:
+        found["usage"] = Usage(**found["usage"])
     return EVENTS[kind](**found)

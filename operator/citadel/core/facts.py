@@ -37,7 +37,7 @@ def admissible(state: State, fact: ev.Event) -> bool:
             return id_ not in state.signal_ids
         case ev.ApprovalDecided(step=name):
             return _is_waiting(state, name)
-        case ev.ChildFinished(step=name, attempt=attempt):
+        case ev.ChildFinished(step=name, attempt=attempt) | ev.ModelAnswered(step=name, attempt=attempt):
             return _is_waiting(state, name) and state.steps[name].attempt == attempt
         case ev.StopRequested(mode=mode):
             return state.stop is None or (state.stop.mode == "Cancel" and mode == "Terminate")

@@ -8,10 +8,20 @@ from collections.abc import Iterable
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
-from citadel.core.beginnings import assigned, begun, born, created, handler_opened, opened, queued
+from citadel.core.beginnings import (
+    asks_outside,
+    assigned,
+    begun,
+    born,
+    created,
+    handler_opened,
+    opened,
+    queued,
+)
 from citadel.core.copying import replace
 from citadel.core.endings import concluded, cut_off, ended, freed, sandbox_ended, step_failed
 from citadel.core.plan import Plan
+from citadel.core.spending import add
 from citadel.core.state import SandboxState, Signal, State, StepState, tried, with_sandbox, with_step
 
 
@@ -56,17 +66,13 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             )
             return begun(state, event.step, changed)
         case ev.ChildWanted():
-            before = state.steps.get(event.step, StepState())
-            changed = StepState(
-                StepStatus.WAITING,
-                attempt=event.attempt,
-                payload=event.payload,
-                ready_at=at,
-                tries=before.tries,
-                until=event.until,
-                started_at=at if before.started_at is None else before.started_at,
-            )
-            return begun(state, event.step, changed)
+            return asks_outside(state, event, at)
+        case ev.ModelWanted():
+            return asks_outside(state, event, at, event.cache)
+        case ev.ModelAnswered():
+            step = state.steps[event.step]
+            step = replace(step, answer=event, usage=add(step.usage, event.usage))
+            return replace(with_step(state, event.step, step), usage=add(state.usage, event.usage))
         case ev.StepOpened():
             return opened(state, event, at)
         case ev.HandlerOpened():
@@ -106,7 +112,7 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
         case ev.RetryScheduled():
             step = state.steps[event.step]
             failure = step.failure or (
-                step.answer.failure if isinstance(step.answer, ev.ChildFinished) else None
+                step.answer.failure if isinstance(step.answer, ev.ChildFinished | ev.ModelAnswered) else None
             )
             changed = replace(
                 step,

@@ -147,6 +147,8 @@ def _own(step: CompiledStep) -> Iterator[_Placed]:
             yield ("switch", "cases", position, "value"), value
         if step.switch.default is not None:
             yield ("switch", "default"), step.switch.default
+    for field, template in step.question.items():
+        yield ("llm", field), template
     if step.wait is not None and step.spec.wait is not None:
         yield ("wait", "for" if step.spec.wait.duration is not None else "until"), step.wait
     if step.cache is not None:

@@ -9,6 +9,7 @@ from citadel.core.expressions import Expression, ExpressionError
 from citadel.core.failing import completed, expression_failure, failed
 from citadel.core.instances import COMPENSATE, turn, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
+from citadel.core.models import answer_until
 from citadel.core.recalling import cache_key, from_cache, recalled
 from citadel.core.schemas import shown_value
 from citadel.core.state import State
@@ -105,8 +106,42 @@ def _act(
             arguments = _arguments(view, compiled, values, at)
             until = None if compiled.timeout is None else now + compiled.timeout
             return ev.ChildWanted(name, 1, values.put({"arguments": arguments}), until)
+        case "llm":
+            return _ask(view, compiled, name, values, now, at)
         case _:
             return _ready(view, compiled, name, values, now, at)
+
+
+def _ask(view: View, compiled: CompiledStep, name: str, values: Values, now: float, at: _At) -> ev.Event:
+    asked: dict[str, Json] = {}
+    for field, template in compiled.question.items():
+        at.field = f"llm.{field}"
+        found = values.get(evaluate(view, template, values))
+        asked[field] = found if isinstance(found, str) else canonical(found).decode()
+    if not str(asked["prompt"]).strip():
+        raise ExpressionError("found nothing but spaces, expected a question")
+    payload: dict[str, Json] = {"llm": asked}
+    known, key = _known(view, compiled, name, payload, values, now, at)
+    return known or ev.ModelWanted(name, 1, values.put(payload), answer_until(compiled, now), key)
+
+
+def _known(
+    view: View,
+    compiled: CompiledStep,
+    name: str,
+    payload: dict[str, Json],
+    values: Values,
+    now: float,
+    at: _At,
+) -> tuple[ev.StepRecalled | None, str | None]:
+    """What a step with a cache gave before, and the digest under which what it gives will be known."""
+    if compiled.cache is None or compiled.spec.cache is None:
+        return None, None
+    at.field = "cache.key"
+    given = values.get(evaluate(view, compiled.cache, values))
+    key = cache_key(view.state, name, payload, given)
+    ttl = None if compiled.spec.cache.ttl is None else seconds(compiled.spec.cache.ttl)
+    return from_cache(view.state, name, key, ttl, values, now), key.digest
 
 
 def _switch(view: View, compiled: CompiledStep, name: str, values: Values, at: _At) -> ev.Event:
@@ -171,17 +206,8 @@ def _ready(
     files = _files(view, compiled, values)
     payload: dict[str, Json] = {"arguments": arguments, "env": variables}
     payload |= {"files": files} if files else {}
-    key = None
-    if compiled.cache is not None and compiled.spec.cache is not None:
-        at.field = "cache.key"
-        given = values.get(evaluate(view, compiled.cache, values))
-        key = cache_key(state, name, payload, given)
-        ttl = None if compiled.spec.cache.ttl is None else seconds(compiled.spec.cache.ttl)
-        if (known := from_cache(state, name, key, ttl, values, now)) is not None:
-            return known
-    return ev.StepReady(
-        name, values.put(payload), compiled.has_references, None if key is None else key.digest
-    )
+    known, key = _known(view, compiled, name, payload, values, now, at)
+    return known or ev.StepReady(name, values.put(payload), compiled.has_references, key)
 
 
 def _unbuilt(state: State, build: str, name: str, values: Values) -> ev.Event:

@@ -65,6 +65,18 @@ class PartCompiler(Checker):
             self._duration((*place, "wait", "for"), str(text))
         return template
 
+    def question(self, step: Step, place: Path, sight: Sight) -> dict[str, Template]:
+        """What a model is asked, by the fields of `llm`."""
+        if step.llm is None:
+            return {}
+        given = {"prompt": step.llm.prompt, "system": step.llm.system}
+        found = {
+            field: self.template((*place, "llm", field), text, sight)
+            for field, text in given.items()
+            if text is not None
+        }
+        return {field: template for field, template in found.items() if template is not None}
+
     def _duration(self, place: Path, text: str) -> None:
         try:
             seconds(text)

@@ -60,6 +60,15 @@ def cache_key(state: State, name: str, payload: Mapping[str, Json], given: Json)
     assert state.plan is not None
     assert state.created is not None
     plan, compiled = state.plan, state.plan.step(name)
+    if compiled.spec.llm is not None:
+        asked = compiled.spec.llm.model_dump(mode="json", exclude={"prompt", "system"})
+        asks: dict[str, Json] = {
+            "llm": asked,
+            "payload": dict(payload),
+            "schema": compiled.spec.output_schema,
+            "key": given,
+        }
+        return CacheKey(state.created.namespace, digest(canonical(asks)))
     template, run = plan.placements[compiled.path].template, compiled.spec.run
     made_of: dict[str, Any] = {
         "image": [template["image"], template.get("imageId")],

@@ -24,7 +24,7 @@ _EXECUTION = of_fields(**_IDENTITY)
 _ERROR = of_fields(step="string", reason="string", message="string")
 _ENDED = of_fields(**_IDENTITY, phase="string", error="any").having("error", _ERROR.node)
 _FAILURE = of_fields(reason="string", message="string")
-_STATUS = Shape({"type": "string"}, {})
+_TEXT = _STATUS = Shape({"type": "string"}, {})
 _INTEGER = Shape({"type": "integer"}, {})
 
 
@@ -89,6 +89,8 @@ class Sights:
             return UNKNOWN  # it may be the handler's
         if step.schema is not None:
             return Shape(step.schema.schema, step.schema.schema)
+        if step.spec.llm is not None:
+            return _TEXT
         if step.spec.approval is not None:
             decision = of_fields(approved="boolean", by="string", reason="string", form="any", at="string")
             form = step.spec.approval.form

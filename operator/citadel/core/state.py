@@ -59,8 +59,10 @@ class StepState:
     finished_at: float | None = None
     until: float | None = None
     """When waiting ends by itself."""
-    answer: ev.ApprovalDecided | ev.ChildFinished | None = None
+    answer: ev.ApprovalDecided | ev.ChildFinished | ev.ModelAnswered | None = None
     """What came from outside, and is not decided upon yet."""
+    usage: ev.Usage | None = None
+    """What the models took that it asked, in all its attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,8 @@ class State:
     """How it ends, while compensations and `finally` are still to come."""
     finished: ev.Finished | None = None
     finished_at: float | None = None
+    usage: ev.Usage | None = None
+    """What the models took that its steps asked."""
     seq: int = 0
     """Number of events folded in."""
     behind: bool = False

@@ -82,8 +82,9 @@ class StepCompiler(PartCompiler):
         self.refuse_references_of_cached(step, arguments, files, place)
         cache = None if step.cache is None else self.template((*place, "cache", "key"), step.cache.key, inner)
         switch, wait = self.switch(step, place, inner), self.wait(step, place, inner)
-        loop = self.loop(step, place, sight)
-        templates = [item for item in (*arguments.values(), *files.values()) if isinstance(item, Template)]
+        loop, question = self.loop(step, place, sight), self.question(step, place, inner)
+        given = (*arguments.values(), *files.values(), *question.values())
+        templates = [item for item in given if isinstance(item, Template)]
         reads = _reads([*templates, *(template for _, template in env), when, cache, wait])
         soft = _reads([loop.items if loop else None, *(_parts(switch) if switch else ())])
         takes_of = frozenset(source.step for source in taken.values())
@@ -112,6 +113,7 @@ class StepCompiler(PartCompiler):
             loop=loop,
             switch=switch,
             wait=wait,
+            question=question,
             per_item=when is not None and step.for_each is not None and bool(when.names & _ITEM),
             cache=cache,
             schema=self.schema(step, place),

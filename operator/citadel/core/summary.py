@@ -7,8 +7,9 @@ from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core.admission import awaits_turn, turn_of
 from citadel.core.children import name_for
 from citadel.core.closing import not_undone
-from citadel.core.events import shorten
-from citadel.core.state import State, position
+from citadel.core.events import Usage, shorten
+from citadel.core.spending import dollars
+from citadel.core.state import State, compiled_of, position
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ def summarise(state: State) -> Summary:
         return Summary(Phase(state.finished.phase), state.finished.reason, state.finished.message)
     if not state.known:
         return Summary(Phase.PENDING, Reason.ACCEPTED, "")
-    running = [name for name in state.active if state.steps[name].status is StepStatus.RUNNING]
+    running = [name for name in state.active if _runs(state, name)]
     if state.stop is not None and state.concluded is None:
         return Summary(Phase.RUNNING, Reason.CANCEL_REQUESTED, state.stop.message)
     if state.suspended and not running:
@@ -43,6 +44,13 @@ def summarise(state: State) -> Summary:
     if state.ended_steps == 0 and not running:
         return Summary(Phase.PENDING, Reason.ACCEPTED, "")
     return Summary(Phase.RUNNING, Reason.RUNNING, "")
+
+
+def _runs(state: State, name: str) -> bool:
+    """Whether something of a step is under way: also where a model is asked."""
+    status = state.steps[name].status
+    asks = status is StepStatus.WAITING and compiled_of(state, name).spec.llm is not None
+    return status is StepStatus.RUNNING or asks
 
 
 def _waiting(state: State) -> Summary | None:
@@ -69,9 +77,19 @@ def step_words(state: State, name: str) -> tuple[str | None, str | None]:
         why = "spec.noCache is true" if state.created.no_cache else "no output is known for these inputs"
         return Reason.CACHE_MISS, why
     message = step.message
+    if message is None and step.usage is not None:
+        message = used(step.usage)
     if message is None and (child := name_for(state, name)) is not None:
         message = f"Execution {child}"
     return step.reason, message
+
+
+def used(usage: Usage) -> str:
+    """What models took: `Model writer (scripted): 312 tokens, $0.0021`."""
+    scripted = " (scripted)" if usage.provider == "scripted" else ""
+    tokens = usage.input_tokens + usage.output_tokens
+    most = "at most " if usage.estimated else ""
+    return f"Model {usage.model}{scripted}: {most}{tokens} tokens, ${dollars(usage.cost)}"
 
 
 def waits_for(state: State, name: str) -> tuple[Reason, str]:
@@ -86,6 +104,8 @@ def waits_for(state: State, name: str) -> tuple[Reason, str]:
     if spec.workflow is not None:
         what = f"for Execution {name_for(state, name)} of workflow {spec.workflow.name}{at}"
         return Reason.WAITING_FOR_EXECUTION, what
+    if spec.llm is not None:
+        return Reason.WAITING_FOR_MODEL, f"for Model {spec.llm.model}{at}"
     if spec.wait is not None and spec.wait.signal is not None:
         return Reason.WAITING_FOR_SIGNAL, f"for signal {spec.wait.signal}{at}"
     return Reason.WAITING_FOR_TIME, at.lstrip() or "for its time"

@@ -7,9 +7,13 @@ from citadel.core import events as ev
 from citadel.core.compiled import CompiledStep
 from citadel.core.failing import completed, failed
 from citadel.core.jsonvalues import Json
+from citadel.core.models import answer_until
 from citadel.core.retry import next_delay
 from citadel.core.state import State, StepState, blocker, compiled_of
 from citadel.core.values import Inline, Values
+
+#: Actions that go on outside until they end: for nothing else that fails are they given up.
+OUTSIDE = frozenset(("workflow", "llm"))
 
 
 def attend(state: State, name: str, now: float, values: Values) -> ev.Event | None:
@@ -20,8 +24,10 @@ def attend(state: State, name: str, now: float, values: Values) -> ev.Event | No
             return _decided(state, name, decision, values)
         case ev.ChildFinished() as end:
             return _child_ended(state, name, compiled, end, now, values)
+        case ev.ModelAnswered() as answer:
+            return _answered(state, name, compiled, answer, now, values)
     action = compiled.spec.action
-    if action != "workflow" and (failing := blocker(state, name)) is not None:
+    if action not in OUTSIDE and (failing := blocker(state, name)) is not None:
         message = f"not waited for any longer, because step {failing} failed"
         return ev.StepSkipped(name, Reason.EXECUTION_FAILED, message)
     wait = compiled.spec.wait
@@ -31,6 +37,10 @@ def attend(state: State, name: str, now: float, values: Values) -> ev.Event | No
                 return completed(state, name, signal.payload, values, signal=id_)
     if step.until is None or now < step.until:
         return None
+    if compiled.spec.llm is not None:
+        message = f"Model {compiled.spec.llm.model} has not answered within {compiled.spec.timeout}"
+        lost = ev.ModelAnswered(name, step.attempt, None, ev.Failure.cut(Reason.TIMEOUT, message))
+        return _answered(state, name, compiled, lost, now, values)
     return _time_is_up(state, name, compiled, now, values)
 
 
@@ -80,6 +90,15 @@ def _child_ended(
     return again or failed(state, name, failure, values)
 
 
+def _answered(
+    state: State, name: str, compiled: CompiledStep, answer: ev.ModelAnswered, now: float, values: Values
+) -> ev.Event:
+    if answer.failure is None:
+        return completed(state, name, answer.output or Inline(None), values)
+    again = retried(state, name, compiled, answer.failure, now)
+    return again or failed(state, name, answer.failure, values)
+
+
 def retried(
     state: State, name: str, compiled: CompiledStep, failure: ev.Failure, now: float
 ) -> ev.RetryScheduled | None:
@@ -93,15 +112,17 @@ def retried(
 
 
 def start_again(state: State, name: str, now: float) -> ev.Event | None:
-    """The next execution of another workflow, when its time has come."""
+    """The next execution of another workflow, or call of a model, when its time has come."""
     compiled, step = compiled_of(state, name), state.steps[name]
     if now < step.ready_at:
         return None
     assert step.payload is not None
+    if compiled.spec.llm is not None:
+        return ev.ModelWanted(name, step.attempt, step.payload, answer_until(compiled, now), step.cache)
     until = None if compiled.timeout is None else now + compiled.timeout
     return ev.ChildWanted(name, step.attempt, step.payload, until)
 
 
 def is_outside(step: StepState, compiled: CompiledStep) -> bool:
-    """Whether the next attempt of a step is another execution, not one in a sandbox."""
+    """Whether the next attempt of a step is another execution or a model's, not one in a sandbox."""
     return step.status is StepStatus.BACKING_OFF and not compiled.sandboxed

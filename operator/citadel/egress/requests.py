@@ -12,7 +12,8 @@ _LINE = re.compile(rb"CONNECT ([^ ]{1,300}) HTTP/1\.1")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _FIELD = re.compile(rb"([A-Za-z][A-Za-z-]{0,63}):[ ]?([\x21-\x7e](?:[\x20-\x7e]{0,1022}[\x21-\x7e])?)")
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9._-]{1,256})")
-_ATTEMPT = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,62})/([1-9][0-9]{0,5})")
+#: An instance of a step, such as fix[2].write.
+_ATTEMPT = re.compile(r"([A-Za-z][A-Za-z0-9_.\[\]]{0,639})/([1-9][0-9]{0,5})")
 _KNOWN = frozenset({"host", "proxy-authorization", "citadel-attempt", "user-agent"})
 
 

@@ -3,6 +3,7 @@
 It answers for what the sandbox runs now: the token of one whose step has ended opens nothing.
 """
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
@@ -18,11 +19,14 @@ from citadel.gateway.reports import clean
 from citadel.gateway.sessions import egress_token, sandbox_of
 from citadel.store.connections import ConnectionLog, ConnectionRow
 from citadel.store.journal import ExecutionUnknown, Journal
+from citadel.store.model_calls import ModelCalls
 
 log = logging.getLogger(__name__)
 
 #: What the ExecutionPolicies of a namespace say of egress.
 Policies = Callable[[str], Awaitable[Sequence[EgressRules]]]
+#: What tokens of the model gateway begin with, and what its connections are told as.
+TOKEN_PREFIX, OF_MODELS = "model.", "model-gateway"
 _LONGEST = 1000
 _MOST_AT_ONCE = 1000
 
@@ -31,15 +35,22 @@ class EgressDesk:
     """Verdicts and reports."""
 
     def __init__(
-        self, registry: Registry, journal: Journal, connections: ConnectionLog, policies: Policies
+        self,
+        registry: Registry,
+        journal: Journal,
+        connections: ConnectionLog,
+        policies: Policies,
+        calls: ModelCalls,
     ) -> None:
-        self._registry, self._journal = registry, journal
+        self._registry, self._journal, self._calls = registry, journal, calls
         self._connections, self._policies = connections, policies
 
     async def verdict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Whether the sandbox of a token may open this connection now."""
         token, host, step = (_text(body, name) for name in ("token", "host", "step"))
         port, attempt = (_number(body, name) for name in ("port", "attempt"))
+        if token.startswith(TOKEN_PREFIX):
+            return await self._of_model(token, step, attempt, host, port)
         name = sandbox_of(token)
         session = await self._registry.known(name)
         if session is None or not compare_digest(egress_token(name, session.secret_hash), token):
@@ -67,6 +78,17 @@ class EgressDesk:
             return Verdict(False, f"{host}:{port} is not in network.egress of step {step}")
         namespace = state.created.namespace
         return judge(await self._policies(namespace), namespace, host, port)
+
+    async def _of_model(self, token: str, step: str, attempt: int, host: str, port: int) -> dict[str, Any]:
+        """Whether the model gateway may ask there, for the call that a token stands for while it is made."""
+        passage = await self._calls.passage(hashlib.sha256(token.encode()).hexdigest())
+        if passage is None or (passage.step, passage.attempt) != (step, attempt):
+            return _told(Verdict(False, "the token is of no call of a model"), "", "")
+        if f"{host}:{port}" not in passage.hosts:
+            verdict = Verdict(False, f"{host}:{port} is not the endpoint of a Model that step {step} asks")
+        else:
+            verdict = judge(await self._policies(passage.namespace), passage.namespace, host, port)
+        return _told(verdict, passage.uid, OF_MODELS)
 
     async def connections(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Takes note of connections, which the proxy tells."""

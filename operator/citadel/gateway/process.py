@@ -82,7 +82,9 @@ async def main(stop: asyncio.Event) -> None:
         async def rules(namespace: str) -> Sequence[EgressRules]:
             return egress_rules(await policies.of(namespace))
 
-        desk = EgressDesk(gateway.registry, database.journal, database.connections, rules)
+        desk = EgressDesk(
+            gateway.registry, database.journal, database.connections, rules, database.model_calls
+        )
         internal = internal_tls(str(settings.tls_dir))
         await serve(stack, internal_app(desk, settings.egress_service), settings.internal_port, internal)
 

@@ -14,6 +14,7 @@ from typing import Any
 from citadel.api.execution import ExecutionSpec
 from citadel.api.loader import Document, LoadError, load
 from citadel.api.meta import API_VERSION, GROUP
+from citadel.api.model import ModelSpec
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.problems import Problem, found, suggestion
 from citadel.api.runtime import RuntimeSpec
@@ -24,6 +25,7 @@ from citadel.core.inputs import InvalidInputs
 from citadel.core.lookups import lookup_problems
 from citadel.core.placing import InvalidDefinition
 from citadel.core.plan import Workflow, compile_workflow
+from citadel.llm.scripted import InvalidScript, Script
 from citadel.render.trigger import inputs_at
 
 
@@ -43,6 +45,7 @@ class Contents:
 
     workflows: dict[str, WorkflowDocument] = field(default_factory=dict)
     executions: dict[str, tuple[ExecutionSpec, Document]] = field(default_factory=dict)
+    models: dict[str, ModelSpec] = field(default_factory=dict)
     triggers: dict[str, tuple[TriggerSpec, Document]] = field(default_factory=dict)
     runtimes: dict[str, RuntimeSpec] = field(default_factory=dict)
     data: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
@@ -105,6 +108,9 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         contents.runtimes[name] = spec
     elif isinstance(spec, ExecutionSpec):
         contents.executions[name] = (spec, document)
+    elif isinstance(spec, ModelSpec):
+        contents.models[name] = spec
+        return _script_problems(spec)
     elif isinstance(spec, TriggerSpec):
         contents.triggers[name] = (spec, document)
     else:
@@ -117,6 +123,14 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         except InvalidDefinition as error:
             return error.problems
         contents.workflows[name] = WorkflowDocument(name, spec, compiled, document)
+    return []
+
+
+def _script_problems(spec: ModelSpec) -> list[Problem]:
+    try:
+        Script(spec)
+    except InvalidScript as error:
+        return [Problem(("spec", "script"), str(error))]
     return []
 
 

@@ -21,6 +21,7 @@ _ANSWERS = {
     "run": _IN_SANDBOX,
     "container": _IN_SANDBOX,
     "workflow": _IN_SANDBOX,
+    "llm": _IN_SANDBOX,
     "approval": ("approve", "reject", "timeout"),
     "wait": ("signal", "timeout"),
 }

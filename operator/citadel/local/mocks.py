@@ -15,6 +15,8 @@ from citadel.core.children import Child, failed
 from citadel.core.dispatch import Dispatch
 from citadel.core.inputs import compile_inputs
 from citadel.core.jsonvalues import Json
+from citadel.core.models import Wanted
+from citadel.core.models import failed as model_failed
 from citadel.core.placing import Placement
 from citadel.core.state import State, compiled_of
 from citadel.core.values import Values
@@ -75,6 +77,17 @@ class MockedWorld(Outside):
         if mock.timeout:
             await self.clock.wait(self._never)
         return ev.ChildFinished(child.step, child.attempt, Phase.SUCCEEDED, values.put(mock.output))
+
+    async def asked(self, call: Wanted, values: Values) -> ev.ModelAnswered | None:
+        """The answer that a mock says."""
+        mock = self.mock(call.step, call.attempt)
+        if mock is None:
+            return None
+        if mock.error is not None:
+            return model_failed(call, mock.error.reason or Reason.MODEL_ERROR, mock.error.message)
+        if mock.timeout:
+            await self.clock.wait(self._never)
+        return ev.ModelAnswered(call.step, call.attempt, values.put(mock.output))
 
     async def answer(self, state: State, step: str, values: Values) -> ev.Event | None:
         """The decision, or the signal, that a mock says; raises NotMocked."""

@@ -3,6 +3,7 @@
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.children import Child
+from citadel.core.models import Wanted
 from citadel.core.placing import Placement
 from citadel.core.state import State, position
 from citadel.core.values import Values
@@ -28,6 +29,10 @@ class Outside:
 
     async def instead(self, child: Child, values: Values) -> ev.ChildFinished | None:
         """The end of an execution that a step wants, if it is not to run; `values` takes its outputs."""
+        return None
+
+    async def asked(self, call: Wanted, values: Values) -> ev.ModelAnswered | None:
+        """What a model answers, if none is to be asked; `values` takes it."""
         return None
 
     async def answer(self, state: State, step: str, values: Values) -> ev.Event | None:

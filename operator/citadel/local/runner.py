@@ -17,14 +17,19 @@ from citadel.core.closing import CANCEL_GRACE
 from citadel.core.decide import wake_at
 from citadel.core.dispatch import Dispatch, dispatch
 from citadel.core.jsonvalues import Json
+from citadel.core.models import Wanted
+from citadel.core.models import failed as call_failed
+from citadel.core.models import wanted as calls_wanted
 from citadel.core.placing import Placement
 from citadel.core.sessions import failure_of
+from citadel.core.spending import Account, account_of
 from citadel.core.state import State, ready_steps
 from citadel.core.values import Content, Values
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
 from citadel.local.clocks import Bell
 from citadel.local.documents import Contents
+from citadel.local.models import LocalModels
 from citadel.local.outside import Outside, asking
 from citadel.local.sandboxes import Sandbox, SandboxEnded
 from citadel.local.start import Start
@@ -60,15 +65,22 @@ class LocalRun:
         chain: Sequence[str],
         outside: Outside | None = None,
         neighbours: Neighbours | None = None,
+        models: LocalModels | None = None,
+        paying: tuple[Account, ...] = (),
     ) -> None:
-        """`contents` has what its steps refer to; `chain` the workflows around it and its own."""
+        """`contents` has what its steps refer to; `chain` the workflows around it and its own. `paying` are
+        the accounts of the executions around it, who share its `models`."""
         self._journal, self._observer, self._references = journal, observer, contents.data
+        self._chain = chain
 
         def within(child: Child, chain: tuple[str, ...]) -> LocalRun:
             inner = Inner(observer, child.step)
             outside, neighbours = self._outside.within(child.step), self._neighbours.within(self._uid)
-            return LocalRun(journal, inner, contents, chain, outside, neighbours)
+            paying = self._accounts()
+            return LocalRun(journal, inner, contents, chain, outside, neighbours, self._models, paying)
 
+        self._models = models or LocalModels(journal, contents)
+        self._paying = paying
         self._outside = outside or Outside()
         self._clock = self._outside.clock
         self._neighbours = neighbours or Neighbours()
@@ -80,6 +92,8 @@ class LocalRun:
         self._changed = Bell()
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._sandboxes: dict[str, Sandbox] = {}
+        self._calls: dict[str, asyncio.Task[tuple[ev.ModelAnswered, Values]]] = {}
+        """Models that are being asked."""
         self._asked: set[str] = set()
         """Steps for which somebody was asked."""
         self._logs: dict[tuple[str, int], list[LogChunk]] = {}
@@ -158,6 +172,13 @@ class LocalRun:
         for child in list(wanted(self._state)):
             if child.name not in self._serving:
                 self._spawn(child.name, self._serve_child(child))
+        calls = {f"call {call.step} {call.attempt}": call for call in calls_wanted(self._state)}
+        for name, call in calls.items():
+            if name not in self._serving:
+                self._spawn(name, self._call(name, call))
+        for name, asked in self._calls.items():
+            if self._state.stopping or name not in calls:
+                asked.cancel()
         self._ask_about(asking(self._state))
         for run in list(self._within.to_stop(self._state)):
             why = "the step that wanted it waits no longer"
@@ -191,6 +212,35 @@ class LocalRun:
         fact = await self._outside.answer(self._state, step, values)
         if fact is not None:
             await self._advance([fact], outputs=values.made)
+
+    def _accounts(self) -> tuple[Account, ...]:
+        """Who pays for the models that its steps ask."""
+        assert self._state.plan is not None
+        title = f"the budget of Workflow {self._chain[-1]}"
+        return (*self._paying, account_of(self._state.plan.workflow.spec.budget, self._uid, title))
+
+    async def _call(self, name: str, call: Wanted) -> None:
+        """Asks a model, until nobody waits for the answer any more."""
+        given = Values()
+        told = await self._outside.asked(call, given)
+        if told is not None:
+            await self._advance([told], outputs=given.made)
+            return
+        accounts = self._accounts()
+        left = None if call.until is None else max(0.0, call.until - self._clock.time())
+        asked = asyncio.create_task(self._models.answer(self._uid, call, accounts, left))
+        self._calls[name] = asked
+        try:
+            await asyncio.wait((asked,))
+            if asked.cancelled():
+                usage = await self._models.usage(self._uid, call, accounts)
+                await self._advance([call_failed(call, Reason.CANCELLED, "cancelled", usage)])
+                return
+            fact, values = asked.result()
+            await self._advance([fact], outputs=values.made)
+        finally:
+            asked.cancel()
+            del self._calls[name]
 
     def _served(self, task: asyncio.Task[None]) -> None:
         """What no sandbox accounts for is a defect, and must not become a wait for ever."""

@@ -12,6 +12,7 @@ from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.values import Values
 from citadel.local.documents import Contents, WorkflowDocument
 from citadel.local.engine import EngineError, find
+from citadel.local.models import model_reasons
 
 #: The Runtime that every cluster has, and this machine is.
 PYTHON: Mapping[str, Any] = {"image": "local"}
@@ -109,6 +110,7 @@ def _reasons(workflow: WorkflowDocument, contents: Contents) -> Iterator[str]:
             *_places(one),
             *_entrypoints(one),
             *_revisions(one),
+            *model_reasons(one, contents),
         ):
             yield f"{where}{reason}"
         for path, other in _runs(one):

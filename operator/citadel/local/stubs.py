@@ -10,6 +10,7 @@ from typing import Any
 
 from citadel.api.loader import load
 from citadel.api.meta import API_VERSION
+from citadel.api.model import ModelSpec, ScriptedAnswer
 from citadel.api.validate import parse
 from citadel.api.workflow import WorkflowSpec
 from citadel.core.plan import compile_workflow
@@ -17,6 +18,10 @@ from citadel.local.documents import Contents, WorkflowDocument
 
 _CODE = "# no code of this step is here: "
 _RUNTIME = "python"
+
+
+#: A Model that is named and never asked.
+_SILENT = ModelSpec(provider="scripted", script=(ScriptedAnswer(text="mocked"),))
 
 
 def why_not(code: str | None) -> str | None:
@@ -53,13 +58,17 @@ def stubbed(workflow: WorkflowDocument, paths: Collection[str]) -> WorkflowDocum
 def with_stubs(contents: Contents, mocked: Mapping[str, Collection[str]]) -> Contents:
     """All workflows of a test with stubs: `mocked` are the paths of steps that never run, by workflow."""
     workflows = {name: stubbed(one, mocked.get(name, ())) for name, one in contents.workflows.items()}
+    models = dict(contents.models)
     for name, paths in mocked.items():
         for path in paths:
-            called = workflows[name].compiled.steps[path].spec.workflow
+            spec = workflows[name].compiled.steps[path].spec
+            if spec.llm is not None:
+                models.setdefault(spec.llm.model, _SILENT)  # nor is it asked
+            called = spec.workflow
             if called is not None:
                 # It never runs either, so it need not be in a file.
                 workflows.setdefault(called.name, replace(_empty(), name=called.name))
-    return replace(contents, workflows=workflows)
+    return replace(contents, workflows=workflows, models=models)
 
 
 def _empty() -> WorkflowDocument:

@@ -169,10 +169,12 @@ def _together(first: Contents, second: Contents) -> tuple[Contents, str]:
     """What two files hold; and an object that both have, if there is one."""
     both = [f"Workflow {name}" for name in first.workflows.keys() & second.workflows.keys()]
     both += [f"Runtime {name}" for name in first.runtimes.keys() & second.runtimes.keys()]
+    both += [f"Model {name}" for name in first.models.keys() & second.models.keys()]
     both += [f"{kind} {name}" for kind, name in first.data.keys() & second.data.keys()]
     together = Contents(
         workflows={**first.workflows, **second.workflows},
         runtimes={**first.runtimes, **second.runtimes},
+        models={**first.models, **second.models},
         data={**first.data, **second.data},
     )
     return together, min(both, default="")

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from citadel.api.conditions import Condition, merge
-from citadel.api.execution import ExecutionStatus, Failure, LargeValue, Progress, StepSummary
+from citadel.api.execution import ExecutionStatus, Failure, LargeValue, Progress, StepSummary, UsageSummary
 from citadel.api.reasons import ConditionType, Phase, Reason, StepStatus
-from citadel.core.events import shorten
+from citadel.core.events import Usage, shorten
 from citadel.core.jsonvalues import Json, canonical, digest
+from citadel.core.spending import dollars
 from citadel.core.state import State, listed
 from citadel.core.summary import Summary, step_words, summarise
 
@@ -79,6 +80,7 @@ def execution_status(observed: Observed) -> dict[str, Any]:
         progress=_progress(state),
         steps=tuple(_steps(state)),
         failure=_failure(state),
+        usage=usage_summary(state.usage),
         definition=state.created.definition if state.created else None,
         conditions=merge(
             observed.conditions,
@@ -202,7 +204,21 @@ def _steps(state: State) -> Iterable[StepSummary]:
             reason=reason,
             message=shorten(message or "", STEP_LIMIT) or None,
             attempt=step.attempt or None,
+            usage=usage_summary(step.usage),
         )
+
+
+def usage_summary(usage: Usage | None) -> UsageSummary | None:
+    """What models took, for people."""
+    if usage is None:
+        return None
+    return UsageSummary(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.input_tokens + usage.output_tokens,
+        cost=dollars(usage.cost),
+        estimated=usage.estimated,
+    )
 
 
 def _failure(state: State) -> Failure | None:

@@ -64,12 +64,15 @@ class Memory:
 def memories(state: State, events: Iterable[ev.Event]) -> Iterator[Memory]:
     """What is to be known to later executions."""
     for event in events:
-        if not isinstance(event, ev.AttemptSucceeded):
+        if not isinstance(event, ev.AttemptSucceeded | ev.StepCompleted):
             continue
+        if isinstance(event, ev.StepCompleted) and event.failure is not None:
+            continue  # what a handler gives is not what the step gives
         key = state.steps[event.step].cache
         if key is None or state.plan is None or state.created is None:
             continue
         cache = state.plan.step(event.step).spec.cache
         kept = CACHED_SECONDS if cache is None or cache.ttl is None else seconds(cache.ttl)
         name, namespace = state.created.name, state.created.namespace
-        yield Memory(CacheKey(namespace, key), event.output, event.artifacts, name, kept)
+        artifacts = event.artifacts if isinstance(event, ev.AttemptSucceeded) else {}
+        yield Memory(CacheKey(namespace, key), event.output, artifacts, name, kept)

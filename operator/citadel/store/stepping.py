@@ -33,6 +33,8 @@ def values_of(facts: Iterable[ev.Event]) -> list[str]:
     digests = []
     for fact in facts:
         match fact:
+            case ev.ModelAnswered(output=Stored() as value):
+                digests.append(value.digest)
             case ev.AttemptSucceeded(output=Stored() as value) | ev.SignalReceived(payload=Stored() as value):
                 digests.append(value.digest)
             case ev.ApprovalDecided(form=Stored() as value) | ev.ChildFinished(outputs=Stored() as value):

@@ -38,6 +38,11 @@ def fit(fact: E) -> E:
             _check(fact.payload)
         case ev.AttemptSucceeded():
             _check(fact.output)
+        case ev.ModelAnswered():
+            if fact.output is not None:
+                _check(fact.output)
+            if fact.failure is not None:
+                return replace(fact, failure=_fit_failure(fact.failure))
         case ev.Created():
             _check(fact.inputs)
     return fact

@@ -4,13 +4,14 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from citadel.core.events import Usage
 from citadel.core.state import State, StepState
 from citadel.core.state import listed as steps_in_order
 from citadel.core.summary import summarise
 from citadel.core.telling import Told, news, told
 from citadel.core.tickets import Standing, Ticket, position
 from citadel.kube.resources import EXECUTIONS
-from citadel.render.status import Observed, execution_status, timestamp
+from citadel.render.status import Observed, execution_status, timestamp, usage_summary
 from citadel.store.archive import Archived
 from citadel.store.journal import Journal, json_of
 
@@ -43,6 +44,7 @@ def _in_short(state: State) -> dict[str, Any]:
         "done": state.ended_steps,
         "total": state.total_steps,
         "now": time.time(),
+        "usage": _usage(state.usage),
     }
 
 
@@ -60,7 +62,8 @@ def queued(ticket: Ticket, standing: Standing) -> dict[str, Any]:
 
 def _described(state: State, name: str, step: StepState) -> dict[str, Any]:
     artifacts = {left: asdict(content) for left, content in step.artifacts.items()}
-    return _step(told(state, name, step)) | {"sandbox": step.sandbox, "artifacts": artifacts}
+    more = {"sandbox": step.sandbox, "artifacts": artifacts, "usage": _usage(step.usage)}
+    return _step(told(state, name, step)) | more
 
 
 def _step(step: Told) -> dict[str, Any]:
@@ -88,6 +91,11 @@ def _step(step: Told) -> dict[str, Any]:
         "action": step.action or None,
     }
     return found | {key: value for key, value in more.items() if value is not None}
+
+
+def _usage(usage: Usage | None) -> dict[str, Any] | None:
+    found = usage_summary(usage)
+    return None if found is None else found.model_dump(mode="json", by_alias=True)
 
 
 def listed(row: Archived) -> dict[str, Any]:

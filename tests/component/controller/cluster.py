@@ -10,6 +10,7 @@ import psycopg
 from prometheus_client import CollectorRegistry
 
 from citadel.controller.approvals import Approvals
+from citadel.controller.asking import Asking
 from citadel.controller.board import Board
 from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
@@ -18,10 +19,12 @@ from citadel.controller.executions import Executions, Waiting
 from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
+from citadel.controller.models import ModelReadiness, Models
 from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
+from citadel.controller.referring import References
 from citadel.controller.reruns import Reruns
 from citadel.controller.room import Limits
 from citadel.controller.sandboxes import SandboxPods
@@ -48,6 +51,7 @@ from citadel.store.sql.database import Database
 from component.controller.clusterapi import SANDBOXES, ClusterApi, path_of
 
 INDEXES = Indexes({"pip": "http://files.example.com:8080/pip"})
+ACCOUNT = "citadel-system:citadel-controller"
 SITE = Site(SANDBOXES, "runner:1", "https://10.96.0.7:8443", "ca", user_namespaces=False)
 
 
@@ -68,6 +72,10 @@ class Controller:
         packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
         children = Children(kube, cache, journal, database.archive, lambda key: self.reconciler.add(key))
         turns = Turns(journal, database.admissions, children)
+        references = References(kube, ACCOUNT)
+        models = Models(cache, references, policies.of, "citadel-system")
+        key = ("citadel-system", "citadel-models-key")
+        asking = Asking(kube, cache, journal, database.model_calls, models, policies.of, key, cluster.now)
         self.executions = Executions(
             kube,
             cache,
@@ -79,6 +87,7 @@ class Controller:
             self.waiting,
             children,
             turns,
+            asking,
             now=cluster.now,
         )
         self.pods = SandboxPods(
@@ -122,7 +131,7 @@ class Controller:
             children,
             readiness,
             self.pods,
-            Deliveries(kube, journal, sandboxes, "citadel-system:citadel-controller"),
+            Deliveries(kube, journal, sandboxes, ACCOUNT),
             Approvals(kube, cache, journal, database.approvals, self.poster, cluster.now),
             Signals(journal, database.signals),
             policies,
@@ -133,6 +142,7 @@ class Controller:
             self.triggers,
             History(kube, cache),
             turns,
+            ModelReadiness(cache, models, readiness),
             gateway_ready=self._gateway_ready,
         )
         self.gateway_is_ready = False

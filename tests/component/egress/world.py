@@ -77,7 +77,9 @@ class World:
         async def rules(namespace: str) -> Any:
             return egress_rules([read_policy(obj) for obj in await database.policies.get(namespace)])
 
-        desk = EgressDesk(gateway.registry, database.journal, database.connections, rules)
+        desk = EgressDesk(
+            gateway.registry, database.journal, database.connections, rules, database.model_calls
+        )
         tls = str(self.folder / "gateway")
         server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)
         loop = asyncio.get_running_loop()

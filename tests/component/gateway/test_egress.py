@@ -36,7 +36,9 @@ class Desk(EgressDesk):
     def __init__(self, site: Site, **policies: Sequence[EgressRules]) -> None:
         database = site.database
         self.policies = policies
-        super().__init__(site.gateways[0].gateway.registry, database.journal, database.connections, self.of)
+        registry = site.gateways[0].gateway.registry
+        calls = database.model_calls
+        super().__init__(registry, database.journal, database.connections, self.of, calls)
 
     async def of(self, namespace: str) -> Sequence[EgressRules]:
         return self.policies.get(namespace, ())

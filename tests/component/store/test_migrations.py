@@ -13,8 +13,10 @@ from sqlalchemy import create_engine
 
 import build
 from citadel.core import events as ev
+from citadel.core.spending import Account, Amount, Reservation
 from citadel.core.values import Inline
 from citadel.store.journal import LogChunk
+from citadel.store.model_calls import PlacedCall
 from citadel.store.signals import SignalRow
 from citadel.store.sql.database import open_database
 from citadel.store.sql.engine import parse_url
@@ -61,7 +63,8 @@ async def test_many_migrations_at_once_do_it_once(environment: dict[str, str], c
     await asyncio.gather(*(asyncio.to_thread(run, environment) for _ in range(4)))
     said = capsys.readouterr().out.splitlines()
     assert [line for line in said if not line.startswith("Waiting")] == [
-        "The database has this version's schema. Roles: citadel_controller, citadel_gateway, citadel_api."
+        "The database has this version's schema. Roles: citadel_controller, citadel_gateway, citadel_models,"
+        " citadel_api."
     ] * 4
 
 
@@ -151,7 +154,7 @@ async def test_every_process_may_do_what_it_needs(
     postgres_server: PostgresServer, environment: dict[str, str], empty: str
 ) -> None:
     run(environment)
-    controller, gateway, api = (
+    controller, gateway, models, api = (
         open_database(postgres_server.url(empty, role_name(process))) for process in RIGHTS
     )
     secret = {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
@@ -159,6 +162,8 @@ async def test_every_process_may_do_what_it_needs(
         build.python_step("a", arguments={"p": secret}),
         build.python_step("b", needs=[], isolation="step"),
         {"name": "c", "needs": [], "approval": {"approvers": {"users": ["ann"]}}, "timeout": "1h"},
+        {"name": "d", "needs": [], "llm": {"model": "m", "prompt": "?"}, "cache": {}},
+        {"name": "e", "needs": ["d"], **build.python_step("e", isolation="step")},
     ]
     definition = build.definition(*steps, timeout="1h", concurrency={"group": "one"})
     try:
@@ -166,6 +171,19 @@ async def test_every_process_may_do_what_it_needs(
             "uid-1", [build.created("uid-1", definition)], definition=definition
         )
         sandbox, _ = started.state.sandboxes
+        await controller.model_calls.place(PlacedCall("uid-1", "d", 1, "team", {}))
+        ((call, _),) = await models.model_calls.take("me", {"token": "hash of it"}, 60)
+        assert (await gateway.model_calls.passage("hash of it")).step == "d"  # type: ignore[union-attr]
+        paying = (Account("a", "x", "uid-1"), Account("day", "x", daily=True))
+        need = Reservation("uid-1", "d", 1, "team", "team/m", Amount(2, 2), 1, paying, 5, 5)
+        await models.ledger.settle(await models.ledger.reserve(need), 1, 1, 1)
+        await models.ledger.charge(await models.ledger.reserve(need))
+        assert (await models.ledger.spent("uid-1", "d", 1)).cost == 3
+        long, answer = build.stored("y" * 2000)
+        await models.journal.advance("uid-1", [ev.ModelAnswered("d", 1, long)], outputs=answer)
+        assert await models.model_calls.renew("me", call, 60)
+        await models.model_calls.remove("me", call)
+        await models.ledger.prune()
         await controller.sandboxes.observe(sandbox, pod_uid="pod", key_hash="hash of its key")
         assert await gateway.sandboxes.register(sandbox, "pod", "hash", "key")
         await gateway.sandboxes.heartbeat([sandbox])
@@ -194,10 +212,10 @@ async def test_every_process_may_do_what_it_needs(
         assert await gateway.journal.due(10) == ["uid-2"]
         assert (await api.admissions.waiting("team")) == await controller.admissions.ready() == []
         await api.journal.values("uid-1", list(bodies))
-        for database in (controller, gateway, api):
+        for database in (controller, gateway, models, api):
             await database.ping()
         await controller.journal.forget(["uid-1", "uid-2"])
         await controller.journal.prune(0.0)
     finally:
-        for database in (controller, gateway, api):
+        for database in (controller, gateway, models, api):
             await database.close()

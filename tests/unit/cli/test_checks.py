@@ -146,7 +146,7 @@ async def test_what_may_not_be_seen_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("served", "mark"),
     [
-        (["workflows", "runtimes", "executions", "executionpolicies", "triggers"], Mark.GOOD),
+        (["workflows", "runtimes", "models", "executions", "executionpolicies", "triggers"], Mark.GOOD),
         (["workflows"], Mark.BAD),
         (None, Mark.BAD),
     ],

@@ -146,6 +146,7 @@ def test_the_controller_finds_its_own_password_and_the_migration_finds_all(tmp_p
         "roles/controller": b"secret-controller",
         "roles/gateway": b"secret-gateway",
         "roles/api": b"secret-api",
+        "roles/models": b"secret-models",
         "controller/ca.crt": b"CERTIFICATE",
         "controller/database-password": b"secret-controller",
     }

@@ -131,6 +131,8 @@ EVENTS = [
     ev.ChildFinished("a", 2, "Failed", None, failure()),
     ev.StepOpened("a", Stored(DIGEST, 5000), 3),
     ev.StepWaiting("a", 1.5, Inline({"arguments": {}})),
+    ev.ModelAnswered("a", 1, Inline("x"), None, ev.Usage("m", "scripted", 1, 2, 3)),
+    ev.ModelWanted("a", 1, Inline({"llm": {"prompt": "x"}})),
     ev.ChildWanted("a", 1, Inline({"arguments": {}})),
     ev.StepCompleted("a", Inline([1]), failure(), "key-1"),
     ev.HandlerOpened("a", failure()),

@@ -68,3 +68,8 @@ def test_what_is_nearly_one_is_refused(head: str, status: int) -> None:
     with pytest.raises(Refused) as caught:
         parse(head.encode())
     assert caught.value.status == status
+
+
+def test_an_attempt_may_be_of_a_turn_of_a_loop() -> None:
+    found = parse(GOOD.replace("load/2", "fix[2].write/3").encode())
+    assert (found.step, found.attempt) == ("fix[2].write", 3)

@@ -13,6 +13,8 @@ from citadel.store.sql.blobs import SqlBlobs
 from citadel.store.sql.connections import SqlConnectionLog
 from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
+from citadel.store.sql.ledger import SqlLedger
+from citadel.store.sql.model_calls import SqlModelCalls
 from citadel.store.sql.policies import SqlPolicies
 from citadel.store.sql.pools import SqlPools
 from citadel.store.sql.revisions import SqlRevisions
@@ -38,6 +40,8 @@ class Database:
         self.approvals = SqlApprovals(connections, notices)
         self.signals = SqlSignals(connections, notices)
         self.admissions = SqlAdmissions(connections)
+        self.model_calls = SqlModelCalls(connections, notices)
+        self.ledger = SqlLedger(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
         """What is kept by digest."""

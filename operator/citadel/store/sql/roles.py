@@ -31,6 +31,27 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "cached": "SELECT, INSERT, DELETE",
         "cached_artifacts": "SELECT, INSERT",
         "connections": "SELECT, INSERT, UPDATE",
+        # What a token of the model gateway stands for; nothing of the call, and no credential.
+        "model_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
+    },
+    # It advances executions by what models answered, and keeps the ledger.
+    "models": {
+        "definitions": "SELECT",
+        "executions": "SELECT, UPDATE",
+        "events": "SELECT, INSERT",
+        "values": "SELECT, INSERT",
+        "steps": "SELECT, INSERT, UPDATE",
+        "sandboxes": "SELECT, INSERT, UPDATE",
+        "deliveries": "SELECT, INSERT, UPDATE, DELETE",
+        "admissions": "SELECT, INSERT, UPDATE, DELETE",
+        "approvals": "SELECT, INSERT, UPDATE",
+        "artifacts": "SELECT, INSERT, UPDATE",
+        "builds": "SELECT, INSERT, UPDATE, DELETE",
+        "cached": "SELECT, INSERT, DELETE",
+        "cached_artifacts": "SELECT, INSERT",
+        "model_calls": "SELECT, UPDATE, DELETE",
+        "model_accounts": "SELECT, INSERT, UPDATE, DELETE",
+        "model_reservations": "SELECT, INSERT, UPDATE",
     },
     "api": {
         "definitions": "SELECT",

@@ -295,6 +295,64 @@ cached_artifacts = Table(
 )
 Index("cached_artifacts_namespace_digest_idx", cached_artifacts.c.namespace, cached_artifacts.c.digest)
 
+# What models are to be asked: placed by the controller, taken by a model gateway, gone with the answer.
+model_calls = Table(
+    "model_calls",
+    metadata,
+    _of_execution(),
+    Column("step", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("namespace", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    # Credentials, readable by the model gateways alone.
+    Column("sealed", JSON(none_as_null=True)),
+    # Where it may be asked, as host:port.
+    Column("hosts", JSON, nullable=False),
+    Column("placed_at", Double, nullable=False),
+    # Who asks now, until when nobody else may, and what it shows the egress proxy.
+    Column("holder", Text),
+    Column("lease_until", Double),
+    Column("token_hash", Text),
+)
+Index("model_calls_token_hash_idx", model_calls.c.token_hash)
+
+# What is spent or reserved together; the sum of its reservations.
+model_accounts = Table(
+    "model_accounts",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE")),
+    Column("cost", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("changed_at", Double, nullable=False),
+)
+Index("model_accounts_uid_idx", model_accounts.c.uid)
+
+# The ledger: one row for each call of a provider, reserved, then settled or charged.
+model_reservations = Table(
+    "model_reservations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE"), nullable=False),
+    Column("step", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("accounts", JSON, nullable=False),
+)
+Index(
+    "model_reservations_uid_step_attempt_idx",
+    model_reservations.c.uid,
+    model_reservations.c.step,
+    model_reservations.c.attempt,
+)
+Index("model_reservations_model_at_idx", model_reservations.c.model, model_reservations.c.at)
+
 logs = Table(
     "logs",
     metadata,

@@ -1,0 +1,165 @@
+"""Models as they are in the cluster now: found, checked, their credentials read for where those may go."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from citadel.api.meta import HOSTS_ANNOTATION
+from citadel.api.model import DEFAULT_ENDPOINTS, ModelSpec, destination_of
+from citadel.api.reasons import Reason
+from citadel.api.validate import InvalidObject, parse
+from citadel.controller.checking import Unusable
+from citadel.controller.readiness import RECHECK, Readiness
+from citadel.controller.referring import References, Unread
+from citadel.core.egress import judge
+from citadel.core.policy import Policy, egress_rules
+from citadel.core.values import ByReference
+from citadel.kube.cache import Cache
+from citadel.kube.resources import MODELS, Object
+from citadel.llm.scripted import InvalidScript, Script
+
+#: Seconds between two looks at a Model that is ready: what its Secret holds nobody tells us.
+AGAIN = 300.0
+#: Models that one call may ask at most, fallbacks of fallbacks included.
+MOST_ASKED = 8
+
+PoliciesOf = Callable[[str], Awaitable[tuple[Policy, ...]]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A Model."""
+
+    namespace: str
+    name: str
+    spec: ModelSpec
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Models:
+    """Finds Models; `shared` is the namespace of those that all namespaces may ask."""
+
+    def __init__(self, cache: Cache, references: References, policies: PoliciesOf, shared: str) -> None:
+        self._cache, self._references, self._policies = cache, references, policies
+        self._shared = shared
+
+    def find(self, namespace: str, name: str) -> Found:
+        """The Model of this namespace, else the shared one; raises Unusable."""
+        for here in dict.fromkeys((namespace, self._shared)):
+            obj = self._cache.get(MODELS, here, name)
+            if obj is not None:
+                return read_model(obj)
+        message = f"Model {name} exists neither in namespace {namespace} nor in {self._shared}"
+        raise Unusable(Reason.MODEL_NOT_FOUND, message, waits=True)
+
+    def chain(self, namespace: str, name: str) -> list[Found]:
+        """The Model and its fallbacks, in the order in which they are asked; raises Unusable."""
+        found: dict[str, Found] = {}
+        self._follow(namespace, name, (), found)
+        return list(found.values())[:MOST_ASKED]
+
+    def _follow(self, namespace: str, name: str, around: tuple[str, ...], found: dict[str, Found]) -> None:
+        try:
+            model = self.find(namespace, name)
+        except Unusable as problem:
+            if not around:
+                raise
+            message = f"fallback of Model {around[-1].partition('/')[2]}: {problem.message}"
+            raise Unusable(problem.reason, message, waits=problem.waits) from None
+        if model.key in around:
+            names = " > ".join(key.partition("/")[2] for key in (*around, model.key))
+            message = f"Model {names}: its fallbacks lead back to it"
+            raise Unusable(Reason.INVALID_SPEC, message, waits=True)
+        if model.key in found:
+            return
+        found[model.key] = model
+        for fallback in model.spec.fallbacks:
+            self._follow(model.namespace, fallback, (*around, model.key), found)
+
+    async def credential(self, model: Found) -> str | None:
+        """The credential of a Model, for its own endpoint alone; None if it has none. Raises Unusable."""
+        if model.spec.credential is None:
+            return None
+        ref = model.spec.credential.secret_key_ref
+        by = ByReference("Secret", ref.name, ref.key)
+        try:
+            text, secret = await self._references.read(model.namespace, by, f"Model {model.name}, credential")
+        except Unread as unread:
+            raise Unusable(unread.reason, unread.message, waits=True) from None
+        text = text.strip()
+        if not text or not text.isascii() or not text.isprintable():
+            message = f"Model {model.name}, credential: key {ref.key} of Secret {ref.name} holds no key"
+            raise Unusable(Reason.SECRET_NOT_FOUND, message, waits=True)
+        _check_host(model, secret)
+        return text
+
+    async def permitted(self, model: Found) -> None:
+        """Raises Unusable where no step of the Model's namespace could reach it."""
+        if model.namespace == self._shared or model.spec.destination is None:
+            return  # a shared one serves every namespace: each has policies of its own
+        host, _, port = model.spec.destination.rpartition(":")
+        rules = egress_rules(await self._policies(model.namespace))
+        verdict = judge(rules, model.namespace, host, int(port))
+        if not verdict.allowed:
+            message = f"Model {model.name}, endpoint {model.spec.destination}: {verdict.reason}"
+            raise Unusable(Reason.POLICY_DENIED, message, waits=True)
+
+
+def _check_host(model: Found, secret: Object) -> None:
+    """A credential goes where its Secret says, and without a word of it to the provider itself."""
+    listed = (secret["metadata"].get("annotations") or {}).get(HOSTS_ANNOTATION)
+    if listed is None:
+        hosts = [destination_of(DEFAULT_ENDPOINTS[model.spec.provider])]
+    else:
+        hosts = [host.strip() for host in listed.split(",") if host.strip()]
+    if model.spec.destination in hosts:
+        return
+    name = secret["metadata"]["name"]
+    told = ", ".join(hosts) or "nowhere"
+    message = (
+        f"Model {model.name}, endpoint: Secret {name} may be sent to {told[:200]}, not to "
+        f"{model.spec.destination}. To allow it: kubectl -n {model.namespace} annotate --overwrite secret "
+        f"{name} {HOSTS_ANNOTATION}={model.spec.destination}"
+    )
+    raise Unusable(Reason.HOST_NOT_ALLOWED, message, waits=True)
+
+
+def read_model(obj: Object) -> Found:
+    """The Model of an object; raises Unusable."""
+    metadata = obj["metadata"]
+    try:
+        spec = parse("Model", obj)
+        if spec.provider == "scripted":
+            Script(spec)
+    except InvalidObject as error:
+        raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
+    except InvalidScript as error:
+        message = f"Model {metadata['name']}: spec.{error}"
+        raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=False) from None
+    return Found(metadata["namespace"], metadata["name"], spec)
+
+
+class ModelReadiness:
+    """Reconciles the status of Models."""
+
+    def __init__(self, cache: Cache, models: Models, readiness: Readiness) -> None:
+        self._cache, self._models, self._readiness = cache, models, readiness
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """One Model; returns seconds after which to look again."""
+        obj = self._cache.get(MODELS, namespace, name)
+        if obj is None:
+            return None
+        try:
+            model = read_model(obj)
+            self._models.chain(namespace, name)
+            await self._models.credential(model)
+            await self._models.permitted(model)
+        except Unusable as problem:
+            await self._readiness.write(MODELS, obj, problem)
+            return RECHECK if problem.waits else None
+        await self._readiness.write(MODELS, obj, None)
+        return AGAIN if model.spec.credential is not None else None

@@ -1,0 +1,204 @@
+"""The way from the model gateway to providers: through the egress proxy, which asks whether it may be.
+
+One tunnel carries one connection, which is TLS to the provider again where its URL says so.
+"""
+
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import httpcore2
+import httpx2
+from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
+
+from citadel.api.reasons import Reason
+from citadel.llm.provider import ProviderError
+
+#: Bytes of an answer that are read at most.
+MAX_ANSWER = 8 * 1024 * 1024
+_HEAD_LIMIT = 8192
+_CONNECT_SECONDS = 30.0
+_MOST = 0xFFFF
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a call shows the egress proxy for itself."""
+
+    token: str = field(repr=False)
+    step: str
+    attempt: int
+
+
+class Tunnel(ByteStream):
+    """The bytes of one tunnel, in the frames of the egress proxy: two bytes of length, then so many bytes."""
+
+    def __init__(self, stream: ByteStream | TLSStream, held: bytes) -> None:
+        self._stream, self._held = stream, held
+        self._left = 0
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Some bytes; raises EndOfStream at the end."""
+        while not self._left:
+            while len(self._held) < 2:
+                self._held += await self._stream.receive()
+            self._left, self._held = int.from_bytes(self._held[:2]), self._held[2:]
+            if not self._left:
+                raise anyio.EndOfStream
+        if not self._held:
+            self._held = await self._stream.receive()
+        size = min(self._left, max_bytes)
+        data, self._held = self._held[:size], self._held[size:]
+        self._left -= len(data)
+        return data
+
+    async def send(self, item: bytes) -> None:
+        """Sends all of it."""
+        for at in range(0, len(item), _MOST):
+            part = item[at : at + _MOST]
+            await self._stream.send(len(part).to_bytes(2) + part)
+
+    async def send_eof(self) -> None:
+        """Says that nothing more is sent."""
+        await self._stream.send(b"\0\0")
+
+    async def aclose(self) -> None:
+        """Cuts the connection to the proxy."""
+        await anyio.aclose_forcefully(self._stream)
+
+
+class _Network(httpcore2.AsyncNetworkStream):
+    """A stream of bytes as the HTTP client wants it."""
+
+    def __init__(self, stream: ByteStream | TLSStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with anyio.fail_after(timeout):
+            try:
+                return await self._stream.receive(max_bytes)
+            except anyio.EndOfStream:
+                return b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if buffer:
+            with anyio.fail_after(timeout):
+                await self._stream.send(buffer)
+
+    async def aclose(self) -> None:
+        await anyio.aclose_forcefully(self._stream)
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        with anyio.fail_after(timeout or _CONNECT_SECONDS):
+            wrapped = await TLSStream.wrap(
+                self._stream,
+                ssl_context=ssl_context,
+                hostname=server_hostname,
+                standard_compatible=False,
+                server_side=False,
+            )
+        return _Network(wrapped)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Nothing is told: that it can be read is found when it is."""
+        return None
+
+
+class Proxied(httpcore2.AsyncNetworkBackend):
+    """Dials through the egress proxy at `host:port`, whose certificate `tls` checks."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext, ticket: Ticket) -> None:
+        self._host, self._port, self._tls, self._ticket = host, port, tls, ticket
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """A connection to a provider; raises ProviderError, as nothing was sent yet."""
+        try:
+            with anyio.fail_after(_CONNECT_SECONDS):
+                return await self._connect(host, port)
+        except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+            message = f"the egress proxy cannot be reached: {error or type(error).__name__}"
+            raise ProviderError(Reason.MODEL_UNAVAILABLE, message, sent=False) from None
+
+    async def _connect(self, host: str, port: int) -> httpcore2.AsyncNetworkStream:
+        stream = await anyio.connect_tcp(
+            self._host, self._port, tls=True, ssl_context=self._tls, tls_standard_compatible=False
+        )
+        ticket, there = self._ticket, f"{host}:{port}"
+        head = (
+            f"CONNECT {there} HTTP/1.1\r\nHost: {there}\r\nProxy-Authorization: Bearer {ticket.token}\r\n"
+            f"Citadel-Attempt: {ticket.step}/{ticket.attempt}\r\n\r\n"
+        )
+        try:
+            await stream.send(head.encode())
+            answer = b""
+            while b"\r\n\r\n" not in answer and len(answer) < _HEAD_LIMIT:
+                answer += await stream.receive()
+            said, _, rest = answer.partition(b"\r\n\r\n")
+            status = said.split(b" ", 2)[1]
+            if status == b"200":
+                return _Network(Tunnel(stream, rest))
+            raise await _refused(int(status), stream, rest)
+        except BaseException:
+            await anyio.aclose_forcefully(stream)
+            raise
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+async def _refused(status: int, stream: ByteStream | TLSStream, said: bytes) -> ProviderError:
+    try:
+        while len(said) < _HEAD_LIMIT:
+            said += await stream.receive()
+    except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
+        pass  # the proxy closes when it has said why
+    message = f"egress: {said.decode('utf-8', 'replace')}"
+    reason = Reason.MODEL_ERROR if status < 500 else Reason.MODEL_UNAVAILABLE
+    return ProviderError(reason, message, sent=False)
+
+
+class ProxiedTransport(httpx2.AsyncBaseTransport):
+    """HTTP over such connections. Answers are read whole, up to a limit."""
+
+    def __init__(self, backend: Proxied, tls: ssl.SSLContext | None = None) -> None:
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=tls or ssl.create_default_context(), network_backend=backend, http2=False
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """One request and its answer."""
+        url = httpcore2.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        wanted = httpcore2.Request(
+            method=request.method, url=url, headers=request.headers.raw, content=request.stream
+        )
+        answer = await self._pool.handle_async_request(wanted)
+        body = b""
+        try:
+            async for part in answer.aiter_stream():
+                body += part
+                if len(body) > MAX_ANSWER:
+                    message = f"found an answer of more than {MAX_ANSWER} bytes"
+                    raise ProviderError(Reason.MODEL_ERROR, message)
+        finally:
+            await answer.aclose()
+        return httpx2.Response(answer.status, headers=answer.headers, content=body)
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()

@@ -1,0 +1,39 @@
+"""What the model gateway counts. Names of Models are bounded; namespaces are no labels."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from citadel.core.spending import DOLLAR
+from citadel.llm.calling import Told
+
+#: Names of Models that have series of their own; those beyond share one.
+MOST_MODELS = 100
+
+
+class ModelMetrics:
+    """The counters of one process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._models: set[str] = set()
+        labels = ("model", "provider")
+        self._calls = Counter(
+            "citadel_model_calls_total", "Calls of providers.", (*labels, "outcome"), registry=registry
+        )
+        self._tokens = Counter("citadel_model_tokens_total", "Tokens.", labels, registry=registry)
+        self._cost = Counter("citadel_model_cost_dollars_total", "Dollars.", labels, registry=registry)
+        self._seconds = Histogram(
+            "citadel_model_call_seconds",
+            "How long calls took.",
+            labels,
+            buckets=(0.05, 0.1, 0.3, 1, 3, 10, 30, 100, 300),
+            registry=registry,
+        )
+        self.under_way = Gauge("citadel_model_calls_under_way", "Calls under way.", registry=registry)
+
+    def told(self, told: Told) -> None:
+        """One attempt to ask a provider has ended."""
+        model = told.model if told.model in self._models or len(self._models) < MOST_MODELS else "other"
+        self._models.add(model)
+        self._calls.labels(model, told.provider, told.outcome).inc()
+        self._tokens.labels(model, told.provider).inc(told.tokens)
+        self._cost.labels(model, told.provider).inc(told.cost / DOLLAR)
+        self._seconds.labels(model, told.provider).observe(told.seconds)

@@ -1,0 +1,52 @@
+"""What keeps the books of calls: before each it reserves, afterwards it settles."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from citadel.core.spending import Reservation
+
+
+class OverBudget(Exception):
+    """A call could go beyond a budget; the message says which, and by what."""
+
+
+class Throttled(Exception):
+    """The Model's rate limit lets no call through for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"its rateLimit lets the next call through in {seconds:.0f}s")
+        self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the calls of an attempt have taken."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    calls: int = 0
+    estimated: bool = False
+
+
+class Ledger(Protocol):
+    """The books."""
+
+    async def reserve(self, reservation: Reservation) -> str:
+        """Sets aside what a call may take, in all its accounts at once, and names the reservation.
+
+        Raises OverBudget and Throttled; then nothing is set aside.
+        """
+        ...
+
+    async def settle(self, name: str, input_tokens: int, output_tokens: int, cost: int) -> None:
+        """What the call took is known; the rest is given back. A reservation that is charged stays so."""
+        ...
+
+    async def charge(self, name: str) -> None:
+        """Nobody knows what the call took: it counts in full, as an estimate."""
+        ...
+
+    async def spent(self, uid: str, step: str, attempt: int) -> Spent:
+        """What the calls of an attempt have taken so far; what is still reserved counts in full."""
+        ...

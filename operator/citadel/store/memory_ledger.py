@@ -1,0 +1,99 @@
+"""The ledger in memory: for the local runner, whose budgets are those of one execution."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+
+from citadel.core.spending import Amount, Reservation, first_refusal
+from citadel.store.ledger import OverBudget, Spent, Throttled
+
+_MINUTE = 60.0
+
+
+@dataclass
+class _Entry:
+    """One call of a provider."""
+
+    reservation: Reservation
+    keys: frozenset[str]
+    at: float
+    input_tokens: int
+    output_tokens: int
+    cost: int
+    state: str = "reserved"
+
+
+class MemoryLedger:
+    """`Ledger` over dictionaries."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock, self._names = clock, count(1)
+        self._accounts: dict[str, Amount] = {}
+        self._entries: dict[str, _Entry] = {}
+
+    async def reserve(self, reservation: Reservation) -> str:
+        """Sets aside what a call may take; see `Ledger.reserve`."""
+        day = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
+        accounts = [account.on(day) for account in reservation.accounts]
+        self._throttle(reservation)
+        if (why := first_refusal(accounts, self._accounts, reservation.need)) is not None:
+            raise OverBudget(why)
+        keys = frozenset(account.key for account in accounts)
+        name, need = str(next(self._names)), reservation.need
+        sent = need.tokens - reservation.max_tokens
+        self._entries[name] = _Entry(
+            reservation, keys, self._clock(), sent, reservation.max_tokens, need.cost
+        )
+        self._add(keys, need)
+        return name
+
+    async def settle(self, name: str, input_tokens: int, output_tokens: int, cost: int) -> None:
+        """What the call took is known; see `Ledger.settle`."""
+        entry = self._entries[name]
+        if entry.state != "reserved":
+            return
+        self._add(entry.keys, Amount(cost, input_tokens + output_tokens) - entry.reservation.need)
+        entry.state, entry.cost = "settled", cost
+        entry.input_tokens, entry.output_tokens = input_tokens, output_tokens
+
+    async def charge(self, name: str) -> None:
+        """Nobody knows what the call took; see `Ledger.charge`."""
+        entry = self._entries[name]
+        entry.state = "charged" if entry.state == "reserved" else entry.state
+
+    async def spent(self, uid: str, step: str, attempt: int) -> Spent:
+        """What the calls of an attempt have taken; see `Ledger.spent`."""
+        found = [
+            entry
+            for entry in self._entries.values()
+            if (entry.reservation.uid, entry.reservation.step, entry.reservation.attempt)
+            == (uid, step, attempt)
+        ]
+        return Spent(
+            sum(entry.input_tokens for entry in found),
+            sum(entry.output_tokens for entry in found),
+            sum(entry.cost for entry in found),
+            len(found),
+            any(entry.state != "settled" for entry in found),
+        )
+
+    def _add(self, keys: frozenset[str], amount: Amount) -> None:
+        for key in keys:
+            self._accounts[key] = self._accounts.get(key, Amount()) + amount
+
+    def _throttle(self, reservation: Reservation) -> None:
+        now = self._clock()
+        lately = [
+            entry
+            for entry in self._entries.values()
+            if entry.reservation.model == reservation.model and entry.at > now - _MINUTE
+        ]
+        left = max(0.1, min((entry.at for entry in lately), default=now) + _MINUTE - now)
+        per_minute, most = reservation.requests_per_minute, reservation.tokens_per_minute
+        if per_minute is not None and len(lately) >= per_minute:
+            raise Throttled(left)
+        tokens = sum(entry.input_tokens + entry.output_tokens for entry in lately)
+        if most is not None and lately and tokens + reservation.need.tokens > most:
+            raise Throttled(left)

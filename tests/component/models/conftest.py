@@ -1,0 +1,5 @@
+"""The world of these tests, as a fixture."""
+
+from component.models.gatewayworld import world
+
+__all__ = ["world"]

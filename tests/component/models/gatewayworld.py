@@ -1,0 +1,296 @@
+"""The model gateway with all that is around it: a real Postgres, a real egress proxy, servers that speak as
+providers do."""
+
+import asyncio
+import base64
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from nacl.public import PrivateKey, SealedBox
+from prometheus_client import CollectorRegistry
+
+import build
+from citadel.api.model import ModelSpec
+from citadel.controller.certificates import Identity, issue, new_authority
+from citadel.core.egress import EgressRules
+from citadel.core.spending import Account, account_of
+from citadel.core.state import State
+from citadel.egress.asking import Answer, Record
+from citadel.egress.metrics import EgressMetrics
+from citadel.egress.requests import Refused, Request
+from citadel.egress.tunnels import Tunnels
+from citadel.gateway.egress import EgressDesk
+from citadel.llm import langchain  # noqa: F401 - seconds of work, which no test is to wait for
+from citadel.llm.calling import Told
+from citadel.models.process import Ways
+from citadel.models.working import Worker
+from citadel.store.model_calls import PlacedCall
+from citadel.store.sql.database import Database, open_database
+
+HOST, KEY = "models.example.com", "sk-very-secret-0123456789"
+Handler = Callable[[dict[str, Any]], web.Response]
+
+
+@dataclass
+class Providers:
+    """Servers of both protocols at one address: what they were asked, and what they say next."""
+
+    port: int = 0
+    asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    replies: list[Any] = field(default_factory=list)
+    """Texts, responses, or events that are waited for; at the end the last one stays."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.asked.append((request.path, body, dict(request.headers)))
+        self.came.set()
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, asyncio.Event):
+            await reply.wait()
+            reply = "late"
+        if isinstance(reply, tuple):
+            status, headers, text = reply
+            return web.Response(status=status, headers=headers, text=text, content_type="application/json")
+        return web.json_response((_anthropic if request.path == "/v1/messages" else _openai)(body, reply))
+
+    async def were_asked(self, times: int = 1) -> None:
+        """Returns when they were asked so often."""
+        async with asyncio.timeout(60):
+            while len(self.asked) < times:
+                self.came.clear()
+                await self.came.wait()
+
+
+def _openai(body: dict[str, Any], text: str) -> dict[str, Any]:
+    return {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": body["model"],
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "usage": {
+            "prompt_tokens": 30,
+            "completion_tokens": 4,
+            "total_tokens": 34,
+            "prompt_tokens_details": {"cached_tokens": 10},
+        },
+    }
+
+
+def _anthropic(body: dict[str, Any], text: str) -> dict[str, Any]:
+    return {
+        "id": "m1",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 30, "output_tokens": 4},
+    }
+
+
+class _Gateway:
+    """The gateway as the proxy asks it: the real desk, without the way there."""
+
+    def __init__(self, desk: EgressDesk) -> None:
+        self.desk, self.records = desk, []
+        self.records: list[Record] = []
+
+    async def ask(self, request: Request) -> Answer:
+        told = await self.desk.verdict(asdict(request))
+        return Answer(
+            told["allowed"], told["reason"], tuple(told["privateAllowed"]), told["uid"], told["sandbox"]
+        )
+
+    def report(self, record: Record) -> None:
+        self.records.append(record)
+
+
+class _Dialler:
+    """Every name is this machine: what may be dialled is tested elsewhere."""
+
+    async def addresses(self, host: str, port: int, listed: Sequence[str]) -> list[str]:
+        return ["127.0.0.1"]
+
+    async def dial(self, addresses: Sequence[str], port: int) -> tuple[Any, str]:
+        import socket
+
+        made = socket.socket()
+        made.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(made, (addresses[0], port))
+        except OSError:
+            made.close()
+            raise Refused(502, "nobody answers") from None
+        return made, addresses[0]
+
+
+class World:
+    """What tests have of it."""
+
+    def __init__(self, database: Database, providers: Providers, ways: Ways, key: PrivateKey) -> None:
+        self.database, self.providers, self.ways, self._key = database, providers, ways, key
+        self.allow: tuple[str, ...] | None = (f"{HOST}:{providers.port}",)
+        self.told: list[Told] = []
+        self.workers: list[tuple[Worker, list[asyncio.Task[Any]]]] = []
+        self.gateway: _Gateway
+
+    async def rules(self, namespace: str) -> list[EgressRules]:
+        return [EgressRules("p", self.allow)]
+
+    def spec(self, **fields: Any) -> dict[str, Any]:
+        """A Model at the providers' address."""
+        url = f"https://{HOST}:{self.providers.port}"
+        given = {
+            "provider": "openai",
+            "model": "m-1",
+            "endpoint": f"{url}/v1" if fields.get("provider") != "anthropic" else url,
+            "prices": {"input": "1", "output": "10", "cachedInput": "0.5"},
+            "credential": {"secretKeyRef": {"name": "s", "key": "k"}},
+            **fields,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    async def begin(self, uid: str, budget: Any = None, **step: Any) -> State:
+        """An execution whose step `ask` asks the Model `m`."""
+        llm = {"model": "m", "prompt": "What is it?", "maxTokens": 100, **step.pop("llm", {})}
+        spec = {} if budget is None else {"budget": budget}
+        flow = build.definition({"name": "ask", "llm": llm, **step}, **spec)
+        advance = await self.database.journal.advance(
+            uid, [build.created(uid, flow, {}, name=uid)], definition=flow
+        )
+        return advance.state
+
+    async def place(
+        self, state: State, *specs: dict[str, Any], accounts: Sequence[Account] = (), host: str | None = None
+    ) -> PlacedCall:
+        """The call that the execution wants, as the controller would place it."""
+        assert state.created is not None
+        assert state.plan is not None
+        uid = state.created.uid
+        found = [ModelSpec.model_validate(spec) for spec in specs or (self.spec(),)]
+        models, sealed = [], {}
+        for number, model in enumerate(found):
+            name = f"m{number or ''}"
+            models.append(
+                {
+                    "name": name,
+                    "key": f"team/{name}",
+                    "spec": model.model_dump(mode="json", by_alias=True, exclude_none=True),
+                }
+            )
+            if model.credential is not None:
+                content = json.dumps({"key": KEY, "host": host or model.destination}).encode()
+                box = SealedBox(self._key.public_key)
+                sealed[f"team/{name}"] = base64.b64encode(box.encrypt(content)).decode()
+        paying = [account_of(state.plan.workflow.spec.budget, uid, "the budget"), *accounts]
+        body = {"models": models, "accounts": [asdict(account) for account in paying]}
+        hosts = {model.destination for model in found} - {None}
+        attempt = state.steps["ask"].attempt
+        call = PlacedCall(uid, "ask", attempt, "team", body, tuple(sorted(map(str, hosts))), sealed or None)
+        await self.database.model_calls.place(call)
+        return call
+
+    def work(self) -> Worker:
+        """A model gateway."""
+        worker = Worker(
+            self.database.journal,
+            self.database.model_calls,
+            self.database.ledger,
+            self.ways,
+            self.told.append,
+        )
+
+        async def follow() -> None:
+            async for notice in self.database.journal.listen():
+                worker.take(notice)
+
+        async def forever() -> None:
+            while True:
+                await worker.work()
+
+        self.workers.append((worker, [asyncio.create_task(follow()), asyncio.create_task(forever())]))
+        return worker
+
+    async def kill(self) -> None:
+        """Every gateway is gone at once: nothing that it had begun is put in order."""
+        for worker, tasks in self.workers:
+            for task in (*tasks, *worker._tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, *worker._tasks, return_exceptions=True)
+        self.workers.clear()
+
+    async def ended(self, uid: str) -> State:
+        """The execution, when it has ended."""
+        return await self.until(uid, lambda state: state.finished is not None)
+
+    async def until(self, uid: str, holds: Callable[[State], bool]) -> State:
+        async with asyncio.timeout(90):
+            while True:
+                state = await self.database.journal.read(uid)
+                if holds(state):
+                    return state
+                await asyncio.sleep(0.02)
+
+    async def no_calls(self) -> None:
+        """Returns when no call is left to be made."""
+        async with asyncio.timeout(60):
+            while True:
+                if await self.sql("SELECT count(*) FROM model_calls") == [(0,)]:
+                    return
+                await asyncio.sleep(0.02)
+
+    async def sql(self, query: str) -> list[Any]:
+        from sqlalchemy import text
+
+        async with self.database._connections.engine.begin() as connection:
+            found = await connection.execute(text(query))
+            return list(found.all()) if found.returns_rows else []
+
+
+@pytest.fixture
+async def world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    authority = new_authority("citadel", datetime.now(UTC))
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    pair = issue(authority, Identity(["localhost", HOST], ["127.0.0.1"]), datetime.now(UTC))
+    (tmp_path / "tls.crt").write_bytes(pair.certificate)
+    (tmp_path / "tls.key").write_bytes(pair.key)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    client = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+    async with AsyncExitStack() as stack:
+        providers = Providers()
+        app = web.Application()
+        app.router.add_post("/{path:.*}", providers.handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server)
+        await site.start()
+        providers.port = runner.addresses[0][1]
+        database = open_database(postgres_url)
+        stack.push_async_callback(database.close)
+        key = PrivateKey.generate()
+        loop = asyncio.get_running_loop()
+        made: list[Tunnels] = []
+        listening = await loop.create_server(lambda: made[0].accept(), "127.0.0.1", 0)
+        stack.callback(listening.close)
+        proxy = ("localhost", listening.sockets[0].getsockname()[1])
+        world = World(database, providers, Ways(key, proxy, client, client), key)
+        desk = EgressDesk(None, database.journal, database.connections, world.rules, database.model_calls)  # type: ignore[arg-type]
+        world.gateway = _Gateway(desk)
+        registry = CollectorRegistry()
+        made.append(Tunnels(server, world.gateway, _Dialler(), EgressMetrics(registry)))  # type: ignore[arg-type]
+        stack.push_async_callback(made[0].close)
+        stack.push_async_callback(world.kill)
+        yield world
