@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from nacl.public import PrivateKey
 
 from citadel.controller.bootstrap import Installation, Prepared, patiently, prepare
 from citadel.controller.certificates import CA_LIFETIME, LEAF_LIFETIME
@@ -34,7 +35,7 @@ INSTALLATION = Installation(
 async def api() -> AsyncIterator[FakeApi]:
     """An API server that holds what the chart brings."""
     async with serve_fake_api() as server:
-        for part in ("ca", "gateway-tls", "api-tls", "egress-tls", "database"):
+        for part in ("ca", "gateway-tls", "api-tls", "egress-tls", "models-key", "database"):
             name = f"citadel-{part}"
             await server.change("ADDED", f"{CORE}/secrets/{name}", {"metadata": {"name": name}})
         await server.change("ADDED", f"{CORE}/configmaps/citadel-ca", {"metadata": {"name": "citadel-ca"}})
@@ -64,8 +65,10 @@ async def test_all_that_the_chart_left_empty_is_filled(api: FakeApi) -> None:
         == sorted(found["citadel-egress-tls"])
         == ["ca.crt", "tls.crt", "tls.key"]
     )
-    assert sorted(found["citadel-database"]) == ["api", "controller", "gateway", "postgres"]
-    assert len(set(found["citadel-database"].values())) == 4
+    assert sorted(found["citadel-database"]) == ["api", "controller", "gateway", "models", "postgres"]
+    assert len(set(found["citadel-database"].values())) == 5
+    pair = {name: b64decode(b64decode(found["citadel-models-key"][name])) for name in ("private", "public")}
+    assert bytes(PrivateKey(pair["private"]).public_key) == pair["public"]
     assert found["public"] == {"ca.crt": prepared.ca.decode()}
     assert b64decode(found["citadel-gateway-tls"]["ca.crt"]) == prepared.ca
     assert {k: b64decode(v) for k, v in found["citadel-database"].items()} == prepared.passwords
@@ -121,6 +124,11 @@ async def test_certificates_are_renewed_before_they_expire_and_passwords_never(a
     }
     assert {name for name in before if after[name] == before[name]} == {"citadel-database"}
     assert b64decode(after["citadel-api-tls"]["ca.crt"]).decode() == after["public"]["ca.crt"]
+    # What was sealed to it can still be opened; whom it trusts is new.
+    assert after["citadel-models-key"] == {
+        **before["citadel-models-key"],
+        "ca.crt": after["citadel-api-tls"]["ca.crt"],
+    }
 
 
 async def test_a_deleted_password_of_one_role_is_made_and_the_others_stay(api: FakeApi) -> None:
