@@ -10,6 +10,7 @@ from citadel.api.reasons import Phase, Reason
 from citadel.core import events as ev
 from citadel.core.evaluating import View, evaluate, text_of
 from citadel.core.expressions import ExpressionError
+from citadel.core.jsonvalues import canonical
 from citadel.core.state import State
 from citadel.core.tickets import NoTurn, Ticket, is_turn
 from citadel.core.values import MissingValues, Values
@@ -75,7 +76,8 @@ def _group(state: State, values: Values) -> str:
     value = evaluate(View(state, "", {}), template, values)
     content = values.get(value)
     if content is None or isinstance(content, list | dict):
-        raise ExpressionError(f"found {content!r:.60}, expected text, a number, true or false")
+        found = canonical(content).decode()
+        raise ExpressionError(f"found {found:.60}, expected text, a number, true or false")
     text = text_of(value, values)
     if not 0 < len(text) <= MAX_GROUP:
         raise ExpressionError(f"found {len(text)} characters, expected 1 to {MAX_GROUP}")

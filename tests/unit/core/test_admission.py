@@ -99,9 +99,9 @@ def test_a_group_is_named_by_inputs_and_execution(group: str, value: Any, named:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "found None, expected text, a number, true or false"),
+        (None, "found null, expected text, a number, true or false"),
         ([], "found [], expected text, a number, true or false"),
-        ({"a": 1}, "found {'a': 1}, expected text, a number, true or false"),
+        ({"a": 1}, 'found {"a":1}, expected text, a number, true or false'),
         ("a\nb", r"found 'a\nb', expected text without control characters"),
         ("", "found 0 characters, expected 1 to 253"),
         ("x" * 254, "found 254 characters, expected 1 to 253"),
