@@ -1,5 +1,6 @@
 """A model's validation errors in words: what was found, what was expected, where a misspelt field belongs."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, get_args
@@ -52,6 +53,15 @@ _BOUND_WORDS = MappingProxyType(
     }
 )
 _MANY_CHOICES = 16
+#: What takes the place of characters that a name of this pattern cannot have.
+_INSTEAD = MappingProxyType(
+    {
+        meta.STEP_NAME_PATTERN: "_",
+        meta.ARGUMENT_NAME_PATTERN: "_",
+        meta.ENV_NAME_PATTERN: "_",
+        meta.DNS_SUBDOMAIN_PATTERN: "-",
+    }
+)
 
 
 def in_words(model: type[BaseModel], error: ValidationError, root: Path) -> list[Problem]:
@@ -68,7 +78,7 @@ def in_words(model: type[BaseModel], error: ValidationError, root: Path) -> list
 
 
 def _key_message(details: ErrorDetails) -> str:
-    return f"found the name {shortened(details['input'])}, expected {_shape(details)}"
+    return f"found the name {shortened(details['input'])}, expected {_shape(details)}{_nearest_name(details)}"
 
 
 def _shape(details: ErrorDetails) -> str:
@@ -93,7 +103,7 @@ def _message(model: type[BaseModel], path: Path, details: ErrorDetails) -> str |
     if kind in ("string_too_long", "string_too_short"):
         return f"found {counted(len(str(value)), 'character')}, expected {_shape(details)}"
     if kind == "string_pattern_mismatch":
-        return f"found {found(value)}, expected {_shape(details)}"
+        return f"found {found(value)}, expected {_shape(details)}{_nearest_name(details)}"
     if kind in ("too_long", "too_short"):
         return _size_message(value, context)
     special: Mapping[str, Callable[[], str]] = {
@@ -105,6 +115,18 @@ def _message(model: type[BaseModel], path: Path, details: ErrorDetails) -> str |
         "json_invalid": lambda: f"found what is not valid JSON: {context['error']}",
     }
     return special[kind]() if kind in special else f"found {found(value)}: {details['msg']}"
+
+
+def _nearest_name(details: ErrorDetails) -> str:
+    """`, did you mean load_data?` for load-data, where that is a name."""
+    pattern, value = str(details.get("ctx", {}).get("pattern")), details["input"]
+    instead = _INSTEAD.get(pattern)
+    if instead is None or not isinstance(value, str):
+        return ""
+    name = re.sub("[^A-Za-z0-9]+", instead, value.lower() if instead == "-" else value)
+    # An expression is no name that lacks a letter.
+    fits = "${" not in value and re.search("[A-Za-z]", value) and re.fullmatch(pattern, name)
+    return f", did you mean {name}?" if fits else ""
 
 
 def _size_message(value: Any, context: Mapping[str, Any]) -> str | None:

@@ -265,6 +265,25 @@ def test_a_word_near_to_a_known_one_gets_a_suggestion() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (workflow({**STEP, "name": "load-data"}), "digits or _, did you mean load_data?"),
+        (workflow({**STEP, "name": "1st"}), "at most 62 letters, digits or _"),
+        (workflow({**STEP, "name": "表"}), "at most 62 letters, digits or _"),
+        (workflow({**STEP, "name": "${inputs.name}"}), "at most 62 letters, digits or _"),
+        (workflow({**STEP, "with": {"a b": 1}}), "digits or _, did you mean a_b?"),
+        (
+            workflow({"name": "a", "workflow": {"name": "Sales_Report"}}),
+            "a letter or digit at both ends, did you mean sales-report?",
+        ),
+    ],
+)
+def test_a_name_that_almost_is_one_gets_a_suggestion(made: dict[str, Any], told: str) -> None:
+    (found,) = problems("Workflow", made)
+    assert found.message.endswith(told)
+
+
 def test_what_is_retried_are_reasons() -> None:
     assert set(get_args(Retriable)) <= {str(reason) for reason in Reason}
 
