@@ -76,6 +76,11 @@ ensure_podman() {
   done
 }
 
+# ensure_bubblewrap: what steps on this machine are kept in.
+ensure_bubblewrap() {
+  command -v bwrap >/dev/null || ensure_apt bubblewrap
+}
+
 docker_runs() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
 # own_context: the current context of the user's own kubeconfig, when it is one of a local cluster.

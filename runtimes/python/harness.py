@@ -59,6 +59,16 @@ def serve():
         missing = [name for name in missing if name not in sys.modules]
         if channel.recv(1) != b"N":
             return
+        collect()
+
+
+def collect():
+    """Let the next step not even see that processes of the last one have ended, where they come to us."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return
 
 
 def load_ours():

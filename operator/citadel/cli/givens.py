@@ -28,13 +28,13 @@ def given_inputs(
         name, text = _split(pair, "-i", "name=value or name:=JSON")
         if name.endswith(":"):
             name = name[:-1]
-            value = _json(text, f"-i {name}")
+            value = json_in(text, f"-i {name}")
         else:
-            value = _typed(text, _wanted(schema, name))
+            value = typed(text, wanted_types(schema, name))
         _add(given, name, value, "-i")
     for pair in files:
         name, path = _split(pair, "--input-file", "name=path")
-        value = _typed(_read(path, name), _wanted(schema, name))
+        value = typed(_read(path, name), wanted_types(schema, name))
         _add(given, name, value, "--input-file")
     return given
 
@@ -46,7 +46,7 @@ def read_json(path: str) -> Json:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise click.BadParameter(f"{path}: {why}", param_hint="-f") from None
-    return _json(text, f"-f {path}")
+    return json_in(text, f"-f {path}")
 
 
 def _split(pair: str, option: str, expected: str) -> tuple[str, str]:
@@ -62,7 +62,8 @@ def _add(given: dict[str, Json], name: str, value: Json, option: str) -> None:
     given[name] = value
 
 
-def _json(text: str, where: str) -> Json:
+def json_in(text: str, where: str) -> Json:
+    """The JSON of a text; raises click.BadParameter, which names where it stands."""
     try:
         return normalise(text.encode("utf-8", "surrogateescape"))
     except InvalidValue as error:
@@ -77,7 +78,7 @@ def _read(path: str, name: str) -> str:
         raise click.BadParameter(f"input {name}: {path}: {why}", param_hint="--input-file") from None
 
 
-def _wanted(schema: Mapping[str, Any] | None, name: str) -> frozenset[str]:
+def wanted_types(schema: Mapping[str, Any] | None, name: str) -> frozenset[str]:
     """The JSON types that the schema allows for an input; empty when it does not say."""
     properties = (schema or {}).get("properties")
     declared: Any = properties.get(name) if isinstance(properties, dict) else None
@@ -96,7 +97,7 @@ def _resolved(schema: Any, reference: str) -> Any:
     return schema
 
 
-def _typed(text: str, wanted: frozenset[str]) -> Json:
+def typed(text: str, wanted: frozenset[str]) -> Json:
     """The text, or the JSON in it where no string is wanted. What is neither, the schema refuses by name."""
     if not wanted or "string" in wanted:
         return text

@@ -1,12 +1,17 @@
 """`citadel run`: a workflow in the cluster, or on this machine with `--local`."""
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from citadel.cli import completing
 from citadel.cli.givens import input_option
 from citadel.cli.remote import Target, target_options
+
+if TYPE_CHECKING:
+    from citadel.local.isolation import Wanted
 
 
 @click.command()
@@ -32,6 +37,20 @@ from citadel.cli.remote import Target, target_options
     shell_complete=completing.files,
     help="With --local: keep the journal in this SQLite file.",
 )
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "bubblewrap", "none"]),
+    default="auto",
+    help="With --local: what keeps steps from this machine; auto is bubblewrap where it works.",
+)
+@click.option(
+    "--approve", multiple=True, metavar="STEP[=JSON]", help="With --local: approve ahead; JSON is the form."
+)
+@click.option("--reject", multiple=True, metavar="STEP[=REASON]", help="With --local: reject ahead.")
+@click.option("--reason", default="", help="With --local: the reason of what is decided ahead.")
+@click.option(
+    "--signal", "signals", multiple=True, metavar="NAME[=JSON]", help="With --local: a signal, sent ahead."
+)
 @target_options
 def run(
     target: Target,
@@ -45,13 +64,18 @@ def run(
     revision: str | None,
     no_cache: bool,
     journal: str | None,
+    isolation: "Wanted",
+    approve: tuple[str, ...],
+    reject: tuple[str, ...],
+    reason: str,
+    signals: tuple[str, ...],
 ) -> None:
     """Run a workflow: WORKFLOW is one in the cluster, FILE holds one in YAML.
 
     In the cluster, the Workflow of a FILE is applied first; ConfigMaps, Secrets, Runtimes and other
-    Workflows that its steps use are yours to apply. With --local they come from the FILE too, and Python
-    steps run in child processes of this machine, by the same engine as in a cluster. An Execution in the
-    FILE gives inputs. Outputs are printed as JSON on stdout.
+    Workflows that its steps use are yours to apply. With --local they come from the FILE too, and steps run
+    in processes of this machine, by the same engine as in a cluster; its first line says what keeps them
+    from your files. An Execution in the FILE gives inputs. Outputs are printed as JSON on stdout.
 
     \b
     Ends with 0 when it succeeded, 1 when it failed, 2 when something given is wrong,
@@ -65,14 +89,22 @@ def run(
         raise click.UsageError("--name is for a run in the cluster; leave out --local")
     if local and revision is not None:
         raise click.UsageError("--revision is of a workflow in the cluster; leave out --local")
-    if local and no_cache:
-        raise click.UsageError("--no-cache is for a run in the cluster; leave out --local")
     if local:
-        from citadel.cli.run_local import run_here
+        from citadel.cli.answering import ahead_of
+        from citadel.cli.run_local import Options, run_here
 
-        sys.exit(run_here(workflow, pairs, files, logs, journal))
+        path = None if journal is None else str(Path(journal).expanduser().resolve())
+        ahead = ahead_of(approve, reject, signals, reason)
+        sys.exit(run_here(workflow, pairs, files, Options(logs, path, no_cache, isolation, ahead)))
     if journal is not None:
         raise click.UsageError("--journal goes with --local: in a cluster, the journal is its database")
+    if approve or reject or reason or signals:
+        raise click.UsageError(
+            "--approve, --reject, --reason and --signal go with --local; in a cluster there are "
+            "`citadel approve`, `reject` and `signal`"
+        )
+    if isolation != "auto":
+        raise click.UsageError("--isolation goes with --local: in a cluster, every step is isolated")
     from citadel.cli.remote_run import run_in_cluster
 
     run_in_cluster(

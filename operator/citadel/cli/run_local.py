@@ -5,6 +5,7 @@ import json
 import re
 import signal
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ from citadel.cli.terminal import safe
 from citadel.core.instances import definition
 from citadel.core.state import State
 from citadel.core.values import Stored
+from citadel.local.answers import Ahead
 from citadel.local.documents import Contents, WorkflowDocument, read
+from citadel.local.isolation import NotIsolated, Wanted
+from citadel.local.isolation import choose as isolation_of
+from citadel.local.machine import Machine
 from citadel.local.start import CannotRun, Start, choose, prepare
+from citadel.local.tools import ToolMissing
+from citadel.local.uses import egress, sources
 from citadel.store.journal import Journal
 
 #: Lines of its log that a failed step shows when the log was not shown anyway.
@@ -25,9 +32,20 @@ TAIL_LINES = 5
 _CODE_LINE = re.compile(r'File "([A-Za-z0-9_.\[\]]+)\.py", line ([0-9]+)')
 
 
-def run_here(
-    file: str, pairs: Iterable[str], files: Iterable[str], logs: bool, journal: str | None
-) -> ExitCode:
+@dataclass(frozen=True)
+class Options:
+    """What a command line says of a run on this machine."""
+
+    logs: bool = False
+    journal: str | None = None
+    """The absolute path of a file of SQLite; None: it is kept in memory."""
+    no_cache: bool = False
+    isolation: Wanted = "auto"
+    ahead: Ahead = field(default_factory=Ahead)
+    """What is answered before anybody asks."""
+
+
+def run_here(file: str, pairs: Iterable[str], files: Iterable[str], options: Options) -> ExitCode:
     """Runs the file's workflow to its end; tells how it went, and returns the exit code."""
     from citadel.cli.givens import given_inputs
 
@@ -39,22 +57,42 @@ def run_here(
         return ExitCode.INVALID
     try:
         workflow, _, _ = choose(contents)
-        start = prepare(contents, given_inputs(pairs, files, workflow.spec.inputs))
+        machine = Machine(isolation_of(options.isolation))
+        given = given_inputs(pairs, files, workflow.spec.inputs)
+        start = prepare(contents, given, machine.tools, no_cache=options.no_cache)
+        if problems := options.ahead.problems(workflow, contents):
+            raise CannotRun(*problems)
+        if wanted := sources(workflow, contents):
+            click.echo(machine.isolation.told(egress(workflow, contents)), err=True)
+        machine.equip(wanted)
     except CannotRun as error:
         for message in error.messages:
             click.echo(f"citadel: {safe(message)}", err=True)
         return ExitCode.INVALID
-    path = None if journal is None else str(Path(journal).expanduser().resolve())
-    return asyncio.run(_run(start, contents, logs, path, _Source(file, text, start.workflow)))
+    except (NotIsolated, ToolMissing) as error:
+        click.echo(f"citadel: {safe(str(error))}", err=True)
+        return ExitCode.INVALID
+    return asyncio.run(_run(start, contents, machine, options, _Source(file, text, start.workflow)))
 
 
-async def _run(start: Start, contents: Contents, logs: bool, path: str | None, source: "_Source") -> ExitCode:
+async def _run(
+    start: Start, contents: Contents, machine: Machine, options: Options, source: "_Source"
+) -> ExitCode:
+    from citadel.cli.answering import Answering, at_terminal
     from citadel.cli.watch import on_stderr
     from citadel.local.runner import LocalRun
 
-    journal, close = await _open(None if path is None else f"sqlite:///{path}")
-    watcher = on_stderr(start.workflow.name, logs)
-    run = LocalRun(journal, watcher, contents, (start.workflow.name,))
+    journal, close = await _open(None if options.journal is None else f"sqlite:///{options.journal}")
+    archives = None if options.journal is None else _archives(options.journal)
+    watcher = on_stderr(start.workflow.name, options.logs)
+    desk = at_terminal(watcher.aside)
+    tasks: list[asyncio.Task[None]] = []
+
+    def give_up(why: str) -> None:
+        tasks.append(asyncio.ensure_future(run.stop("Cancel", "CancelRequested", why)))
+
+    outside = Answering(machine, journal, options.ahead, desk, watcher.said, give_up)
+    run = LocalRun(journal, watcher, contents, (start.workflow.name,), outside, archives=archives)
     interruptions = _Interruptions(run, watcher.said)
     try:
         with interruptions:
@@ -63,8 +101,15 @@ async def _run(start: Start, contents: Contents, logs: bool, path: str | None, s
         watcher.close()
         outputs = await _outputs(journal, run, start)
         await close()
-    code = _told(state, outputs, source, logs)
+    code = _told(state, outputs, source, options.logs)
     return ExitCode.INTERRUPTED if code is ExitCode.FAILED and interruptions.count else code
+
+
+def _archives(journal: str) -> Path:
+    """Where artifacts are kept that a journal knows."""
+    folder = Path(f"{journal}.artifacts")
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
 
 
 async def _open(url: str | None) -> tuple[Journal, Any]:

@@ -67,6 +67,11 @@ class Lines:
         """Says something of the run as a whole."""
         click.echo(safe(text), err=True)
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A question needs no room that is not there."""
+        yield
+
     def close(self) -> None:
         """Nothing is left to be shown."""
 

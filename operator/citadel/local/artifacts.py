@@ -14,7 +14,9 @@ from pathlib import Path
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
+from citadel.core.compiled import PROGRAM
 from citadel.core.dispatch import Dispatch
+from citadel.core.jsonvalues import Json
 from citadel.core.values import Content
 
 MAX_ENTRIES = 20_000
@@ -54,6 +56,18 @@ class Parcels:
                 return ev.Failure.cut(Reason.INVALID_OUTPUT, f"artifact {name}: {path}: {why}")
         return None
 
+    def program(self) -> bytes | None:
+        """What was built of the attempt's code; raises OSError."""
+        given = self._given.program
+        return None if given is None else (self._archives / given.digest).read_bytes()
+
+    def keep_program(self, program: bytes) -> Json:
+        """Keeps what the attempt has built; its output."""
+        digest = f"sha256:{hashlib.sha256(program).hexdigest()}"
+        (self._archives / digest).write_bytes(program)
+        self.kept[PROGRAM] = Content(digest, len(program))
+        return {"program": digest, "size": len(program)}
+
 
 def located(path: str, work: Path) -> Path:
     """Where a path of a sandbox is, whose working directory is `work`."""
@@ -64,7 +78,7 @@ def located(path: str, work: Path) -> Path:
 
 def pack(root: Path, archives: Path) -> Content:
     """Keeps a file or tree; raises NotATree, OSError."""
-    draft = archives / "draft"
+    draft = archives / f"draft-{os.getpid()}"
     with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as archive:
         size = 0
         for number, (path, name) in enumerate(_entries(root, ".")):

@@ -23,6 +23,7 @@ from citadel.core.values import Values
 from citadel.local.artifacts import Parcels, located
 from citadel.local.capture import Output
 from citadel.local.clocks import Bell, LeapingClock
+from citadel.local.machine import Machine
 from citadel.local.outside import Outside
 from citadel.local.sandboxes import Sandbox
 from citadel.local.stubs import why_not
@@ -37,14 +38,16 @@ class NotMocked(Exception):
 class MockedWorld(Outside):
     """The world of one test. `prefix` is of the execution that it is around, such as `bill/`."""
 
-    def __init__(self, case: Scenario, clock: LeapingClock, prefix: str = "") -> None:
-        super().__init__(clock)
+    def __init__(
+        self, case: Scenario, clock: LeapingClock, prefix: str = "", machine: Machine | None = None
+    ) -> None:
+        super().__init__(clock, machine)
         self._case, self._leaping, self._prefix = case, clock, prefix
         self._never = Bell()
 
     def within(self, step: str) -> "MockedWorld":
         """The world of the execution that a step runs: mocks of its steps begin with that one's path."""
-        return MockedWorld(self._case, self._leaping, f"{self._prefix}{step}/")
+        return MockedWorld(self._case, self._leaping, f"{self._prefix}{step}/", self.machine)
 
     def mock(self, step: str, attempt: int = 1) -> Mock | None:
         """What an attempt of a step is to give; None if it is to run."""

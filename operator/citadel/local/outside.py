@@ -9,15 +9,16 @@ from citadel.core.state import State, position
 from citadel.core.values import Values
 from citadel.local.clocks import Clock
 from citadel.local.containers import ContainerSandbox
-from citadel.local.sandbox import LocalSandbox
+from citadel.local.machine import Machine
 from citadel.local.sandboxes import Sandbox
 
 
 class Outside:
     """Child processes and containers of this machine, its time, and nobody who answers."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, machine: Machine | None = None) -> None:
         self.clock = clock or Clock()
+        self.machine = machine or Machine()
 
     def within(self, step: str) -> "Outside":
         """The same for the execution that a step runs."""
@@ -25,7 +26,9 @@ class Outside:
 
     def sandbox(self, placement: Placement) -> Sandbox:
         """A sandbox of a placement, not yet started."""
-        return LocalSandbox() if "language" in placement.template else ContainerSandbox(placement)
+        if "language" in placement.template:
+            return self.machine.sandbox(placement)
+        return ContainerSandbox(placement)
 
     async def instead(self, child: Child, values: Values) -> ev.ChildFinished | None:
         """The end of an execution that a step wants, if it is not to run; `values` takes its outputs."""

@@ -67,24 +67,29 @@ class LocalRun:
         neighbours: Neighbours | None = None,
         models: LocalModels | None = None,
         paying: tuple[Account, ...] = (),
+        archives: Path | None = None,
     ) -> None:
         """`contents` has what its steps refer to; `chain` the workflows around it and its own. `paying` are
-        the accounts of the executions around it, who share its `models`."""
+        the accounts of the executions around it, who share its `models`.
+
+        `archives` is a folder that keeps artifacts and programs as long as the journal is kept; without one
+        they end with the execution.
+        """
         self._journal, self._observer, self._references = journal, observer, contents.data
         self._chain = chain
 
         def within(child: Child, chain: tuple[str, ...]) -> LocalRun:
             inner = Inner(observer, child.step)
             outside, neighbours = self._outside.within(child.step), self._neighbours.within(self._uid)
-            paying = self._accounts()
-            return LocalRun(journal, inner, contents, chain, outside, neighbours, self._models, paying)
+            shared = (self._models, self._accounts(), self._archives)
+            return LocalRun(journal, inner, contents, chain, outside, neighbours, *shared)
 
         self._models = models or LocalModels(journal, contents)
         self._paying = paying
         self._outside = outside or Outside()
         self._clock = self._outside.clock
         self._neighbours = neighbours or Neighbours()
-        self._within = Within(journal, contents, chain, within)
+        self._within = Within(journal, contents, chain, self._outside.machine.tools, within)
         self._uid = ""
         self._state = State()
         self._looked_at = 0.0
@@ -97,7 +102,8 @@ class LocalRun:
         self._asked: set[str] = set()
         """Steps for which somebody was asked."""
         self._logs: dict[tuple[str, int], list[LogChunk]] = {}
-        self._archives = tempfile.TemporaryDirectory(prefix="citadel-artifacts-")
+        self._passing = None if archives else tempfile.TemporaryDirectory(prefix="citadel-artifacts-")
+        self._archives = archives or Path(self._passing.name if self._passing else "")
         self._defect: BaseException | None = None
 
     async def run(self, start: Start) -> State:
@@ -118,7 +124,8 @@ class LocalRun:
             for task in self._serving.values():
                 task.cancel()
             await asyncio.gather(*self._serving.values(), return_exceptions=True)
-            self._archives.cleanup()
+            if self._passing is not None:
+                self._passing.cleanup()
 
     @property
     def state(self) -> State:
@@ -299,7 +306,7 @@ class LocalRun:
             await self._advance([ev.Delivered(given.step, given.attempt, given.placing)])
         output = Output(lambda stream, line: self._log(given, stream, line), secrets)
         try:
-            parcels = Parcels(Path(self._archives.name), given, files)
+            parcels = Parcels(self._archives, given, files)
             result = await sandbox.run(given, arguments, parcels, output)
         except SandboxEnded as error:
             failure = ev.Failure.cut(Reason.ERROR, str(error), log_tail=output.tail)

@@ -1,56 +1,50 @@
 """A sandbox on this machine: the same harness as in a sandbox pod, in a child process with its own folders.
 
-It isolates nothing but processes and working directories: local code is the user's own. An attempt leaves no
-process behind, and finds empty folders.
+What else keeps it from the machine is `isolation`'s. An attempt leaves no process behind, and finds empty
+folders.
 """
 
 import asyncio
+import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
-from importlib import resources
-from pathlib import Path
 from typing import IO, Any
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.dispatch import Dispatch
-from citadel.core.jsonvalues import MAX_BYTES, InvalidValue, Json, canonical, normalise
+from citadel.core.jsonvalues import Json, canonical
 from citadel.local import processes
 from citadel.local.artifacts import NotATree, Parcels
+from citadel.local.building import MAX_BYTES, Programs
 from citadel.local.capture import Output, open_pipe
+from citadel.local.isolation import Isolation
+from citadel.local.languages import Language
+from citadel.local.room import Room
 from citadel.local.sandboxes import SandboxEnded
+from citadel.local.verdict import verdict
 
-#: What of this shell's environment steps see: what they need to run, not what a cluster would not give them.
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 EXIT_SECONDS = 5.0
-#: Room for a failure beside an output.
-RESULT_BYTES = MAX_BYTES + 256 * 1024
-
-
-def harness_path() -> Path:
-    """The harness: package data in an installation, a neighbour in a checkout. Raises SandboxEnded."""
-    installed = Path(str(resources.files("citadel.local"))) / "harness.py"
-    checkout = Path(__file__).resolve().parents[3] / "runtimes" / "python" / "harness.py"
-    for path in (installed, checkout):
-        if path.is_file():
-            return path
-    raise SandboxEnded(
-        f"the Python harness is neither at {installed} nor at {checkout}: install citadel again"
-    )
+#: Seconds that a sandbox may take to say who it is.
+START_SECONDS = 30.0
 
 
 class LocalSandbox:
-    """One warm interpreter, which takes one attempt after another."""
+    """Takes one attempt after another, of one language."""
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="citadel-"))
+    def __init__(
+        self, language: Language, programs: Programs, isolation: Isolation, network: bool = False
+    ) -> None:
+        """`network`: its steps reach something."""
+        self._language, self._programs = language, programs
+        self._isolated = isolation.command is not None
+        self._room = Room(language, isolation, network)
         self._process: subprocess.Popen[bytes] | None = None
+        self._root = 0
         self._channel: socket.socket | None = None
         self._said = ""
         self._served = False
@@ -59,75 +53,97 @@ class LocalSandbox:
         self._cancelled: asyncio.Future[float] | None = None
 
     async def start(self) -> None:
-        """Starts the interpreter; raises SandboxEnded."""
-        for name in ("work", "tmp"):
-            (self._folder / name).mkdir()
+        """Starts the harness; raises SandboxEnded, OSError."""
+        self._room.open()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
         self._channel = ours
-        launch = Path(__file__).with_name("launch.py")
-        command = [sys.executable, "-S", "-P", str(launch), str(theirs.fileno()), str(harness_path())]
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603, ASYNC220
-                command,
-                cwd=self._folder / "work",
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-
-    def _environment(self) -> dict[str, str]:
-        passed = {name: value for name in PASSED_ON if (value := os.environ.get(name)) is not None}
-        proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-        return {
-            **passed,
-            **proxies,
-            "HOME": str(self._folder / "tmp"),
-            "TMPDIR": str(self._folder / "tmp"),
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        reader, transport, writing = await open_pipe()
+        command, passed = self._room.command(theirs.fileno()), [theirs.fileno()]
+        if self._isolated:
+            command[1:1] = ["--info-fd", str(writing)]
+            passed.append(writing)
+        try:
+            with theirs, os.fdopen(writing, "wb"):
+                self._process = subprocess.Popen(  # noqa: S603, ASYNC220
+                    command,
+                    cwd=self._room.work,
+                    env=dict(self._room.environment()),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=passed,
+                    start_new_session=True,
+                )
+            self._root = await _first_process(reader) if self._isolated else self._process.pid
+        finally:
+            transport.close()
 
     async def run(
         self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
     ) -> "Json | ev.Failure":
         """Runs one attempt to its end; its output, or why it failed. Raises SandboxEnded."""
-        assert self._process is not None
-        assert self._channel is not None
+        builds = self._language.builds != "" and given.program is None
+        if builds and (known := self._programs.find(self._language, given.code or "")) is not None:
+            return parcels.keep_program(known)
         if self._served:
-            try:
-                await asyncio.get_running_loop().sock_sendall(self._channel, b"N")
-            except OSError:
-                raise SandboxEnded("the interpreter has ended") from None
-        self._served = True
+            await self._make_ready()
         try:
-            parcels.place(self._folder / "work")
+            parcels.place(self._room.work)
+            program = parcels.program()
         except (NotATree, OSError) as error:
             self._wipe()
-            self._served = False
             why = error.strerror if isinstance(error, OSError) else str(error)
             return ev.Failure.cut(Reason.ERROR, f"what the step needs could not be placed: {why}")
+        if program is not None:
+            self._room.place_program(program)
+        with tempfile.TemporaryFile() as made:
+            result = await self._attempt(given, arguments, output, program, made if builds else None)
+            if builds and not isinstance(result, ev.Failure):
+                made.seek(0)
+                result = self._built(given, parcels, made.read(MAX_BYTES + 1))
+        if not isinstance(result, ev.Failure) and (wrong := parcels.keep(self._room.work)) is not None:
+            result = wrong
+        self._wipe()
+        return result
+
+    def _built(self, given: Dispatch, parcels: Parcels, program: bytes) -> "Json | ev.Failure":
+        """What a build came to."""
+        if not 0 < len(program) <= MAX_BYTES:
+            size = f"{len(program)} bytes, expected 1 to {MAX_BYTES}"
+            return ev.Failure.cut(Reason.INVALID_CODE, f"step {given.step}: its program has {size}")
+        self._programs.keep(self._language, given.code or "", program)
+        return parcels.keep_program(program)
+
+    async def _attempt(
+        self,
+        given: Dispatch,
+        arguments: Mapping[str, Json],
+        output: Output,
+        program: bytes | None,
+        made: IO[bytes] | None,
+    ) -> "Json | ev.Failure":
+        """Runs the process of an attempt; `made` takes what it builds."""
         self._cancelled = asyncio.get_running_loop().create_future()
-        request: dict[str, Json] = {
+        body: dict[str, Json] = {
             "step": given.step,
             "attempt": given.attempt,
+            "action": "run" if made is None else "build",
             "code": given.code,
             "input": dict(arguments),
             "env": [{"name": name, "value": value} for name, value in given.env.items()],
         }
+        request = self._language.request(canonical(body), program)
         streams = [await open_pipe() for _ in range(3)]
-        self._send(canonical(request), [writing for _, _, writing in streams])
+        self._send(request, [writing for _, _, writing in streams], made)
         (stdout, _, _), (stderr, _, _), (said, _, _) = streams
         readers = [
             asyncio.create_task(output.follow("stdout", stdout)),
             asyncio.create_task(output.follow("stderr", stderr)),
         ]
-        result = asyncio.create_task(_read(said))
+        result = asyncio.create_task(self._language.answer(said, output))
         try:
             code, by = await self._await_end(given.timeout)
             # Children left behind hold the pipes open, and are no failure.
-            await processes.clear(self._process.pid)
+            await processes.clear(self._root)
             await asyncio.wait([*readers, result], timeout=EXIT_SECONDS)
         except processes.ProcessesRemain as error:
             raise SandboxEnded(str(error)) from None
@@ -140,14 +156,11 @@ class LocalSandbox:
             for task in (*readers, result):
                 task.cancel()
         if by is Reason.TIMEOUT:
-            self._wipe()
             return ev.Failure.cut(
                 by, f"ran longer than its timeout of {given.timeout:g}s", log_tail=output.tail
             )
-        found = _verdict(result.result() if result.done() and not result.cancelled() else b"", code, output)
-        if not isinstance(found, ev.Failure) and (wrong := parcels.keep(self._folder / "work")) is not None:
-            found = wrong
-        self._wipe()
+        answer = result.result() if result.done() and not result.cancelled() else b""
+        found = self._language.crash(given.step, answer, code, output) or verdict(answer, code, output)
         if by is Reason.CANCELLED and isinstance(found, ev.Failure):
             return ev.Failure.cut(by, f"cancelled while it ran ({found.message})", log_tail=output.tail)
         return found
@@ -164,16 +177,33 @@ class LocalSandbox:
         if self._process is not None:
             processes.destroy(self._process.pid)
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._room.close()
+
+    def _wipe(self) -> None:
+        """Empties the folders, for the next attempt."""
+        self.spent = not self._room.wipe() or self.spent
 
     # ---- the harness
 
-    def _send(self, request: bytes, writing: list[int]) -> None:
+    async def _make_ready(self) -> None:
+        """Asks for another process; raises SandboxEnded."""
+        assert self._channel is not None
+        self._served = False
+        try:
+            await asyncio.get_running_loop().sock_sendall(self._channel, b"N")
+        except OSError:
+            raise SandboxEnded("the interpreter has ended") from None
+
+    def _send(self, request: bytes, writing: list[int], made: IO[bytes] | None) -> None:
         """Gives the request to the harness; the descriptors are closed here whatever happens."""
         assert self._channel is not None
+        command = self._language.command(self._room.seen, build=made is not None)
+        said = b"R" + "\0".join(command).encode("utf-8", "surrogateescape")
+        self._served = True
         try:
             with _memory(request) as content:
-                socket.send_fds(self._channel, [b"R"], [content.fileno(), *writing])
+                descriptors = [content.fileno(), *writing, *([] if made is None else [made.fileno()])]
+                socket.send_fds(self._channel, [said], descriptors)
         except OSError:
             raise SandboxEnded("the interpreter has ended") from None
         finally:
@@ -182,7 +212,6 @@ class LocalSandbox:
 
     async def _await_end(self, timeout: float | None) -> tuple[int, Reason | None]:
         """Exit code of the attempt, and what brought its end about, if it was not itself."""
-        assert self._process is not None
         assert self._cancelled is not None
         ended = asyncio.create_task(self._listen())
         by: Reason | None = None
@@ -191,12 +220,12 @@ class LocalSandbox:
             await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done() and self._cancelled.done():
                 by = Reason.CANCELLED
-                processes.send(self._process.pid, signal.SIGTERM)
+                processes.send(self._root, signal.SIGTERM)
                 await asyncio.wait({ended}, timeout=self._cancelled.result())
             elif not ended.done():
                 by = Reason.TIMEOUT
             if not ended.done():
-                await processes.clear(self._process.pid)
+                await processes.clear(self._root)
                 await asyncio.wait({ended}, timeout=EXIT_SECONDS)
             if not ended.done():
                 raise SandboxEnded("the interpreter does not say that the step ended")
@@ -222,18 +251,14 @@ class LocalSandbox:
         line, _, self._said = self._said.partition("\n")
         return line
 
-    def _wipe(self) -> None:
-        """Empties both folders, for the next attempt."""
-        for name in ("work", "tmp"):
-            try:
-                for entry in (self._folder / name).iterdir():
-                    if entry.is_dir() and not entry.is_symlink():
-                        shutil.rmtree(entry)
-                    else:
-                        entry.unlink()
-            except OSError:
-                # The step has taken the folder away, or its rights.
-                self.spent = True
+
+async def _first_process(reader: asyncio.StreamReader) -> int:
+    """The process that bubblewrap starts, which is the first one of its sandbox; raises SandboxEnded."""
+    try:
+        told = await asyncio.wait_for(reader.readuntil(b"}"), START_SECONDS)
+        return int(json.loads(told)["child-pid"])
+    except (asyncio.IncompleteReadError, TimeoutError, ValueError, KeyError):
+        raise SandboxEnded("bubblewrap does not start a sandbox") from None
 
 
 def _memory(content: bytes) -> IO[bytes]:
@@ -244,49 +269,3 @@ def _memory(content: bytes) -> IO[bytes]:
     file.flush()
     file.seek(0)
     return file
-
-
-async def _read(reader: asyncio.StreamReader) -> bytes:
-    parts, size = [], 0
-    while data := await reader.read(65536):
-        size += len(data)
-        if size <= RESULT_BYTES:
-            parts.append(data)
-    return b"".join(parts)
-
-
-def _verdict(said: bytes, code: int, output: Output) -> "Json | ev.Failure":
-    """What an attempt came to, from what it said and how it ended."""
-    if said.startswith(b"F"):
-        return _failure(said[1:], output)
-    if code < 0:
-        return ev.Failure.cut(
-            Reason.ERROR,
-            f"killed by {signal.Signals(-code).name}",
-            exit_code=128 - code,
-            log_tail=output.tail,
-        )
-    if code > 0:
-        return ev.Failure.cut(Reason.ERROR, f"exit code {code}", exit_code=code, log_tail=output.tail)
-    if not said.startswith(b"S"):
-        return ev.Failure.cut(Reason.ERROR, "the process ended before main returned", log_tail=output.tail)
-    try:
-        return output.masked_value(normalise(said[1:]))
-    except InvalidValue as error:
-        return ev.Failure.cut(
-            Reason.INVALID_OUTPUT, f"the output is not valid: {error}", log_tail=output.tail
-        )
-
-
-def _failure(said: bytes, output: Output) -> ev.Failure:
-    try:
-        data: Any = normalise(said, RESULT_BYTES)
-        return ev.Failure.cut(
-            Reason(data["reason"]),
-            output.masked(str(data["message"])),
-            output.masked("\n".join(str(line) for line in data.get("traceback") or ())),
-            data.get("exitCode"),
-            output.tail,
-        )
-    except (InvalidValue, KeyError, TypeError, ValueError):
-        return ev.Failure.cut(Reason.ERROR, "the step failed, and did not say why", log_tail=output.tail)

@@ -1,21 +1,18 @@
 """From the contents of a file to an execution that can run here; or one clear message why it cannot."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from citadel.api.runtime import LANGUAGES
 from citadel.core import events as ev
 from citadel.core.inputs import InvalidInputs
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.values import Values
 from citadel.local.documents import Contents, WorkflowDocument
-from citadel.local.engine import EngineError, find
-from citadel.local.models import model_reasons
-
-#: The Runtime that every cluster has, and this machine is.
-PYTHON: Mapping[str, Any] = {"image": "local"}
+from citadel.local.obstacles import obstacles
+from citadel.local.tools import Tools
+from citadel.local.uses import called, codes, language_of
 
 
 class CannotRun(Exception):
@@ -53,7 +50,7 @@ def choose(contents: Contents) -> tuple[WorkflowDocument, dict[str, Json], str |
     run_by_others = {
         other
         for name, workflow in contents.workflows.items()
-        for _, other in _runs(workflow)
+        for _, other in called(workflow)
         if other != name
     }
     outermost = [workflow for name, workflow in contents.workflows.items() if name not in run_by_others]
@@ -64,74 +61,45 @@ def choose(contents: Contents) -> tuple[WorkflowDocument, dict[str, Json], str |
     return outermost[0], {}, None
 
 
-def _runs(workflow: WorkflowDocument) -> Iterator[tuple[str, str]]:
-    """The steps of a workflow that run others, and which."""
-    for path, step in workflow.spec.every_step():
-        if step.workflow is not None:
-            yield path, step.workflow.name
-
-
-def _revisions(workflow: WorkflowDocument) -> Iterator[str]:
-    for path, step in workflow.spec.every_step():
-        if step.workflow is not None and step.workflow.revision is not None:
-            told = f"revision {step.workflow.revision} of Workflow {step.workflow.name}"
-            yield f"step {path}: {told} is in a cluster's journal, not in this file"
-
-
-def prepare(contents: Contents, given: Mapping[str, Json]) -> Start:
+def prepare(
+    contents: Contents, given: Mapping[str, Json], tools: Tools | None = None, *, no_cache: bool = False
+) -> Start:
     """What to run: the file's workflow with `given` over the inputs of its Execution; raises CannotRun."""
     workflow, inputs, name = choose(contents)
-    return begin(workflow, contents, {**inputs, **given}, name)
+    return begin(workflow, contents, {**inputs, **given}, name, tools, no_cache=no_cache)
 
 
 def begin(
-    workflow: WorkflowDocument, contents: Contents, inputs: Mapping[str, Json], name: str | None = None
+    workflow: WorkflowDocument,
+    contents: Contents,
+    inputs: Mapping[str, Json],
+    name: str | None = None,
+    tools: Tools | None = None,
+    *,
+    no_cache: bool = False,
 ) -> Start:
     """The same for a workflow that is chosen already."""
-    if reasons := list(_reasons(workflow, contents)):
+    tools = tools or Tools()
+    if reasons := list(obstacles(workflow, contents, tools)):
         raise CannotRun(*reasons)
-    return start_of(workflow, contents, inputs, name)
-
-
-def _reasons(workflow: WorkflowDocument, contents: Contents) -> Iterator[str]:
-    """Why a workflow, or one that is run by it, cannot run here."""
-    seen: dict[str, WorkflowDocument] = {}
-    left = [workflow]
-    while left:
-        one = left.pop(0)
-        if one.name in seen:
-            continue
-        seen[one.name] = one
-        where = "" if one is workflow else f"Workflow {one.name}: "
-        for reason in (
-            *_containers(one),
-            *_runtimes(one, contents),
-            *_references(one, contents),
-            *_places(one),
-            *_entrypoints(one),
-            *_revisions(one),
-            *model_reasons(one, contents),
-        ):
-            yield f"{where}{reason}"
-        for path, other in _runs(one):
-            if other in contents.workflows:
-                left.append(contents.workflows[other])
-            else:
-                yield (
-                    f"{where}step {path}: Workflow {other} is not in this file; without a cluster, "
-                    "workflows that steps run come from the same file"
-                )
+    return start_of(workflow, contents, inputs, name, tools, no_cache=no_cache)
 
 
 def start_of(
-    workflow: WorkflowDocument, contents: Contents, inputs: Mapping[str, Json], name: str | None
+    workflow: WorkflowDocument,
+    contents: Contents,
+    inputs: Mapping[str, Json],
+    name: str | None,
+    tools: Tools,
+    *,
+    no_cache: bool = False,
 ) -> Start:
     """An execution of a workflow on these inputs; raises CannotRun."""
     try:
         filled = workflow.compiled.inputs.apply(inputs)
     except InvalidInputs as error:
         raise CannotRun(*error.messages) from None
-    definition = _definition(workflow, contents)
+    definition = _definition(workflow, contents, tools)
     values = Values()
     uid = str(uuid.uuid4())
     created = ev.Created(
@@ -141,109 +109,18 @@ def start_of(
         workflow=workflow.name,
         definition=digest(canonical(definition)),
         inputs=values.put(dict(filled)),
+        no_cache=no_cache,
     )
     return Start(workflow, created, definition, values.made)
 
 
-def _definition(workflow: WorkflowDocument, contents: Contents) -> dict[str, Any]:
-    runtimes: dict[str, Any] = {"python": dict(PYTHON)}
-    used = {step.run.runtime for _, step in workflow.spec.every_step() if step.run is not None}
-    for name in used & contents.runtimes.keys():
-        runtimes[name] = contents.runtimes[name].model_dump(by_alias=True, exclude_none=True, mode="json")
-    code = {}
-    for path, step in workflow.spec.every_step():
-        if step.run is not None and step.run.code_from is not None:
-            reference = step.run.code_from.config_map_key_ref
-            code[path] = contents.data["ConfigMap", reference.name][reference.key]
+def _definition(workflow: WorkflowDocument, contents: Contents, tools: Tools) -> dict[str, Any]:
+    runtimes: dict[str, Any] = {}
+    for name in {step.run.runtime for _, step in workflow.spec.every_step() if step.run is not None}:
+        own, language = contents.runtimes.get(name), language_of(name, contents)
+        assert language is not None
+        spec = own.model_dump(by_alias=True, exclude_none=True, mode="json") if own is not None else {}
+        # What runs is what this machine has, whatever the image.
+        runtimes[name] = {**spec, "language": language, "image": tools.image(language)}
     spec = workflow.spec.model_dump(by_alias=True, exclude_none=True, mode="json")
-    return {"spec": spec, "runtimes": runtimes, "code": code}
-
-
-def _containers(workflow: WorkflowDocument) -> list[str]:
-    names = [path for path, step in workflow.spec.every_step() if step.container is not None]
-    if not names:
-        return []
-    try:
-        find()
-    except EngineError as error:
-        which = f"step {names[0]} is one" if len(names) == 1 else f"steps {', '.join(names[:8])} are some"
-        return [
-            f"container steps need podman or docker: {which}; {error}; install podman, "
-            "or apply the file and run it without --local"
-        ]
-    return []
-
-
-def _entrypoints(workflow: WorkflowDocument) -> list[str]:
-    return [
-        f"step {path}: run.entrypoint {step.run.entrypoint} is a module of the Runtime's image, "
-        "which is not here; apply the file and run it without --local"
-        for path, step in workflow.spec.every_step()
-        if step.run is not None and step.run.entrypoint is not None
-    ]
-
-
-def _runtimes(workflow: WorkflowDocument, contents: Contents) -> list[str]:
-    """Steps whose runtime is not here, or is of a language that only a cluster runs."""
-    languages: dict[str, str] = {language: language for language in LANGUAGES}
-    languages |= {name: runtime.language for name, runtime in contents.runtimes.items()}
-    here = sorted({"python", *contents.runtimes})
-    messages = []
-    for path, step in workflow.spec.every_step():
-        if step.run is None:
-            continue
-        language, own = languages.get(step.run.runtime), contents.runtimes.get(step.run.runtime)
-        if own is not None and own.packages is not None and list(own.packages.listed()):
-            messages.append(
-                f"step {path}: the Runtime {step.run.runtime} has packages, which a cluster installs; "
-                "apply the file and run it without --local"
-            )
-            continue
-        if language == "python":
-            continue
-        if language is None:
-            messages.append(
-                f"step {path}: found the runtime {step.run.runtime}, expected one of "
-                f"{', '.join(here)}: here there are python and the Runtimes of the file"
-            )
-        else:
-            messages.append(
-                f"step {path}: {language} needs a cluster, only python runs here; "
-                "apply the file and run it without --local"
-            )
-    return messages
-
-
-def _places(workflow: WorkflowDocument) -> list[str]:
-    """Paths that only a sandbox has."""
-    return [
-        f"step {step.name}: {path} is a place of a sandbox; a path relative to the working directory is the "
-        "same there and here"
-        for step in workflow.compiled.steps.values()
-        for path in (*step.taken, *step.left.values())
-        if step.spec.container is None and not path.startswith("/work")
-    ]
-
-
-def _references(workflow: WorkflowDocument, contents: Contents) -> list[str]:
-    """What is wrong with the references to ConfigMaps and Secrets, which here come from the same file."""
-    wanted: list[tuple[str, str, str, str]] = []
-    for step in workflow.compiled.steps.values():
-        for _, place, value in step.by_reference():
-            wanted.append((f"step {step.name}, {place}", value.kind, value.name, value.key))
-        if step.spec.run is not None and step.spec.run.code_from is not None:
-            reference = step.spec.run.code_from.config_map_key_ref
-            wanted.append((f"step {step.name}, run.codeFrom", "ConfigMap", reference.name, reference.key))
-    messages = []
-    for place, kind, name, key in wanted:
-        texts = contents.data.get((kind, name))
-        if texts is None:
-            messages.append(
-                f"{place}: {kind} {name} is not in this file; without a cluster, values by reference come "
-                "from ConfigMaps and Secrets in the same file"
-            )
-        elif key not in texts:
-            messages.append(
-                f"{place}: {kind} {name} has no key {key}, but {', '.join(sorted(texts)) or 'none'}"
-            )
-    return messages
+    return {"spec": spec, "runtimes": runtimes, "code": codes(workflow, contents)}

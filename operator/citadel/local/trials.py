@@ -20,6 +20,8 @@ from citadel.local.runner import LocalRun
 from citadel.local.start import CannotRun, begin
 from citadel.local.stubs import with_stubs
 from citadel.local.suites import SuiteDocument
+from citadel.local.tools import ToolMissing
+from citadel.local.uses import sources
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ async def carry_out(document: SuiteDocument, index: int, limit: float) -> Verdic
         problems = (str(error),)
     except CannotRun as error:
         problems = (*error.messages, "a step that has a mock needs nothing of this machine")
+    except ToolMissing as error:
+        problems = (str(error),)
     except TimeoutError:
         problems = (f"not finished after {limit:g} seconds: what is not mocked takes its time",)
     except Exception as error:
@@ -94,8 +98,11 @@ async def _run(document: SuiteDocument, case: Scenario, logs: _Logs) -> Record:
     contents = with_stubs(document.contents, _mocked(document, case))
     clock = LeapingClock(None if case.now is None else moment(case.now))
     journal = Recorder(clock.time)
-    start = begin(contents.workflows[document.workflow.name], contents, case.inputs)
-    run = LocalRun(journal, logs, contents, (document.workflow.name,), MockedWorld(case, clock))
+    world = MockedWorld(case, clock)
+    workflow = contents.workflows[document.workflow.name]
+    start = begin(workflow, contents, case.inputs, tools=world.machine.tools)
+    world.machine.equip(sources(workflow, contents))
+    run = LocalRun(journal, logs, contents, (document.workflow.name,), world)
     clock.begin()
     return await record(journal, await run.run(start), logs.by_step)
 

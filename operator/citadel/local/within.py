@@ -20,6 +20,7 @@ from citadel.core.state import State
 from citadel.core.values import Values
 from citadel.local.documents import Contents
 from citadel.local.start import CannotRun, Start, start_of
+from citadel.local.tools import Tools
 from citadel.store.journal import Journal, json_of
 
 if TYPE_CHECKING:
@@ -65,9 +66,11 @@ class Within:
         journal: Journal,
         contents: Contents,
         chain: Sequence[str],
+        tools: Tools,
         make: Callable[[Child, tuple[str, ...]], Run],
     ) -> None:
         self._journal, self._contents, self._chain, self._make = journal, contents, tuple(chain), make
+        self._tools = tools
         self._runs: dict[str, Run] = {}
 
     async def serve(self, uid: str, child: Child, now: Callable[[], State]) -> tuple[ev.Event, Values]:
@@ -79,7 +82,8 @@ class Within:
         loaded = await self._journal.values(uid, digests(payload))
         inputs = inputs_of(payload, Values(loaded=dict(loaded)))
         try:
-            start = start_of(self._contents.workflows[child.workflow], self._contents, inputs, child.name)
+            workflow = self._contents.workflows[child.workflow]
+            start = start_of(workflow, self._contents, inputs, child.name, self._tools)
         except CannotRun as error:
             return failed(child, f"{child.title} failed: {Reason.INVALID_INPUTS}: {error}"), values
         if now().stopping:

@@ -45,7 +45,8 @@ def test_outputs_are_json_on_stdout_and_all_else_is_on_stderr(citadel: Citadel, 
     done = citadel("run", "--local", workflow(ADD, spec=LIMIT), "-i", "limit:=5")
     assert (done.code, done.outputs) == (0, {"total": 10, "note": "none"})
     assert re.fullmatch(
-        r"load: running\nload: succeeded in .*\ntotal: running\ntotal: succeeded in .*\n", done.stderr
+        r"isolation: .*\nload: running\nload: succeeded in .*\ntotal: running\ntotal: succeeded in .*\n",
+        done.stderr,
     )
 
 
@@ -136,7 +137,7 @@ def test_code_that_does_not_parse_names_the_line_in_the_file(citadel: Citadel, w
 def test_each_way_to_fail_has_one_clear_message(
     citadel: Citadel, workflow: Write, code: str, words: list[str]
 ) -> None:
-    done = citadel("run", "--local", workflow(python_step("a", code)))
+    done = citadel("run", "--local", "--isolation", "none", workflow(python_step("a", code)))
     assert (done.code, done.stdout) == (1, "")
     for word in words:
         assert word in done.stderr
@@ -184,7 +185,7 @@ def main(mine, other, folder):
         python_step(mine, code, "needs: []", "timeout: 20s", mine=mine, other=other, folder=str(tmp_path))
         for mine, other in (("a", "b"), ("b", "a"))
     )
-    assert citadel("run", "--local", workflow(steps)).code == 0
+    assert citadel("run", "--local", "--isolation", "none", workflow(steps)).code == 0
 
 
 def test_a_retry_succeeds_in_the_end(citadel: Citadel, workflow: Write) -> None:

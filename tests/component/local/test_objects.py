@@ -69,7 +69,8 @@ def test_values_by_reference_come_from_the_same_file_and_secrets_are_masked(
 def test_a_secret_is_not_in_the_journal(citadel: Citadel, workflow: Write, tmp_path: Path) -> None:
     done = citadel("run", "--local", workflow(REFERENCES, spec=SPEC, after=OBJECTS), "--journal", "j.db")
     assert (done.code, done.outputs["size"]) == (0, 7)
-    content = b"".join(path.read_bytes() for path in tmp_path.glob("j.db*"))
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("j.db*") if path.is_file())
+    assert list((tmp_path / "j.db.artifacts").iterdir()) == []
     assert b"sales.csv" in content
     assert b"hunter22" not in content
 
@@ -108,19 +109,19 @@ def test_a_secret_is_not_in_the_journal(citadel: Citadel, workflow: Write, tmp_p
         pytest.param(
             "- {name: a, run: {runtime: cobol, code: x}}",
             "",
-            ["found the runtime cobol, expected one of python"],
+            ["found the runtime cobol, expected one of go, java, javascript, python: here there are"],
             id="a runtime that is not here",
         ),
         pytest.param(
             "- {name: a, run: {runtime: javascript, code: export default () => 1}}",
             "",
-            ["step a: javascript needs a cluster, only python runs here"],
+            ["step a: javascript needs Node.js 20.11 or newer on this machine, found no node on PATH"],
             id="a language that is not here",
         ),
         pytest.param(
             "- {name: a, run: {runtime: mine, code: export default () => 1}}",
             JAVASCRIPT,
-            ["step a: javascript needs a cluster, only python runs here"],
+            ["step a: javascript needs Node.js 20.11 or newer on this machine, found no node on PATH"],
             id="a runtime of the file in a language that is not here",
         ),
         pytest.param(
@@ -155,7 +156,8 @@ def test_a_secret_is_not_in_the_journal(citadel: Citadel, workflow: Write, tmp_p
 def test_what_cannot_run_is_refused_before_anything_starts(
     citadel: Citadel, workflow: Write, steps: str, after: str, words: list[str]
 ) -> None:
-    done = citadel("run", "--local", workflow(steps, after=after))
+    # A machine without Node.js, Go and Java.
+    done = citadel("run", "--local", workflow(steps, after=after), PATH="/nowhere")
     assert (done.code, done.stdout) == (2, "")
     for word in words:
         assert word in done.stderr, done.stderr

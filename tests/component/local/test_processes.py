@@ -14,6 +14,8 @@ from commandline import gone, python_step, wait_for, written
 Write = Callable[..., str]
 Citadel = Callable[..., Any]
 
+#: What steps do to files and processes of this machine shows where nothing keeps them from it.
+RUN = ("run", "--local", "--isolation", "none")
 #: Leaves a grandchild that has freed itself of session and parent, and says who it is.
 DAEMON = """
 import os, subprocess, sys, time
@@ -82,9 +84,7 @@ def pid(tmp_path: Path) -> Path:
 
 
 def test_a_timeout_ends_the_whole_process_tree(citadel: Citadel, workflow: Write, pid: Path) -> None:
-    done = citadel(
-        "run", "--local", workflow(python_step("a", DAEMON, "timeout: 3s", file=str(pid), wait=600))
-    )
+    done = citadel(*RUN, workflow(python_step("a", DAEMON, "timeout: 3s", file=str(pid), wait=600)))
     assert done.code == 1
     assert "citadel: failed: step a: ran longer than its timeout of 3s\n" in done.stderr
     assert gone(int(pid.read_text()))
@@ -93,7 +93,7 @@ def test_a_timeout_ends_the_whole_process_tree(citadel: Citadel, workflow: Write
 def test_children_left_behind_end_with_their_step(citadel: Citadel, workflow: Write, pid: Path) -> None:
     check = "import os\ndef main(file): return os.path.exists(f'/proc/{open(file).read()}/exe')"
     steps = python_step("a", DAEMON, file=str(pid), wait=0) + python_step("b", check, file=str(pid))
-    done = citadel("run", "--local", workflow(steps, spec='outputs: {alive: "${steps.b.output}"}'))
+    done = citadel(*RUN, workflow(steps, spec='outputs: {alive: "${steps.b.output}"}'))
     assert (done.code, done.outputs) == (0, {"alive": False})
 
 
@@ -102,7 +102,7 @@ def test_ctrl_c_cancels_lets_finally_run_and_leaves_nothing(
 ) -> None:
     cleaned = tmp_path / "cleaned"
     steps = python_step("a", CLEANS_UP, file=str(pid), cleaned=str(cleaned)) + python_step("b", "main = dict")
-    process = started("run", "--local", workflow(steps))
+    process = started(*RUN, workflow(steps))
     assert wait_for(lambda: written(pid))
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=20)
@@ -114,7 +114,7 @@ def test_ctrl_c_cancels_lets_finally_run_and_leaves_nothing(
 
 
 def test_a_second_ctrl_c_does_not_wait(started: Any, workflow: Write, pid: Path) -> None:
-    process = started("run", "--local", workflow(python_step("a", STUBBORN, file=str(pid))))
+    process = started(*RUN, workflow(python_step("a", STUBBORN, file=str(pid))))
     assert wait_for(lambda: written(pid))
     process.send_signal(signal.SIGINT)
     assert any("cancelling" in line for line in iter(process.stderr.readline, ""))
@@ -125,7 +125,7 @@ def test_a_second_ctrl_c_does_not_wait(started: Any, workflow: Write, pid: Path)
 
 
 def test_an_interpreter_ends_with_the_command(started: Any, workflow: Write, pid: Path) -> None:
-    process = started("run", "--local", workflow(python_step("a", SLEEPS, file=str(pid))))
+    process = started(*RUN, workflow(python_step("a", SLEEPS, file=str(pid))))
     assert wait_for(lambda: written(pid))
     process.kill()
     process.wait()
@@ -147,21 +147,21 @@ def main():
     return [*files, os.environ.get('LEFT'), hasattr(builtins, 'LEFT')]
 """
     steps = python_step("a", first) + python_step("b", second)
-    done = citadel("run", "--local", workflow(steps, spec='outputs: {left: "${steps.b.output}"}'))
+    done = citadel(*RUN, workflow(steps, spec='outputs: {left: "${steps.b.output}"}'))
     assert done.outputs == {"left": [[], [], None, False]}
 
 
 def test_a_step_that_deletes_its_folder_costs_only_its_sandbox(citadel: Citadel, workflow: Write) -> None:
     steps = python_step("a", "import os, shutil\ndef main(): shutil.rmtree(os.getcwd())")
     steps += python_step("b", "import os\ndef main(): return os.listdir('.')")
-    done = citadel("run", "--local", workflow(steps, spec='outputs: {left: "${steps.b.output}"}'))
+    done = citadel(*RUN, workflow(steps, spec='outputs: {left: "${steps.b.output}"}'))
     assert (done.code, done.outputs) == (0, {"left": []})
 
 
 def test_a_step_that_kills_its_interpreter_costs_only_itself(citadel: Citadel, workflow: Write) -> None:
     kills = "import os\ndef main():\n  if os.environ['CITADEL_ATTEMPT'] == '1': os.kill(os.getppid(), 9)"
     steps = python_step("a", kills, "retry: {backoff: {initial: 10ms}}") + python_step("b", "main = dict")
-    assert citadel("run", "--local", workflow(steps)).code == 0
+    assert citadel(*RUN, workflow(steps)).code == 0
 
 
 def test_steps_do_not_see_this_shell(citadel: Citadel, workflow: Write) -> None:
@@ -175,7 +175,5 @@ def test_steps_do_not_see_this_shell(citadel: Citadel, workflow: Write) -> None:
               return [os.environ.get("TOKEN"), os.environ["GIVEN"]]
         env: [{name: GIVEN, value: "n ${1 + 1}"}]
     """
-    done = citadel(
-        "run", "--local", workflow(steps, spec='outputs: {seen: "${steps.a.output}"}'), TOKEN="secret"
-    )
+    done = citadel(*RUN, workflow(steps, spec='outputs: {seen: "${steps.a.output}"}'), TOKEN="secret")
     assert done.outputs == {"seen": [None, "n 2"]}

@@ -87,13 +87,13 @@ def test_what_a_workflow_of_the_file_cannot_do_here_is_told_before_anything_star
 ) -> None:
     steps = "- {name: one, workflow: {name: sub}, with: {x: 1}}\n- {name: two, workflow: {name: other}}"
     go = DOUBLE.replace("runtime: python", "runtime: go")
-    done = citadel("run", "--local", workflow(steps, after=go))
+    done = citadel("run", "--local", workflow(steps, after=go), PATH="/nowhere")
     assert done.code == 2
     assert done.stderr.splitlines() == [
         "citadel: step two: Workflow other is not in this file; without a cluster, workflows that steps run "
         "come from the same file",
-        "citadel: Workflow sub: step a: go needs a cluster, only python runs here; apply the file and run it "
-        "without --local",
+        "citadel: Workflow sub: step a: go needs Go 1.24 or newer on this machine, found no go on PATH; "
+        "install it (go.dev/dl), or apply the file and run it without --local",
     ]
 
 
@@ -110,7 +110,10 @@ def test_an_interruption_cancels_what_is_within(workflow: Write, tmp_path: Path)
     slow = SUB.format(code=code.replace("'began'", f"'{tmp_path}/began'"))
     given = workflow("- {name: call, workflow: {name: sub}, with: {x: 1}}", after=slow)
     with subprocess.Popen(
-        [*COMMAND, "run", "--local", given], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "run", "--local", "--isolation", "none", given],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         deadline = time.monotonic() + 30
         while not (tmp_path / "began").exists():

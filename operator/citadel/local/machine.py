@@ -1,0 +1,37 @@
+"""This machine as the place where steps run: its languages, and what keeps steps from it."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from citadel.core.placing import Placement
+from citadel.local.building import Programs
+from citadel.local.equipping import Kits
+from citadel.local.isolation import Isolation
+from citadel.local.languages import Language
+from citadel.local.sandbox import LocalSandbox
+from citadel.local.sandboxes import Sandbox
+from citadel.local.tools import Tools, cache_folder
+
+
+class Machine:
+    """Makes sandboxes of the languages that it has."""
+
+    def __init__(self, isolation: Isolation | None = None, cache: Path | None = None) -> None:
+        """`cache` is the folder for what is made once; the user's own, if none is given."""
+        self.isolation = isolation or Isolation()
+        self.tools = Tools()
+        cache = cache or cache_folder()
+        self._kits, self._programs = Kits(cache / "kits"), Programs(cache / "programs")
+        self._languages: dict[str, Language] = {}
+
+    def equip(self, wanted: Mapping[str, Iterable[str]]) -> None:
+        """Makes ready for steps in these languages, each with their sources; raises ToolMissing."""
+        for name, sources in wanted.items():
+            self._languages[name] = self._kits.language(self.tools.get(name), sources)
+
+    def sandbox(self, placement: Placement) -> Sandbox:
+        """One for the steps of a placement, not yet started; raises ToolMissing."""
+        name = placement.template["language"]
+        if name not in self._languages:
+            self.equip({name: ()})
+        return LocalSandbox(self._languages[name], self._programs, self.isolation, bool(placement.egress))
