@@ -17,11 +17,13 @@ from agree.code import MARK
 from agree.generator import Generator
 from agree.told import Found, differences, report
 from citadel.core.children import child_name
-from citadel.kube.resources import EXECUTIONS, Object
+from citadel.kube.resources import Object
 from live import Cluster, citadel, sql
 
 FIRST, BEHIND = map(int, os.environ.get("CITADEL_AGREE", "0-40").split("-"))
-SECONDS, AT_ONCE = 600, 16
+#: Executions under way: more would only wait for each other's pods to start.
+AT_ONCE = 8
+EACH_SECONDS = 120
 
 
 @dataclass
@@ -73,19 +75,6 @@ def _cells(query: str) -> list[list[str]]:
     return [row.split("|") for row in sql(query)]
 
 
-async def ended(cluster: Cluster, names: set[str]) -> dict[str, Object]:
-    """The executions once all of them have ended; fails with those that have not."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        items = (await cluster.kube.list(EXECUTIONS, cluster.namespace)).items
-        found = {item["metadata"]["name"]: item for item in items if item.get("status", {}).get("finishedAt")}
-        if names <= found.keys():
-            return found
-        if time.monotonic() > deadline:
-            pytest.fail(f"not ended after {SECONDS} s: {sorted(names - found.keys())}")
-        await asyncio.sleep(1)
-
-
 def found(cluster: Cluster, obj: Object, rows: Recorded) -> Found:
     """One run, by its object and what the journal has of it."""
     name, status = obj["metadata"]["name"], obj["status"]
@@ -95,12 +84,12 @@ def found(cluster: Cluster, obj: Object, rows: Recorded) -> Found:
     return Found(status["phase"], status["reason"], outputs, *rows.of(obj["metadata"]["uid"]))
 
 
-@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.timeout(900)
 async def test_runs_on_the_cluster_agree_with_the_reference_interpreter(cluster: Cluster) -> None:
     cases = {seed: Generator(seed).case() for seed in range(FIRST, BEHIND)}
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def create(case: Case) -> None:
+    async def run(case: Case) -> Object:
         async with gate:
             for name, spec in reversed(list(case.workflows)):
                 await cluster.workflow(name, spec.pop("steps"), **spec)
@@ -108,10 +97,10 @@ async def test_runs_on_the_cluster_agree_with_the_reference_interpreter(cluster:
             for name, payload in case.signals.items():
                 given = [word for key, value in payload.items() for word in ("-i", f"{key}:={value}")]
                 await asyncio.to_thread(citadel, "signal", case.name, name, *given, "-n", cluster.namespace)
+            return await cluster.finished(case.name, EACH_SECONDS)
 
     begin = time.monotonic()
-    await asyncio.gather(*map(create, cases.values()))
-    objects = await ended(cluster, {case.name for case in cases.values()})
+    objects = dict(zip(cases, await asyncio.gather(*map(run, cases.values())), strict=True))
     took = time.monotonic() - begin
     rows = await asyncio.to_thread(recorded, cluster.namespace)
     # Logs may follow their result.
@@ -119,7 +108,7 @@ async def test_runs_on_the_cluster_agree_with_the_reference_interpreter(cluster:
         rows = await asyncio.to_thread(recorded, cluster.namespace)
     wrong = []
     for seed, case in cases.items():
-        problems = differences(case, found(cluster, objects[case.name], rows))
+        problems = differences(case, found(cluster, objects[seed], rows))
         wrong += [report(seed, case, problems)] if problems else []
     assert not wrong, f"{len(wrong)} of {len(cases)} differ\n" + "\n".join(wrong[:3])
     attempts = rows.attempts.total()
