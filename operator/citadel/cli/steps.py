@@ -46,14 +46,14 @@ class Tree:
 
     def put(self, rows: Iterable[Told], within: str = "") -> None:
         """These are so now; `within` is the step whose execution they are of."""
-        # What is part of something has its name and more.
-        for row in sorted(rows, key=lambda row: len(row.name)) if self._rows else list(rows):
-            found = replace(row, name=f"{within}/{row.name}") if within else row
-            if found.name not in self._rows:
-                parent = self.parent(found.name)
-                self._inner.setdefault(parent, []).append(found.name)
-                self._unsorted.add(parent)
-            self._rows[found.name] = found
+        found = [replace(row, name=f"{within}/{row.name}") if within else row for row in rows]
+        new = [row.name for row in found if row.name not in self._rows]
+        # All of them first: what is part of something may come before it.
+        self._rows.update({row.name: row for row in found})
+        for name in new:
+            parent = self.parent(name)
+            self._inner.setdefault(parent, []).append(name)
+            self._unsorted.add(parent)
 
     def clear(self, within: str = "") -> None:
         """Forgets the steps of the execution that `within` waited for; without it, all of them."""

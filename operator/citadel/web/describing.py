@@ -29,8 +29,7 @@ def described(state: State) -> dict[str, Any]:
 
 def changed(before: State, state: State) -> dict[str, Any]:
     """An execution, and those of its steps that differ from how they were before."""
-    steps = sorted(news(before, state), key=lambda step: len(step.name))
-    return _in_short(state) | {"steps": [_step(step) for step in steps]}
+    return _in_short(state) | {"steps": [_step(step) for step in news(before, state)]}
 
 
 def _in_short(state: State) -> dict[str, Any]:

@@ -78,6 +78,21 @@ def test_what_is_part_of_a_step_stands_below_it() -> None:
     ]
 
 
+@pytest.mark.parametrize("within", ["", "bill"])
+def test_what_is_part_of_a_step_may_come_before_it(within: str) -> None:
+    steps = [
+        Told("fix[1].write", "Succeeded", 1, index=1),
+        Told("fix[2]", "Running", action="steps"),
+        Told("fix[1]", "Succeeded", action="steps"),
+        Told("fix", "Running", action="steps", total=2, index=0),
+    ]
+    known = Tree([Told("bill", "Waiting", 1)] if within else [])
+    known.put(steps, within)
+    known.put(steps, within)
+    lines, _ = lines_of(known)
+    assert [line.label for line in lines][bool(within) :] == ["fix", "fix[1]", "write", "fix[2]"]
+
+
 def test_of_a_loop_with_many_turns_those_under_way_and_those_that_failed_are_shown() -> None:
     turns = [
         Told(f"load[{number}]", {3: "Failed", 12: "Running"}.get(number, "Succeeded"), 1)
