@@ -71,6 +71,7 @@ _DISCOVERY = {
         "workflows": "Workflow",
         "runtimes": "Runtime",
         "triggers": "Trigger",
+        "models": "Model",
         "executionpolicies": "ExecutionPolicy",
     },
     "/apis/apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
