@@ -58,7 +58,7 @@ class ExecutionSpec(Model):
     stop: Literal["Cancel", "Terminate"] | None = None
     """Cancel ends running steps with a grace period, Terminate at once. Can be set and raised, not unset."""
     suspend: bool = False
-    """While true, nothing new starts; what runs goes on."""
+    """While true, nothing new starts; what runs goes on. Means nothing any more once stop is set."""
     no_cache: bool = False
     """Whether steps with a cache run whatever is known; what they give is known afterwards."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=10 * 365 * 24 * 3600)] = WEEK
