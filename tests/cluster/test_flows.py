@@ -53,9 +53,7 @@ def engine_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return engine(tmp_path_factory.mktemp("engine"), [storage]) if storage.exists() else {}
 
 
-@pytest.mark.parametrize(
-    "flow", [flow for flow in FLOWS if flow.containers and flow.languages == {"python"}], ids=str
-)
+@pytest.mark.parametrize("flow", [flow for flow in FLOWS if flow.containers], ids=str)
 def test_an_example_with_containers_does_the_same_without_a_cluster(
     flow: Flow, tmp_path: Path, engine_env: dict[str, str]
 ) -> None:

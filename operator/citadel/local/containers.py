@@ -13,7 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from citadel.api.reasons import Reason
@@ -25,7 +25,7 @@ from citadel.local import processes
 from citadel.local.artifacts import NotATree, Parcels
 from citadel.local.capture import LINE_LIMIT, Output
 from citadel.local.commands import INPUT, OUTPUT, UID, command_of, options_of
-from citadel.local.engine import Engine, EngineError, find, new_folder
+from citadel.local.engine import Engine, EngineError, new_folder
 from citadel.local.outputs import output_of
 from citadel.local.sandboxes import SandboxEnded
 
@@ -40,7 +40,9 @@ _NOT_STARTED = ("created", "configured", "initialized", "")
 class ContainerSandbox:
     """The container of one attempt, and the folders that it can write to."""
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement, engine: Callable[[], Engine]) -> None:
+        """`engine` finds it, and raises EngineError where there is none."""
+        self._find = engine
         self._placement, self._image = placement, str(placement.template["image"])
         self._folder = new_folder()
         self._engine: Engine | None = None
@@ -51,7 +53,7 @@ class ContainerSandbox:
 
     async def start(self) -> None:
         """Finds the engine; raises EngineError."""
-        self._engine = await asyncio.to_thread(find)
+        self._engine = await asyncio.to_thread(self._find)
         for name in ("work", "tmp", "data"):
             (self._folder / name).mkdir()
 

@@ -1,10 +1,12 @@
-"""This machine as the place where steps run: its languages, and what keeps steps from it."""
+"""This machine as the place where steps run: its languages, its containers, and what keeps steps from it."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from citadel.core.placing import Placement
 from citadel.local.building import Programs
+from citadel.local.containers import ContainerSandbox
+from citadel.local.engine import Engine, find
 from citadel.local.equipping import Kits
 from citadel.local.isolation import Isolation
 from citadel.local.languages import Language
@@ -14,7 +16,7 @@ from citadel.local.tools import Tools, cache_folder
 
 
 class Machine:
-    """Makes sandboxes of the languages that it has."""
+    """Makes sandboxes of the languages that it has, and containers."""
 
     def __init__(self, isolation: Isolation | None = None, cache: Path | None = None) -> None:
         """`cache` is the folder for what is made once; the user's own, if none is given."""
@@ -23,6 +25,12 @@ class Machine:
         cache = cache or cache_folder()
         self._kits, self._programs = Kits(cache / "kits"), Programs(cache / "programs")
         self._languages: dict[str, Language] = {}
+        self._engine: Engine | None = None
+
+    def engine(self) -> Engine:
+        """What runs containers here, asked for once; raises EngineError."""
+        self._engine = self._engine or find()
+        return self._engine
 
     def equip(self, wanted: Mapping[str, Iterable[str]]) -> None:
         """Makes ready for steps in these languages, each with their sources; raises ToolMissing."""
@@ -31,6 +39,8 @@ class Machine:
 
     def sandbox(self, placement: Placement) -> Sandbox:
         """One for the steps of a placement, not yet started; raises ToolMissing."""
+        if "language" not in placement.template:
+            return ContainerSandbox(placement, self.engine)
         name = placement.template["language"]
         if name not in self._languages:
             self.equip({name: ()})

@@ -8,7 +8,6 @@ from citadel.core.placing import Placement
 from citadel.core.state import State, position
 from citadel.core.values import Values
 from citadel.local.clocks import Clock
-from citadel.local.containers import ContainerSandbox
 from citadel.local.machine import Machine
 from citadel.local.sandboxes import Sandbox
 
@@ -26,9 +25,7 @@ class Outside:
 
     def sandbox(self, placement: Placement) -> Sandbox:
         """A sandbox of a placement, not yet started."""
-        if "language" in placement.template:
-            return self.machine.sandbox(placement)
-        return ContainerSandbox(placement)
+        return self.machine.sandbox(placement)
 
     async def instead(self, child: Child, values: Values) -> ev.ChildFinished | None:
         """The end of an execution that a step wants, if it is not to run; `values` takes its outputs."""

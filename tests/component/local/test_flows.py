@@ -8,7 +8,7 @@ import pytest
 from component.local.conftest import Citadel
 from flows import FLOWS, Flow, check, local_options
 
-HERE = [flow for flow in FLOWS if not flow.containers and not flow.outside]
+HERE = [flow for flow in FLOWS if not flow.containers]
 
 
 @pytest.mark.parametrize("flow", HERE, ids=str)
