@@ -78,8 +78,9 @@ async def test_a_server_is_asked_through_the_proxy_and_a_budget_stops_the_execut
     outputs = {"said": "${steps.ask.output}"}
     await cluster.workflow("flow", steps, inputs=inputs, outputs=outputs)
     await cluster.workflow("poor", steps, inputs=inputs, outputs=outputs, budget={"cost": "0.0001"})
-    refused = (await cluster.finished(await cluster.execute("flow", inputs={"what": "hi"})))["status"]
-    assert "no ExecutionPolicy" in refused["message"], refused
+    closed = host.replace(f":{PORT}", ":9")
+    await model(cluster, "closed", **{**spec, "endpoint": f"http://{closed}/v1"})
+    await cluster.workflow("astray", [{"name": "ask", "llm": {"model": "closed", "prompt": "hi"}}])
     async with policy(cluster, egress={"allow": [host]}, privateDestinations=private):
         name = await cluster.execute("flow", inputs={"what": "hello ü"})
         status = (await cluster.finished(name))["status"]
@@ -91,6 +92,9 @@ async def test_a_server_is_asked_through_the_proxy_and_a_budget_stops_the_execut
         assert {(row["step"], row["sandbox"], row["verdict"]) for row in rows} == {
             ("ask", "model-gateway", "allowed")
         }
+        astray = (await cluster.finished(await cluster.execute("astray")))["status"]
+        assert (astray["reason"], astray["usage"]["cost"]) == ("ModelError", "0.00"), astray
+        assert f"does not allow {closed}" in astray["message"]
         poor = (await cluster.finished(await cluster.execute("poor", inputs={"what": "hi"})))["status"]
         assert (poor["phase"], poor["reason"]) == ("Failed", "BudgetExceeded"), poor
         assert "cost is 0.0001" in poor["message"]
