@@ -143,7 +143,7 @@ class ExecutionPolicySpec(Model):
     credentials: Annotated[
         tuple[Credential, ...], Field(max_length=64, json_schema_extra={"map": "name"})
     ] = ()
-    """Credentials of the admin's. No kind of step sends any yet: this is checked, and bounds nothing."""
+    """Credentials of the admin's. Nothing sends these yet: this is checked, and bounds nothing."""
     limits: SandboxLimits = SandboxLimits()
     """What one sandbox may have at most."""
     budget: DailyBudget | None = None
