@@ -111,7 +111,7 @@ def machine() -> dict[str, Runs]:
     codes = {
         language.name: [section.code or "" for section in language.sections.values()] for language in LOCAL
     }
-    kits, tools = Kits(cache_folder() / "kits"), Tools()
+    kits, tools = Kits(cache_folder() / "kits", print), Tools()
     return {name: kits.language(tools.get(name), sources) for name, sources in codes.items()}
 
 

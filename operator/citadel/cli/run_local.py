@@ -14,6 +14,7 @@ import click
 from citadel.cli.lint import text_of
 from citadel.cli.remote import ExitCode
 from citadel.cli.terminal import safe
+from citadel.core.builds import SUFFIX as BUILD
 from citadel.core.instances import definition
 from citadel.core.state import State
 from citadel.core.values import Stored
@@ -29,7 +30,8 @@ from citadel.store.journal import Journal
 
 #: Lines of its log that a failed step shows when the log was not shown anyway.
 TAIL_LINES = 5
-_CODE_LINE = re.compile(r'File "([A-Za-z0-9_.\[\]]+)\.py", line ([0-9]+)')
+_PYTHON_LINE = re.compile(r'File "([A-Za-z0-9_.\[\]]+)\.py", line ([0-9]+)')
+_OTHER_LINE = re.compile(r"[( ]([A-Za-z0-9_.\[\]]+)\.(?:mjs|go|java):([0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def run_here(file: str, pairs: Iterable[str], files: Iterable[str], options: Opt
         return ExitCode.INVALID
     try:
         workflow, _, _ = choose(contents)
-        machine = Machine(isolation_of(options.isolation))
+        machine = Machine(isolation_of(options.isolation), lambda text: click.echo(text, err=True))
         given = given_inputs(pairs, files, workflow.spec.inputs)
         start = prepare(contents, given, machine.tools, no_cache=options.no_cache)
         if problems := options.ahead.problems(workflow, contents):
@@ -173,15 +175,19 @@ class _Source:
         self._file, self._lines, self._workflow = file, text.splitlines(), workflow
 
     def place(self, step: str, traceback: str) -> str:
-        """`workflow.yaml:17` of the last line of the step's own code in a traceback; empty when unknown."""
-        found = [int(number) for name, number in _CODE_LINE.findall(traceback) if name == step]
+        """`workflow.yaml:17` of the step's own line that failed, from its traceback; empty when unknown."""
+        step = step.removesuffix(BUILD)
+        # Python tells the line that failed last; a class of Java begins with a capital.
+        found = [number for name, number in _PYTHON_LINE.findall(traceback) if name == step][-1:]
+        names = (step, step[:1].upper() + step[1:])
+        found += [number for name, number in _OTHER_LINE.findall(traceback) if name in names]
         compiled = self._workflow.compiled.steps.get(definition(step))
         if not found or compiled is None:
             return ""
         begin = self._workflow.document.positions.get((*compiled.place, "run", "code"))
         if begin is None or not self._lines[begin.line - 1][begin.column - 1 :].startswith("|"):
             return ""
-        return f"{self._file}:{begin.line + found[-1]}"
+        return f"{self._file}:{begin.line + int(found[0])}"
 
 
 def _told(state: State, outputs: Any, source: _Source, logs: bool) -> ExitCode:

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,8 +28,9 @@ _STEP = "citadel.dev/go/step"
 class Kits:
     """Kits of compiled languages, below a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        """`say` is told what takes its time."""
+        self._folder, self._say = folder, say
 
     def language(self, tool: Tool, sources: Iterable[str] = ()) -> Language:
         """How a language runs, with all that it needs for the `sources` of its steps; raises ToolMissing."""
@@ -56,6 +57,7 @@ class Kits:
             there = listed.read_text() if listed.exists() else ""
             missing = sorted(name for name in {*wanted, _STEP} if f"packagefile {name}=" not in there)
             if missing:
+                self._say("go: compiling packages that steps import; this is kept for the next runs")
                 _run(["sh", str(source / "precompile"), str(kit / "kit"), *missing], source, environment)
             if not (kit / "build").exists():
                 made = ["go", "build", "-trimpath", "-buildvcs=false", "-o", str(kit / "draft"), "./build"]
@@ -69,6 +71,7 @@ class Kits:
         with self._kit(tool, source) as kit:
             if (kit / "java.options").exists():
                 return kit
+            self._say("java: compiling what runs steps; this is kept for the next runs")
             java = tool.path.parent
             with tempfile.TemporaryDirectory() as classes:
                 javac = [java / "javac", "-XDstringConcat=inline", "-d", classes]

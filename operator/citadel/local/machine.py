@@ -1,7 +1,6 @@
 """This machine as the place where steps run: its languages, its containers, and what keeps steps from it."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 
 from citadel.core.placing import Placement
 from citadel.local.building import Programs
@@ -18,12 +17,14 @@ from citadel.local.tools import Tools, cache_folder
 class Machine:
     """Makes sandboxes of the languages that it has, and containers."""
 
-    def __init__(self, isolation: Isolation | None = None, cache: Path | None = None) -> None:
-        """`cache` is the folder for what is made once; the user's own, if none is given."""
+    def __init__(
+        self, isolation: Isolation | None = None, say: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """`say` is told what takes its time before anything runs."""
         self.isolation = isolation or Isolation()
         self.tools = Tools()
-        cache = cache or cache_folder()
-        self._kits, self._programs = Kits(cache / "kits"), Programs(cache / "programs")
+        cache = cache_folder()
+        self._kits, self._programs = Kits(cache / "kits", say), Programs(cache / "programs")
         self._languages: dict[str, Language] = {}
         self._engine: Engine | None = None
 
