@@ -19,6 +19,7 @@ from citadel.cli.remote import ExitCode
 from citadel.cli.terminal import one_line, safe
 
 if TYPE_CHECKING:
+    from citadel.local.isolation import Isolation, Wanted
     from citadel.local.suites import SuiteDocument
     from citadel.local.trials import Verdict
 
@@ -43,6 +44,13 @@ class Trial:
 @click.option("-k", "pattern", metavar="TEXT", help="Only tests whose name or file has this text.")
 @click.option("-j", "jobs", type=click.IntRange(1, 256), help="How many at a time; else one for each core.")
 @click.option("--update", is_flag=True, help="Write outputs that differ into the files, as what is expected.")
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "bubblewrap", "none"]),
+    default="auto",
+    show_default=True,
+    help="What keeps steps from this machine; auto is bubblewrap where it works.",
+)
 @click.option("--junit", metavar="FILE", help="Write a report as CI systems read it, JUnit XML.")
 @click.option(
     "--timeout",
@@ -58,6 +66,7 @@ def test(
     pattern: str | None,
     jobs: int | None,
     update: bool,
+    isolation: "Wanted",
     junit: str | None,
     limit: float,
 ) -> None:
@@ -76,9 +85,10 @@ def test(
     if not chosen:
         raise click.UsageError(f"-k {pattern}: none of {len(trials)} tests has this text in its name or file")
     report = _open(junit)
+    kept_in = _isolation(isolation, documents)
     began = time.monotonic()
     try:
-        verdicts = asyncio.run(_carry_out(chosen, jobs or os.cpu_count() or 1, limit))
+        verdicts = asyncio.run(_carry_out(chosen, jobs or os.cpu_count() or 1, limit, kept_in))
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("citadel: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)
@@ -156,7 +166,24 @@ def _open(junit: str | None) -> Path | None:
     return path
 
 
-async def _carry_out(trials: Sequence[Trial], jobs: int, limit: float) -> "list[tuple[Trial, Verdict]]":
+def _isolation(wanted: "Wanted", documents: "Sequence[SuiteDocument]") -> "Isolation":
+    """What steps run in, which is said if any may run; raises click.UsageError."""
+    from citadel.local.isolation import NotIsolated, choose
+    from citadel.local.uses import egress, sources
+
+    try:
+        isolation = choose(wanted)
+    except NotIsolated as error:
+        raise click.UsageError(str(error)) from None
+    if any(sources(document.workflow, document.contents) for document in documents):
+        reached = any(egress(document.workflow, document.contents) for document in documents)
+        click.echo(isolation.told(reached), err=True)
+    return isolation
+
+
+async def _carry_out(
+    trials: Sequence[Trial], jobs: int, limit: float, isolation: "Isolation"
+) -> "list[tuple[Trial, Verdict]]":
     """All verdicts, told in the order of the files as they come."""
     from citadel.local.trials import carry_out
 
@@ -169,7 +196,7 @@ async def _carry_out(trials: Sequence[Trial], jobs: int, limit: float) -> "list[
 
     async def one(trial: Trial) -> "Verdict":
         async with room:
-            return await carry_out(trial.document, trial.index, limit)
+            return await carry_out(trial.document, trial.index, limit, isolation)
 
     tasks = [asyncio.create_task(one(trial)) for trial in trials]
     verdicts: list[tuple[Trial, Verdict]] = []

@@ -38,16 +38,14 @@ class NotMocked(Exception):
 class MockedWorld(Outside):
     """The world of one test. `prefix` is of the execution that it is around, such as `bill/`."""
 
-    def __init__(
-        self, case: Scenario, clock: LeapingClock, prefix: str = "", machine: Machine | None = None
-    ) -> None:
+    def __init__(self, case: Scenario, clock: LeapingClock, prefix: str = "", *, machine: Machine) -> None:
         super().__init__(clock, machine)
         self._case, self._leaping, self._prefix = case, clock, prefix
         self._never = Bell()
 
     def within(self, step: str) -> "MockedWorld":
         """The world of the execution that a step runs: mocks of its steps begin with that one's path."""
-        return MockedWorld(self._case, self._leaping, f"{self._prefix}{step}/", self.machine)
+        return MockedWorld(self._case, self._leaping, f"{self._prefix}{step}/", machine=self.machine)
 
     def mock(self, step: str, attempt: int = 1) -> Mock | None:
         """What an attempt of a step is to give; None if it is to run."""

@@ -13,7 +13,9 @@ from citadel.core.jsonvalues import Json
 from citadel.core.state import State
 from citadel.local.clocks import LeapingClock
 from citadel.local.fitting import moment, workflow_at
+from citadel.local.isolation import Isolation
 from citadel.local.judging import differences
+from citadel.local.machine import Machine
 from citadel.local.mocks import MockedWorld, NotMocked
 from citadel.local.records import Record, Recorder, record
 from citadel.local.runner import LocalRun
@@ -60,14 +62,14 @@ class _Logs:
         self.by_step[step] = f"{self.by_step.get(step, '')}{line}\n"
 
 
-async def carry_out(document: SuiteDocument, index: int, limit: float) -> Verdict:
+async def carry_out(document: SuiteDocument, index: int, limit: float, isolation: Isolation) -> Verdict:
     """Runs one test of a file; `limit` is how many seconds it may really take."""
     case, logs, began = document.cases[index], _Logs(), time.monotonic()
     problems: tuple[str, ...]
     broken, outputs = True, None
     try:
         async with asyncio.timeout(limit):
-            found = await _run(document, case, logs)
+            found = await _run(document, case, logs, isolation)
         problems, broken = tuple(differences(found, case.expect)), False
         if problems and not any(differences(found, case.expect.model_copy(update={"outputs": None}))):
             outputs = found.outputs
@@ -89,7 +91,7 @@ async def carry_out(document: SuiteDocument, index: int, limit: float) -> Verdic
     return Verdict(case.name, document.line(index), seconds, problems, broken, log, outputs)
 
 
-async def _run(document: SuiteDocument, case: Scenario, logs: _Logs) -> Record:
+async def _run(document: SuiteDocument, case: Scenario, logs: _Logs, isolation: Isolation) -> Record:
     """What the workflow of a test comes to."""
     try:
         document.workflow.compiled.inputs.apply(case.inputs)
@@ -98,7 +100,8 @@ async def _run(document: SuiteDocument, case: Scenario, logs: _Logs) -> Record:
     contents = with_stubs(document.contents, _mocked(document, case))
     clock = LeapingClock(None if case.now is None else moment(case.now))
     journal = Recorder(clock.time)
-    world = MockedWorld(case, clock)
+    # One of its own: what a language is made ready for are the sources of this test.
+    world = MockedWorld(case, clock, machine=Machine(isolation))
     workflow = contents.workflows[document.workflow.name]
     start = begin(workflow, contents, case.inputs, tools=world.machine.tools)
     world.machine.equip(sources(workflow, contents))

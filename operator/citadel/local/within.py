@@ -83,9 +83,12 @@ class Within:
         inputs = inputs_of(payload, Values(loaded=dict(loaded)))
         try:
             workflow = self._contents.workflows[child.workflow]
-            start = start_of(workflow, self._contents, inputs, child.name, self._tools)
+            start = start_of(
+                workflow, self._contents, inputs, child.name, self._tools, no_cache=child.no_cache
+            )
         except CannotRun as error:
-            return failed(child, f"{child.title} failed: {Reason.INVALID_INPUTS}: {error}"), values
+            why = f"{child.title} failed: {Reason.INVALID_INPUTS}: {error}"
+            return failed(child, why, final=True), values
         if now().stopping:
             return failed(child, "not started", Reason.CANCELLED, Phase.CANCELLED), values
         run = self._runs[child.name] = self._make(child, (*self._chain, child.workflow))

@@ -41,6 +41,15 @@ def test_outputs_come_back_and_logs_name_the_step(citadel: Citadel, workflow: Wr
     assert "call[1]/a | 2" in done.stderr
 
 
+def test_no_cache_holds_for_what_runs_within(citadel: Citadel, workflow: Write) -> None:
+    loop = LOOP.replace("[1, 2, 3]", "[7, 7, 7], parallelism: 1")
+    cached = DOUBLE.replace("  - name: a\n", "  - name: a\n    cache: {}\n")
+    for options, times in (([], 1), (["--no-cache"], 3)):
+        done = citadel("run", "--local", workflow(loop, spec=ALL, after=cached), "--logs", *options)
+        assert (done.code, done.outputs) == (0, {"all": [14, 14, 14]}), done.stderr
+        assert done.stderr.count("/a | 7") == times
+
+
 def test_a_journal_in_a_file_keeps_them_all(citadel: Citadel, workflow: Write, tmp_path: Path) -> None:
     done = citadel(
         "run", "--local", workflow(LOOP, spec=ALL, after=DOUBLE), "--journal", str(tmp_path / "j.db")
