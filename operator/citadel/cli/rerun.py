@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The definition that it ran by, or the workflow as it is now.",
 )
+@click.option("--no-cache", is_flag=True, help="Run steps that have a cache, whatever is known.")
 @click.option("--logs", is_flag=True, help="Show what the steps print.")
 @click.option("--wait", is_flag=True, help="Wait for the end.")
 @click.option("--name", help="Name of the new Execution; else the workflow's and five characters.")
@@ -42,6 +43,7 @@ def rerun(
     point: str | None,
     pairs: tuple[str, ...],
     definition: str,
+    no_cache: bool,
     logs: bool,
     wait: bool,
     name: str | None,
@@ -65,7 +67,10 @@ def rerun(
         of["failed"] = True
     if point is not None:
         of["from"] = point
-    finish(_rerun(target, execution, of, pairs, name=name, archived=archived, follow=(wait, logs)))
+    asked = _rerun(
+        target, execution, of, pairs, name=name, archived=archived, no_cache=no_cache, follow=(wait, logs)
+    )
+    finish(asked)
 
 
 async def _rerun(
@@ -76,6 +81,7 @@ async def _rerun(
     *,
     name: str | None,
     archived: bool,
+    no_cache: bool,
     follow: tuple[bool, bool],
 ) -> int:
     from citadel.cli.givens import given_inputs
@@ -93,7 +99,7 @@ async def _rerun(
         schema = await _schema(cluster, found, str(of["definition"])) if pairs else None
         inputs = given_inputs(pairs, (), schema)
         rerun_of = {"name": execution, "uid": found["metadata"]["uid"], **of}
-        made = await create_execution(cluster, {"name": workflow}, inputs, name, rerun_of)
+        made = await create_execution(cluster, {"name": workflow}, inputs, name, rerun_of, no_cache)
         return await follow_created(cluster, made["metadata"]["name"], *follow)
 
 
