@@ -20,7 +20,7 @@ import (
 
 const (
 	// flushWithin is how long the end of a runner waits for its logs to leave; pods get a longer grace.
-	flushWithin = 5 * time.Second
+	flushWithin = 8 * time.Second
 	// pollAfterDrain is how long a held poll may still bring an assignment when the sandbox is being drained.
 	pollAfterDrain = time.Second
 )
