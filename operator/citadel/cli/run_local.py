@@ -20,12 +20,13 @@ from citadel.core.state import State
 from citadel.core.values import Stored
 from citadel.local.answers import Ahead
 from citadel.local.documents import Contents, WorkflowDocument, read
+from citadel.local.engine import EngineError
 from citadel.local.isolation import NotIsolated, Wanted
 from citadel.local.isolation import choose as isolation_of
 from citadel.local.machine import Machine
 from citadel.local.start import CannotRun, Start, choose, prepare
 from citadel.local.tools import ToolMissing
-from citadel.local.uses import egress, sources
+from citadel.local.uses import containers, egress, sources
 from citadel.store.journal import Journal
 
 #: Lines of its log that a failed step shows when the log was not shown anyway.
@@ -66,12 +67,14 @@ def run_here(file: str, pairs: Iterable[str], files: Iterable[str], options: Opt
             raise CannotRun(*problems)
         if wanted := sources(workflow, contents):
             click.echo(machine.isolation.told(egress(workflow, contents)), err=True)
+        if containers(workflow, contents):
+            click.echo(machine.engine().told(egress(workflow, contents)), err=True)
         machine.equip(wanted)
     except CannotRun as error:
         for message in error.messages:
             click.echo(f"citadel: {safe(message)}", err=True)
         return ExitCode.INVALID
-    except (NotIsolated, ToolMissing) as error:
+    except (NotIsolated, ToolMissing, EngineError) as error:
         click.echo(f"citadel: {safe(str(error))}", err=True)
         return ExitCode.INVALID
     return asyncio.run(_run(start, contents, machine, options, _Source(file, text, start.workflow)))

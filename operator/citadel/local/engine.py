@@ -35,6 +35,11 @@ class Engine:
     program: str
     podman: bool
 
+    def told(self, egress: bool) -> str:
+        """What is isolated, and what is not. `egress`: whether steps name something that they reach."""
+        own = "a user of their own, read-only, no network" + (" but for steps with egress" if egress else "")
+        return f"containers: {Path(self.program).name} ({own}; memory is limited, processors are not)"
+
     async def say(self, *arguments: str, patience: float | None = PATIENCE) -> str:
         """What the engine prints; raises EngineError."""
         process = await asyncio.create_subprocess_exec(

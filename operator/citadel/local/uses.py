@@ -55,6 +55,13 @@ def sources(workflow: WorkflowDocument, contents: Contents) -> dict[str, list[st
     return found
 
 
+def containers(workflow: WorkflowDocument, contents: Contents) -> bool:
+    """Whether steps of a workflow run in images of their own."""
+    return any(
+        step.container is not None for one in reached(workflow, contents) for _, step in one.spec.every_step()
+    )
+
+
 def egress(workflow: WorkflowDocument, contents: Contents) -> bool:
     """Whether steps of a workflow, or their Runtimes, name something that they reach."""
     steps = [step for one in reached(workflow, contents) for _, step in one.spec.every_step()]
