@@ -17,7 +17,7 @@ from citadel.core.values import Stored, Value, Values, decode_value
 MAX_DEPTH = 8
 _NAME_LIMIT = 200
 #: Why an execution fails that would fail again.
-_FINAL = frozenset((Reason.INVALID_SPEC, Reason.INVALID_INPUTS, Reason.REJECTED))
+_FINAL = frozenset((Reason.INVALID_SPEC, Reason.INVALID_INPUTS, Reason.REJECTED, Reason.BUDGET_EXCEEDED))
 _ENDS = {Phase.CANCELLED: "was cancelled", Phase.TIMED_OUT: "timed out"}
 
 

@@ -203,3 +203,19 @@ async def test_whoever_leads_next_places_no_call_twice(cluster: Cluster) -> None
     await cluster.submit("second")
     assert (await placed(cluster)).uid != uid
     assert await cluster.database.model_calls.renew("test", call, 60)
+
+
+async def test_what_an_execution_within_another_asks_is_paid_by_both(cluster: Cluster) -> None:
+    await prepare(cluster)
+    await cluster.apply("models", "writer", SCRIPTED)
+    await cluster.apply("workflows", "inner", {"steps": [ASK], "inputs": INPUTS, "budget": {"tokens": 5}})
+    await cluster.until(lambda: cluster.ready("inner", "workflows") == "True")
+    await cluster.define({"name": "call", "workflow": {"name": "inner"}}, budget={"cost": "1"})
+    uid = await cluster.submit()
+    call = await placed(cluster)
+    paying = [(item["key"], item["cost"], item["tokens"]) for item in call.body["accounts"]]
+    assert paying == [
+        ("day:team", None, None),
+        (f"execution:{call.uid}", None, 5),
+        (f"execution:{uid}", 10**12, None),
+    ]

@@ -40,7 +40,14 @@ def test_one_that_does_not_end_in_time_is_followed_by_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "again"), [("Error", True), ("Rejected", False), ("InvalidInputs", False), ("Timeout", True)]
+    ("reason", "again"),
+    [
+        ("Error", True),
+        ("Rejected", False),
+        ("InvalidInputs", False),
+        ("BudgetExceeded", False),
+        ("Timeout", True),
+    ],
 )
 def test_one_that_would_fail_again_is_not_made_again(reason: str, again: bool) -> None:
     run = Run(plan({**CALL, "retry": {"attempts": 3}}))
