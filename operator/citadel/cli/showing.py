@@ -44,8 +44,7 @@ class Live:
             self._console.clear()
             self._live = self._begun()
         self._width = width
-        frame = Frame(width, self._console.height - 1, self._gantt, folded=True)
-        self._live.update(render(view, view.now, frame), refresh=True)
+        self._live.update(render(view, view.now, self._frame()), refresh=True)
 
     def above(self, label: str, text: str) -> None:
         """Prints a line above the view."""
@@ -54,9 +53,10 @@ class Live:
         self._console.print(Text.assemble((label, "dim"), safe(text)), soft_wrap=True)
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """The view makes room for something else, and comes back with the next update."""
+    def aside(self, view: View) -> Iterator[None]:
+        """The view stays above something else, and comes back below it with the next update."""
         self._live.stop()
+        self._console.print(render(view, view.now, self._frame()), soft_wrap=True)
         try:
             yield
         finally:
@@ -66,6 +66,9 @@ class Live:
         """Draws the view once more, which stays."""
         self._live.stop()
         show_once(self._console, view, self._gantt)
+
+    def _frame(self) -> Frame:
+        return Frame(self._console.width, self._console.height - 1, self._gantt, folded=True)
 
     def _begun(self) -> "RichLive":
         from rich.live import Live as RichLive

@@ -133,9 +133,9 @@ class InPlace:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """The tree makes room for a question, and comes back after it."""
+        """The tree stays above a question, and comes back after it."""
         self._next.cancel()
-        with self._live.aside():
+        with self._live.aside(self._view()):
             yield
         self._draw()
 
