@@ -50,7 +50,11 @@ async def tell(cluster: Cluster, user: User, name: str, told: Decision | Signal)
 def engine_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Podman with the images that were built for the cluster; docker has them itself where it built them."""
     storage = CLUSTER_DIR / "storage"
-    return engine(tmp_path_factory.mktemp("engine"), [storage]) if storage.exists() else {}
+    return (
+        engine(tmp_path_factory.mktemp("engine"), [storage])
+        if storage.exists()
+        else {"CITADEL_ENGINE": "docker"}
+    )
 
 
 @pytest.mark.parametrize("flow", [flow for flow in FLOWS if flow.containers], ids=str)
