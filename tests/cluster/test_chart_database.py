@@ -3,6 +3,7 @@
 from typing import Any
 
 from chart import EXTERNAL, Object, of_kind, pod_specs, render
+from citadel.store.sql.roles import RIGHTS
 
 
 def test_an_upgrade_never_replaces_a_database_that_has_no_volume() -> None:
@@ -46,6 +47,10 @@ def test_a_database_without_a_volume_gets_its_schema_wherever_it_starts_empty() 
         return [container["name"] for container in spec["containers"]]
 
     assert containers({}) == ["postgres", "schema"]
+    (spec,) = [spec for component, spec in pod_specs(render({})) if component == "postgres"]
+    (passwords,) = [volume for volume in spec["volumes"] if volume["name"] == "passwords"]
+    paths = {item["path"] for item in passwords["secret"]["items"]}
+    assert paths == {"superuser", *(f"roles/{process}" for process in RIGHTS)}
     # There an upgrade of Citadel is no reason to restart the database.
     assert containers({"postgres": {"persistence": {"enabled": True}}}) == ["postgres"]
 
@@ -62,4 +67,5 @@ def test_a_database_by_secret_brings_no_postgres_and_each_process_its_own_url() 
                 if env["name"] == "CITADEL_DATABASE_URL":
                     urls[container["name"]] = env["valueFrom"]["secretKeyRef"]
     shared = {"name": "db", "key": "url"}
-    assert urls == {"migrate": shared, "controller": shared, "api": shared, "gateway": own["gateway"]}
+    processes = dict.fromkeys(("migrate", "controller", "models", "api"), shared)
+    assert urls == {**processes, "gateway": own["gateway"]}
