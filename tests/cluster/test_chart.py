@@ -99,6 +99,24 @@ def test_sandboxes_reach_the_gateway_and_the_egress_proxy_and_nothing_else() -> 
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
+def test_the_model_gateway_reaches_database_proxy_and_dns_and_no_provider() -> None:
+    policies = {o["metadata"]["name"]: o["spec"] for o in of_kind(render({}), "NetworkPolicy")}
+    spec = policies["citadel-models"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}]}]
+    reached = {
+        to.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/component", "dns")
+        for rule in spec["egress"]
+        for to in rule.get("to", [])
+    }
+    assert reached == {"egress", "postgres", "dns"}
+    anywhere = [port["port"] for rule in spec["egress"] if "to" not in rule for port in rule["ports"]]
+    assert anywhere == [53, 53]
+    peers = [peer for rule in policies["citadel-egress"]["ingress"] for peer in rule.get("from", [])]
+    components = [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
+    assert [labels["app.kubernetes.io/component"] for labels in components] == ["models"]
+
+
 def test_a_new_version_of_the_chart_restarts_no_pod_by_itself() -> None:
     for found in of_kind(render({}), "Deployment", "StatefulSet"):
         assert not [label for label in found["spec"]["template"]["metadata"]["labels"] if "version" in label]
