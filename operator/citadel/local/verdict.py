@@ -24,7 +24,7 @@ def verdict(said: bytes, code: int, output: Output) -> "Json | ev.Failure":
         return ev.Failure.cut(Reason.ERROR, "the process ended before main returned", log_tail=output.tail)
     if len(said) - 1 > MAX_BYTES:
         size = f"{len(said) - 1} bytes of JSON, at most {MAX_BYTES} are allowed"
-        return ev.Failure.cut(Reason.INVALID_OUTPUT, f"the output is {size}", log_tail=output.tail)
+        return ev.Failure.cut(Reason.OUTPUT_TOO_LARGE, f"the output is {size}", log_tail=output.tail)
     try:
         return output.masked_value(normalise(said[1:]))
     except InvalidValue as error:
