@@ -135,9 +135,11 @@ class InPlace:
     def aside(self) -> Iterator[None]:
         """The tree stays above a question, and comes back after it."""
         self._next.cancel()
-        with self._live.aside(self._view()):
-            yield
-        self._draw()
+        try:
+            with self._live.aside(self._view()):
+                yield
+        finally:
+            self._draw()
 
     def close(self) -> None:
         """Draws the end, which stays."""

@@ -1,6 +1,7 @@
 """Approvals and signals on this machine: answered ahead, at the terminal, or by nobody."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -169,3 +170,23 @@ async def test_an_interruption_ends_a_run_that_asks(workflow: Write, tmp_path: P
         assert await terminal.shows(lambda text: "approve? [y/n]: " in text)
         terminal.type("\x03")
         assert await terminal.end() == 130
+
+
+async def test_a_question_goes_when_its_time_is_up(workflow: Write, tmp_path: Path) -> None:
+    steps = "- {name: ok, approval: {approvers: {users: [ann]}}, timeout: 2s, onTimeout: approve}\n"
+    steps += python_step("last", "def main(): print('tidied up')")
+    file = str(tmp_path / workflow(steps))
+    async with on_terminal(CITADEL, "run", "--local", "--logs", file, env=dict(os.environ)) as terminal:
+        assert await terminal.shows(lambda text: "approve? [y/n]: " in text)
+        assert await terminal.end() == 0
+    assert "tidied up" in terminal.text
+    assert "flow  Succeeded  2/2" in re.sub(r"\x1b\[[0-9;]*m", "", terminal.text)
+
+
+async def test_whoever_leaves_the_terminal_is_told_how_to_answer(workflow: Write, tmp_path: Path) -> None:
+    file = str(tmp_path / workflow(ASKS))
+    async with on_terminal(CITADEL, "run", "--local", file, env=dict(os.environ)) as terminal:
+        assert await terminal.shows(lambda text: "approve? [y/n]: " in text)
+        terminal.type("\x04")
+        assert await terminal.end() == 1
+    assert "the input has ended; decide ahead: --approve ok=JSON" in terminal.text
