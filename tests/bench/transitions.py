@@ -50,6 +50,8 @@ def _costs(plan: Plan, names: list[str]) -> list[float]:
         return advance(state, [fact], 1000.0, Values(loaded=loaded), plan=plan, claim=claim)
 
     state = post(ev.Created("run", "default", "uid", "flow", plan.digest, inputs)).state
+    while not state.sandboxes:
+        state = advance(state, [], 1000.0, Values(loaded=loaded), plan=plan).state
     (sandbox,) = state.sandboxes
     state = post(ev.SandboxRegistered(sandbox), sandbox).state
     for name in names:

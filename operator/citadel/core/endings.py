@@ -13,7 +13,7 @@ from citadel.core.state import (
     SandboxState,
     State,
     StepState,
-    ready_steps,
+    next_ready,
     tried,
     with_sandbox,
     with_step,
@@ -104,7 +104,7 @@ def _in_vain(state: State, sandbox: SandboxState, at: float) -> str | None:
     others = (other for other in state.sandboxes.values() if other.usable and other.registered)
     if any(other.placement == sandbox.placement for other in others):
         return None
-    return next(iter(ready_steps(state, sandbox.placement, at)), None)
+    return next_ready(state, sandbox.placement, at)
 
 
 def cut_off(state: State, at: float) -> State:

@@ -67,6 +67,7 @@ def failed_step_of(handler: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=16384)
 def order(instance: str) -> tuple[int, ...]:
     """The numbers in an id, to sort turns of one definition by."""
     return tuple(int(number[1:-1]) for number in _NUMBER.findall(instance)) if "[" in instance else ()

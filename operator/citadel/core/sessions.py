@@ -12,7 +12,7 @@ from citadel.core import events as ev
 from citadel.core.instances import COMPENSATE, definition
 from citadel.core.jsonvalues import digest
 from citadel.core.members import Members, Wish
-from citadel.core.state import SandboxState, State, is_over, is_ready, is_running, position, ready_steps
+from citadel.core.state import SandboxState, State, is_over, is_ready, is_running, next_ready
 
 SPREAD_SECONDS = 0.3
 IDLE_SECONDS = 20.0
@@ -28,7 +28,7 @@ def assign(state: State, sandbox: str, now: float) -> ev.Assigned | None:
     found = state.sandboxes.get(sandbox)
     if found is None or not found.usable or found.step is not None or _closed(state):
         return None
-    name = next(iter(ready_steps(state, found.placement, now)), None)
+    name = next_ready(state, found.placement, now)
     if name is None or state.plan is None:
         return None
     step = state.steps[name]
@@ -94,7 +94,8 @@ def _want(state: State, key: str, now: float, members: Members | None) -> Iterat
     assert plan is not None
     assert created is not None
     sandbox = sandbox_name(created.uid, len(state.sandboxes))
-    first = ready_steps(state, key, now)[0]
+    first = next_ready(state, key, now)
+    assert first is not None
     pool = plan.placement(first).pool
     member = None
     if members is not None and pool is not None:
@@ -120,20 +121,20 @@ def wake_times(state: State, now: float) -> Iterator[float]:
 
 
 def _waiting(state: State, now: float) -> dict[str, list[float]]:
-    """Since when attempts have been ready, by placement, in the order of their steps; none while closed."""
+    """Since when attempts have been ready, by placement, in the order of the steps; none while closed."""
     plan = state.plan
     assert plan is not None
     waiting: dict[str, list[float]] = {}
     if _closed(state):
         return waiting
-    due = []
+    first: dict[str, int] = {}
     for name in state.active:
-        step = state.steps[name]
-        if is_ready(step) and now >= step.ready_at and plan.step(name).sandboxed:
-            due.append((position(plan, name), name, step.ready_at))
-    for _, name, ready_at in sorted(due):
-        waiting.setdefault(plan.placement(name).key, []).append(ready_at)
-    return waiting
+        step, compiled = state.steps[name], plan.step(name)
+        if is_ready(step) and now >= step.ready_at and compiled.sandboxed:
+            key = plan.placement(name).key
+            waiting.setdefault(key, []).append(step.ready_at)
+            first[key] = min(compiled.index, first.get(key, compiled.index))
+    return {key: waiting[key] for key in sorted(waiting, key=first.__getitem__)}
 
 
 def _is_idle(sandbox: SandboxState) -> bool:

@@ -255,13 +255,13 @@ def is_over(state: State, name: str) -> bool:
     return status.terminal or (status is StepStatus.PENDING and blocker(state, name) is not None)
 
 
-def ready_steps(state: State, placement: str, now: float) -> list[str]:
-    """Steps of a placement with an attempt that a sandbox may take now, longest waiting first."""
+def next_ready(state: State, placement: str, now: float) -> str | None:
+    """The step of a placement with an attempt that a sandbox may take now, of several the longest waiting."""
     plan = state.plan
     assert plan is not None
     mine = (name for name in state.active if plan.places(name, placement))
-    ready = [name for name in mine if is_ready(state.steps[name]) and now >= state.steps[name].ready_at]
-    return sorted(ready, key=lambda name: (state.steps[name].ready_at, *position(plan, name)))
+    ready = (name for name in mine if is_ready(state.steps[name]) and now >= state.steps[name].ready_at)
+    return min(ready, key=lambda name: (state.steps[name].ready_at, *position(plan, name)), default=None)
 
 
 def listed(state: State) -> list[tuple[str, StepState]]:

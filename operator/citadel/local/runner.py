@@ -23,7 +23,7 @@ from citadel.core.models import wanted as calls_wanted
 from citadel.core.placing import Placement
 from citadel.core.sessions import failure_of
 from citadel.core.spending import Account, account_of
-from citadel.core.state import State, ready_steps
+from citadel.core.state import State, next_ready
 from citadel.core.values import Content, Values
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
@@ -287,7 +287,8 @@ class LocalRun:
         """Waits until there may be work for an idle sandbox, or no more use of it."""
         placement = self._state.sandboxes[name].placement
         while self._state.finished is None and self._state.sandboxes[name].usable:
-            if ready_steps(self._state, placement, self._clock.time()) and not self._state.suspended:
+            ready = next_ready(self._state, placement, self._clock.time())
+            if ready is not None and not self._state.suspended:
                 return
             await self._clock.wait(self._changed)
 

@@ -84,10 +84,10 @@ def forgets_to_undo(not_undone: Any) -> Any:
     return lambda state: not_undone(state)[1:]
 
 
-def gives_a_busy_sandbox_more(ready_steps: Any) -> Any:
-    def found(state: State, placement: str, now: float) -> list[str]:
-        running = [name for name, step in state.steps.items() if step.status is StepStatus.RUNNING]
-        return list(ready_steps(state, placement, now)) or running
+def gives_a_busy_sandbox_more(next_ready: Any) -> Any:
+    def found(state: State, placement: str, now: float) -> str | None:
+        running = (name for name, step in state.steps.items() if step.status is StepStatus.RUNNING)
+        return next_ready(state, placement, now) or next(running, None)
 
     return found
 
@@ -134,7 +134,7 @@ MUTANTS = {
         core.closing, "not_undone", forgets_to_undo, "one to undo", "not undone"
     ),
     "an attempt runs twice": Mutant(
-        core.sessions, "ready_steps", gives_a_busy_sandbox_more, "loops", "recorded again"
+        core.sessions, "next_ready", gives_a_busy_sandbox_more, "loops", "recorded again"
     ),
     "a sandbox has two attempts": Mutant(
         core.folding, "assigned", forgets_who_is_busy, "retry and join", "runs in"
