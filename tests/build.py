@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import canonical, digest
 from citadel.core.values import Inline, Stored, Value
 from citadel.store.journal import Advance, Journal
@@ -57,7 +58,7 @@ def failed(
     step: str, sandbox: str, reason: str = "Error", attempt: int = 1, message: str = "boom"
 ) -> ev.AttemptFailed:
     """The fact that an attempt failed."""
-    return ev.AttemptFailed(step, attempt, sandbox, ev.Failure(reason, message))
+    return ev.AttemptFailed(step, attempt, sandbox, Failure(reason, message))
 
 
 async def begin(journal: Journal, definition: Definition, uid: str = "uid-1", **inputs: Any) -> Advance:

@@ -11,10 +11,12 @@ from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.advance import Outcome, advance
 from citadel.core.decide import decide, wake_at
+from citadel.core.failures import Failure
 from citadel.core.folding import fold
 from citadel.core.jsonvalues import canonical, digest
 from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan, compile_definition
+from citadel.core.records import from_json, to_json
 from citadel.core.state import State, listed
 from citadel.core.tickets import Standing
 from citadel.core.values import BuildKey, Cached, CacheKey, Content, Inline, MissingValues, Values
@@ -39,8 +41,8 @@ def plan(*given: dict[str, Any], **spec: Any) -> Plan:
     return compile_definition({"spec": {"steps": list(given), **spec}, "runtimes": runtimes, "code": {}})
 
 
-def failure(reason: str = "Error", message: str = "boom") -> ev.Failure:
-    return ev.Failure.cut(reason, message)
+def failure(reason: str = "Error", message: str = "boom") -> Failure:
+    return Failure.cut(reason, message)
 
 
 def content(text: str) -> Content:
@@ -149,7 +151,7 @@ class Run:
 
     def check(self, event: ev.Event) -> None:
         """What holds of each event, seen from the log before it."""
-        encoded = canonical(ev.to_json(event))
+        encoded = canonical(to_json(event))
         assert len(encoded) <= 4096, f"{type(event).__name__} takes {len(encoded)} bytes"
         if event.key is not None:
             assert event.key not in self.keys, f"{event.key} came twice"
@@ -214,7 +216,7 @@ class Run:
         """The fact of the running attempt's end."""
         current = self.state.steps[name]
         assert current.sandbox is not None, f"{name} does not run"
-        if isinstance(answer, ev.Failure):
+        if isinstance(answer, Failure):
             return ev.AttemptFailed(name, current.attempt, current.sandbox, answer)
         values = Values()
         output = values.put(answer)
@@ -286,8 +288,8 @@ class Run:
         """The state as another process folds it from the log's JSON."""
         log = []
         for event, at in self.log:
-            data = json.loads(json.dumps(ev.to_json(event)))
-            log.append((ev.from_json(type(event).__name__, data), at))
+            data = json.loads(json.dumps(to_json(event)))
+            log.append((from_json(type(event).__name__, data), at))
         return fold(State(), log, self.plan)
 
 

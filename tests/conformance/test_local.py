@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from citadel.core import events as ev
 from citadel.core.dispatch import Dispatch
+from citadel.core.failures import Failure
 from citadel.local.artifacts import Parcels
 from citadel.local.building import Programs
 from citadel.local.capture import Output
@@ -95,7 +95,7 @@ class Local:
         parcels = Parcels(self._archives, given, {})
         output = Output(self._printed)
         found = await sandbox.run(given, given.arguments, parcels, output)
-        if not isinstance(found, ev.Failure):
+        if not isinstance(found, Failure):
             return Result("Succeeded", found, 0, True), parcels
         failure = {"reason": found.reason, "message": found.message, "logTail": found.log_tail}
         body = failure | {"traceback": found.traceback.splitlines()}

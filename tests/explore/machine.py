@@ -17,6 +17,7 @@ from citadel.core.decide import wake_at
 from citadel.core.folding import apply, fold
 from citadel.core.members import Members, MemberWanted
 from citadel.core.plan import Plan
+from citadel.core.records import from_json, to_json
 from citadel.core.reruns import CannotRerun, take_over
 from citadel.core.state import State
 from citadel.core.tickets import Holder, Standing
@@ -174,8 +175,8 @@ class Explorer:
         """The process dies after its commit: another one reads the log, and is told the same again."""
         log = []
         for event in outcome.events:
-            data = json.loads(json.dumps(ev.to_json(event)))
-            log.append((ev.from_json(type(event).__name__, data), now))
+            data = json.loads(json.dumps(to_json(event)))
+            log.append((from_json(type(event).__name__, data), now))
         state = fold(before, log, self.plan)
         if state != outcome.state and not outcome.state.behind:
             raise Violation(f"the log tells another state after {path}")

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.decide import wake_at
+from citadel.core.failures import Failure
 from citadel.core.state import State
 from citadel.core.values import Inline
 from explore.history import History
 
-FAILURE = ev.Failure("Error", "boom")
-CHILD_FAILED = ev.Failure("ChildFailed", "it failed")
-LOST = ev.Failure("SandboxLost", "gone")
+FAILURE = Failure("Error", "boom")
+CHILD_FAILED = Failure("ChildFailed", "it failed")
+LOST = Failure("SandboxLost", "gone")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from nacl.public import PublicKey, SealedBox
 from citadel.api.reasons import Reason
 from citadel.controller.referring import References, Unread
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.state import State
 from citadel.kube.client import KubeClient
 from citadel.store.journal import ExecutionUnknown, Journal
@@ -43,7 +44,7 @@ class Deliveries:
             await self._journal.advance(delivery.uid, [fact])
             return
         except ValueError:
-            failure = ev.Failure(Reason.SANDBOX_LOST, "the runner's public key is not valid")
+            failure = Failure(Reason.SANDBOX_LOST, "the runner's public key is not valid")
             await self._journal.advance(delivery.uid, [ev.SandboxEnded(sandbox, failure)])
             return
         await self._sandboxes.delivery(sandbox, sealed, of=delivery)

@@ -22,6 +22,7 @@ from citadel.controller.reruns import Reruns, Start
 from citadel.controller.turns import Turns
 from citadel.controller.wishes import requests, target, wishes
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.inputs import InvalidInputs
 from citadel.core.jsonvalues import holds_null
 from citadel.core.state import State
@@ -143,11 +144,11 @@ class Executions:
             if waits and age < problem.grace:
                 await self._write(obj, self._rejection(obj, Phase.PENDING, problem.reason, problem.message))
                 return 1.0
-            failure = ev.Failure.cut(problem.reason, problem.message)
+            failure = Failure.cut(problem.reason, problem.message)
         except InvalidObject as error:
-            failure = ev.Failure.cut(Reason.INVALID_SPEC, str(error))
+            failure = Failure.cut(Reason.INVALID_SPEC, str(error))
         except InvalidInputs as error:
-            failure = ev.Failure.cut(Reason.INVALID_INPUTS, f"Execution {metadata['name']}: {error}")
+            failure = Failure.cut(Reason.INVALID_INPUTS, f"Execution {metadata['name']}: {error}")
         else:
             definition = start.pinned.document
         identity = (metadata["name"], metadata["namespace"], metadata["uid"])

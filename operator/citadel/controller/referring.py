@@ -6,7 +6,7 @@ What is read here must not be logged, put into an error, or written anywhere but
 import base64
 
 from citadel.api.reasons import Reason
-from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.values import ByReference
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
@@ -19,7 +19,7 @@ class Unread(Exception):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason, self.message = reason, message
-        self.failure = ev.Failure.cut(reason, message)
+        self.failure = Failure.cut(reason, message)
 
 
 class References:

@@ -10,6 +10,7 @@ from citadel.api.reasons import Phase, Reason
 from citadel.core import events as ev
 from citadel.core.evaluating import View, evaluate, text_of
 from citadel.core.expressions import ExpressionError
+from citadel.core.failures import shorten
 from citadel.core.jsonvalues import canonical
 from citadel.core.state import State
 from citadel.core.tickets import NoTurn, Ticket, is_turn
@@ -53,7 +54,7 @@ def enter(state: State, values: Values) -> Iterator[ev.Event]:
             yield ev.Queued(_group(state, values), concurrency.limit)
         except ExpressionError as error:
             message = f"concurrency.group: {error}"
-            yield ev.Finished(Phase.FAILED, Reason.EXPRESSION_ERROR, ev.shorten(message))
+            yield ev.Finished(Phase.FAILED, Reason.EXPRESSION_ERROR, shorten(message))
         return
     if state.suspended:
         return
@@ -63,7 +64,7 @@ def enter(state: State, values: Values) -> Iterator[ev.Event]:
         if is_turn(values.standing, admission.ticket.group, concurrency, state.created.around):
             yield ev.Admitted()
     except NoTurn as error:
-        yield ev.Finished(Phase.FAILED, Reason.CONCURRENCY_LIMIT, ev.shorten(str(error)))
+        yield ev.Finished(Phase.FAILED, Reason.CONCURRENCY_LIMIT, shorten(str(error)))
 
 
 def _group(state: State, values: Values) -> str:

@@ -7,6 +7,7 @@ from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.decide import decide
 from citadel.core.facts import admissible
+from citadel.core.failures import Failure
 from citadel.core.folding import apply
 from citadel.core.members import Members
 from citadel.core.plan import Plan
@@ -75,5 +76,5 @@ def _checked(state: State, fact: ev.Event, values: Values) -> ev.Event:
     if problem is None:
         return fact
     return ev.AttemptFailed(
-        fact.step, fact.attempt, fact.sandbox, ev.Failure.cut(Reason.INVALID_OUTPUT, problem)
+        fact.step, fact.attempt, fact.sandbox, Failure.cut(Reason.INVALID_OUTPUT, problem)
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json, digest
 from citadel.core.state import State, position
 from citadel.core.values import Stored, Value, Values, decode_value
@@ -129,7 +130,7 @@ def failed(
     final: bool = False,
 ) -> ev.ChildFinished:
     """The fact that an execution which a step waits for gives nothing; if `final`, nor would another."""
-    failure = replace(ev.Failure.cut(reason, message), final=final)
+    failure = replace(Failure.cut(reason, message), final=final)
     return ev.ChildFinished(child.step, child.attempt, phase, None, failure)
 
 

@@ -9,6 +9,7 @@ from citadel.core.admission import awaits_turn
 from citadel.core.compiled import FINALLY
 from citadel.core.evaluating import View, output
 from citadel.core.expressions import ExpressionError
+from citadel.core.failures import Failure, shorten
 from citadel.core.instances import COMPENSATE
 from citadel.core.jsonvalues import MAX_BYTES, Json
 from citadel.core.opening import due
@@ -35,7 +36,7 @@ def conclude(
     begins = not awaits_turn(state) and reason != Reason.PENDING_TIMEOUT
     follows = undo or (begins and state.plan.workflow.spec.finally_steps)
     kind = ev.Concluded if follows else ev.Finished
-    return kind(phase, reason, ev.shorten(message), outputs, step)
+    return kind(phase, reason, shorten(message), outputs, step)
 
 
 def verdict(state: State, values: Values) -> Iterator[ev.Event]:
@@ -76,7 +77,7 @@ def _origin(state: State, name: str) -> str:
     return name
 
 
-def _told(step: str, failure: ev.Failure) -> str:
+def _told(step: str, failure: Failure) -> str:
     # What an expression or a compiler says names its step already.
     named = failure.message.startswith(f"step {step}, ")
     return failure.message if named else f"step {step}: {failure.message}"
@@ -110,7 +111,7 @@ def end(state: State) -> ev.Finished | None:
     if (remains := not_undone(state)) and verdict.phase != Phase.SUCCEEDED:
         reason = Reason.COMPENSATION_FAILED
         message = f"{_brief(message, 300)}; {_remaining(state, remains)}"
-    return ev.Finished(phase, reason, ev.shorten(message), verdict.outputs, step)
+    return ev.Finished(phase, reason, shorten(message), verdict.outputs, step)
 
 
 def _remaining(state: State, remains: list[str]) -> str:
@@ -125,7 +126,7 @@ def _remaining(state: State, remains: list[str]) -> str:
 
 def _brief(text: str, limit: int) -> str:
     """The text in at most so many bytes of JSON; what is cut is marked."""
-    cut = ev.shorten(text, limit)
+    cut = shorten(text, limit)
     return text if cut == text else f"{cut}…"
 
 

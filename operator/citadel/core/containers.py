@@ -9,6 +9,7 @@ from citadel.core.compiled import CompiledStep
 from citadel.core.evaluating import holds, output, view_of
 from citadel.core.expressions import ExpressionError
 from citadel.core.failing import completed, expression_failure, failed
+from citadel.core.failures import Failure
 from citadel.core.instances import ON_ERROR, visible
 from citadel.core.jsonvalues import Json
 from citadel.core.opening import due
@@ -120,7 +121,7 @@ def _all_items(state: State, name: str, values: Values) -> ev.Event:
     if scope.failures:
         first, why = next((item, step.failure) for item, step in turns if step.status is StepStatus.FAILED)
         message = f"{scope.failures} of {scope.total} items failed; {first}: {why.message if why else ''}"
-        failure = ev.Failure.cut(Reason.ITEMS_FAILED, message)
+        failure = Failure.cut(Reason.ITEMS_FAILED, message)
     return completed(state, name, values.put(found), values, failure)
 
 
@@ -142,7 +143,7 @@ def _repeat(
             yield failed(state, name, expression_failure(name, "repeat.until", error), values)
             return
         if over is not None:
-            failure = None if over else ev.Failure.cut(Reason.MAX_ITERATIONS, _not_within(compiled))
+            failure = None if over else Failure.cut(Reason.MAX_ITERATIONS, _not_within(compiled))
             yield (failed(state, name, failure, values) if failure else ev.StepCompleted(name, last.output))
             return
     at = next_iteration_at(state, name)

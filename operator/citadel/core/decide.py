@@ -15,6 +15,7 @@ from citadel.core.compiled import FINALLY, CompiledStep
 from citadel.core.containers import go_on, next_iteration_at
 from citadel.core.copying import replace
 from citadel.core.failing import failed
+from citadel.core.failures import Failure, shorten
 from citadel.core.folding import apply
 from citadel.core.members import Members
 from citadel.core.opening import due
@@ -87,7 +88,7 @@ def _step(state: State, now: float, values: Values, members: Members | None) -> 
     """One round of decisions: each only from what the state says before the round."""
     assert state.plan is not None
     if state.stop is not None and state.stop.mode == "Terminate":
-        yield ev.Finished(Phase.CANCELLED, state.stop.reason, ev.shorten(state.stop.message))
+        yield ev.Finished(Phase.CANCELLED, state.stop.reason, shorten(state.stop.message))
         return
     over_at, begin_by = deadline(state), pending_deadline(state)
     if over_at is not None and now >= over_at:
@@ -157,10 +158,10 @@ def _attempt(state: State, name: str, now: float, values: Values) -> ev.Event | 
     assert step.sandbox is not None
     if step.delivered_at is None:
         message = f"claimed from its pool, it did not ask for its work within {TAKE_LIMIT:.0f}s"
-        return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.SANDBOX_LOST, message))
+        return ev.SandboxEnded(step.sandbox, Failure(Reason.SANDBOX_LOST, message))
     # Its sandbox enforces the timeout; one that says nothing this long after it is of no use any more.
     message = f"no result within the timeout of {compiled.spec.timeout}, nor {TIMEOUT_GRACE:.0f}s after it"
-    return ev.SandboxEnded(step.sandbox, ev.Failure(Reason.TIMEOUT, message))
+    return ev.SandboxEnded(step.sandbox, Failure(Reason.TIMEOUT, message))
 
 
 def _overdue_at(state: State, step: StepState, compiled: CompiledStep) -> float | None:
@@ -248,7 +249,7 @@ def _stopping(state: State, now: float, values: Values) -> Iterator[ev.Event]:
             if event is None or isinstance(event, ev.RetryScheduled):
                 told = None if isinstance(step.answer, ev.ApprovalDecided) else step.answer
                 failure = step.failure or (told.failure if told is not None else None)
-                failure = failure or ev.Failure(Reason.CHILD_FAILED, "ended without success")
+                failure = failure or Failure(Reason.CHILD_FAILED, "ended without success")
                 event = ev.StepFailed(name, failure)
             ended.append(event)
         waits = step.status is StepStatus.WAITING and compiled_of(state, name).spec.action in OUTSIDE

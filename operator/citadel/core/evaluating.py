@@ -8,6 +8,7 @@ from citadel.api.modifiers import ForEach
 from citadel.core import events as ev
 from citadel.core.checking import hard_reads
 from citadel.core.expressions import Expression, ExpressionError, Read
+from citadel.core.failures import Failure
 from citadel.core.instances import failed_step_of, turns, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.schemas import shown_value
@@ -29,7 +30,7 @@ class View:
     """Definition paths of the steps that it sees, by name."""
     output: Value | None = None
     """What `output` stands for."""
-    failure: ev.Failure | None = None
+    failure: Failure | None = None
     """What `error` stands for, where it is not what a handler handles."""
 
     def step(self, name: str) -> StepState:

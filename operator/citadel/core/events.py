@@ -4,67 +4,11 @@ Facts come from outside and carry a unique key, so that repeating one changes no
 them. Every event is small: large values are named by digest.
 """
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from itertools import accumulate
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from citadel.core.values import Content, Inline, Stored, Value, decode_value, encode
-
-#: Bytes of JSON that texts may take in an event; together, with the longest names, they stay under 4 kB.
-MESSAGE_LIMIT = 1024
-DETAIL_LIMIT = 1000
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
-
-def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """The start of `text` that takes at most `limit` bytes of JSON; what no database takes is replaced."""
-    text = _UNSTORABLE.sub("\ufffd", text[:limit])
-    return text[: _fitting(text, limit)]
-
-
-def shorten_front(text: str, limit: int = DETAIL_LIMIT) -> str:
-    """The end of `text` that takes at most `limit` bytes of JSON."""
-    text = _UNSTORABLE.sub("\ufffd", text[-limit:])
-    return text[len(text) - _fitting(reversed(text), limit) :]
-
-
-def _fitting(text: Iterable[str], limit: int) -> int:
-    """How many characters fit."""
-    return sum(1 for size in accumulate(map(_json_size, text)) if size <= limit)
-
-
-def _json_size(character: str) -> int:
-    if character < " ":
-        return 6
-    return 2 if character in '"\\' else len(character.encode())
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an attempt, a step or an execution failed. Texts are cut so that an event stays small."""
-
-    reason: str
-    message: str
-    traceback: str = ""
-    exit_code: int | None = None
-    log_tail: str = ""
-    final: bool = False
-    """Whether another attempt would end no better, whatever `retry` says."""
-
-    @classmethod
-    def cut(
-        cls, reason: str, message: str, traceback: str = "", exit_code: int | None = None, log_tail: str = ""
-    ) -> "Failure":
-        """A failure whose texts are cut to what an event holds; the end of a traceback or log says most."""
-        return cls(
-            shorten(reason, 63),
-            shorten(message),
-            shorten_front(traceback),
-            exit_code,
-            shorten_front(log_tail),
-        )
+from citadel.core.failures import Failure
+from citadel.core.values import Content, Value
 
 
 @dataclass(frozen=True)
@@ -473,40 +417,3 @@ class Finished(Event):
     message: str
     outputs: Value | None = None
     step: str | None = None
-
-
-_VALUES = frozenset(("inputs", "output", "outputs", "payload", "recalled", "form", "items"))
-EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
-
-
-def to_json(event: Event) -> dict[str, Any]:
-    """The event as a JSON object, without its kind."""
-    data: dict[str, Any] = {}
-    for item in fields(event):
-        value = getattr(event, item.name)
-        if isinstance(value, Inline | Stored):
-            data[item.name] = encode(value)
-        elif item.name == "artifacts":
-            data[item.name] = {name: asdict(content) for name, content in value.items()}
-        elif is_dataclass(value) and not isinstance(value, type):
-            data[item.name] = {f.name: getattr(value, f.name) for f in fields(value)}
-        else:
-            data[item.name] = value
-    return data
-
-
-def from_json(kind: str, data: dict[str, Any]) -> Event:
-    """The inverse of `to_json`; raises KeyError for a kind this version does not know."""
-    found = dict(data)
-    for name in _VALUES & found.keys():
-        if found[name] is not None:
-            found[name] = decode_value(found[name])
-    if "artifacts" in found:
-        found["artifacts"] = {name: Content(**content) for name, content in found["artifacts"].items()}
-    if found.get("failure") is not None:
-        found["failure"] = Failure(**found["failure"])
-    if "around" in found:
-        found["around"] = tuple(found["around"])
-    if found.get("usage") is not None:
-        found["usage"] = Usage(**found["usage"])
-    return EVENTS[kind](**found)

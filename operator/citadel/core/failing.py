@@ -5,13 +5,14 @@ from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.evaluating import View, evaluate
 from citadel.core.expressions import ExpressionError
+from citadel.core.failures import Failure
 from citadel.core.instances import ON_ERROR, turn
 from citadel.core.jsonvalues import MAX_BYTES
 from citadel.core.state import State, blocker, compiled_of
 from citadel.core.values import Stored, Value, Values
 
 
-def failed(state: State, name: str, failure: ev.Failure, values: Values) -> ev.Event:
+def failed(state: State, name: str, failure: Failure, values: Values) -> ev.Event:
     """The event for the failure of a step. Raises MissingValues."""
     compiled = compiled_of(state, name)
     if compiled.handler is None or not _handles(state, name, failure):
@@ -28,7 +29,7 @@ def failed(state: State, name: str, failure: ev.Failure, values: Values) -> ev.E
         return ev.StepFailed(name, expression_failure(name, "onError.output", error))
 
 
-def _handles(state: State, name: str, failure: ev.Failure) -> bool:
+def _handles(state: State, name: str, failure: Failure) -> bool:
     """Whether the handler of a step is for this failure of this instance."""
     if failure.reason == Reason.CANCELLED or f"{name}.{ON_ERROR}" in state.steps:
         return False
@@ -41,9 +42,9 @@ def _handles(state: State, name: str, failure: ev.Failure) -> bool:
     return blocker(state, name) is None
 
 
-def expression_failure(name: str, where: str, error: ExpressionError) -> ev.Failure:
+def expression_failure(name: str, where: str, error: ExpressionError) -> Failure:
     """The failure of a step because of an expression of its field `where`."""
-    return ev.Failure.cut(Reason.EXPRESSION_ERROR, f"step {name}, {where}: {error}")
+    return Failure.cut(Reason.EXPRESSION_ERROR, f"step {name}, {where}: {error}")
 
 
 def completed(
@@ -51,17 +52,17 @@ def completed(
     name: str,
     output: Value,
     values: Values,
-    failure: ev.Failure | None = None,
+    failure: Failure | None = None,
     signal: str | None = None,
 ) -> ev.Event:
     """The end of a step that has its output; it fails if that is too large, or not as its schema says."""
     if isinstance(output, Stored) and output.size > MAX_BYTES:
         message = f"output: found {output.size} bytes of JSON, expected at most {MAX_BYTES}"
-        return failed(state, name, ev.Failure.cut(Reason.OUTPUT_TOO_LARGE, message), values)
+        return failed(state, name, Failure.cut(Reason.OUTPUT_TOO_LARGE, message), values)
     compiled = compiled_of(state, name)
     # That of a loop is the schema of each turn.
     schema = None if compiled.is_loop(name) else compiled.schema
     problem = None if schema is None else schema.problem(values.get(output))
     if problem is not None:
-        return failed(state, name, ev.Failure.cut(Reason.INVALID_OUTPUT, problem), values)
+        return failed(state, name, Failure.cut(Reason.INVALID_OUTPUT, problem), values)
     return ev.StepCompleted(name, output, failure, signal)

@@ -8,6 +8,7 @@ from citadel.api.actions import Llm
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import CompiledStep
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.outputs import OutputSchema
 from citadel.core.state import State
@@ -80,4 +81,4 @@ def failed(
     call: Wanted, reason: Reason | str, message: str, usage: ev.Usage | None = None
 ) -> ev.ModelAnswered:
     """The fact that a call gives nothing."""
-    return ev.ModelAnswered(call.step, call.attempt, None, ev.Failure.cut(reason, message), usage)
+    return ev.ModelAnswered(call.step, call.attempt, None, Failure.cut(reason, message), usage)

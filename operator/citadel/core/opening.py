@@ -7,6 +7,7 @@ from citadel.core.compiled import CompiledStep
 from citadel.core.evaluating import View, evaluate, holds, lacking, text_of, view_of
 from citadel.core.expressions import Expression, ExpressionError
 from citadel.core.failing import completed, expression_failure, failed
+from citadel.core.failures import shorten
 from citadel.core.instances import COMPENSATE, turn, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.models import answer_until
@@ -43,7 +44,7 @@ def due(state: State, name: str, values: Values, now: float) -> ev.Event | None:
     try:
         asked = compiled.when if compiled.per_item == (turn(name) is not None) else None
         if asked is not None and not holds(view, asked, values):
-            message = ev.shorten(f"when: {compiled.spec.when}", 256)
+            message = shorten(f"when: {compiled.spec.when}", 256)
             return ev.StepSkipped(name, Reason.CONDITION_FALSE, message)
         if compiled.is_loop(name):
             return _open_loop(view, compiled, name, values, at)

@@ -7,7 +7,8 @@ from citadel.api.reasons import StepStatus
 from citadel.core.builds import build_key
 from citadel.core.compiled import PROGRAM, CompiledStep
 from citadel.core.dispatch import taken_by
-from citadel.core.events import Failure, StepRecalled
+from citadel.core.events import StepRecalled
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.plan import Plan
 from citadel.core.state import State, StepState

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.instances import COMPENSATE, definition
 from citadel.core.jsonvalues import digest
 from citadel.core.members import Members, Wish
@@ -189,4 +190,4 @@ def _closed(state: State) -> bool:
 
 def failure_of(sandbox: str, reason: str | None, message: str) -> ev.SandboxEnded:
     """The fact that a sandbox is gone."""
-    return ev.SandboxEnded(sandbox, ev.Failure.cut(reason or Reason.SANDBOX_LOST, message))
+    return ev.SandboxEnded(sandbox, Failure.cut(reason or Reason.SANDBOX_LOST, message))

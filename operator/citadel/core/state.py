@@ -9,6 +9,7 @@ from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY, CompiledStep
 from citadel.core.copying import replace
+from citadel.core.failures import Failure
 from citadel.core.instances import order
 from citadel.core.plan import Plan
 from citadel.core.tickets import Ticket
@@ -49,7 +50,7 @@ class StepState:
     output: Value | None = None
     artifacts: Mapping[str, Content] = field(default_factory=dict)
     """What the step left, by name."""
-    failure: ev.Failure | None = None
+    failure: Failure | None = None
     """Of the last failed attempt, or of the step; also one that was handled."""
     undecided: bool = False
     """The attempt failed, and whether it is retried is not decided yet."""

@@ -7,7 +7,8 @@ from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core.admission import awaits_turn, turn_of
 from citadel.core.children import name_for
 from citadel.core.closing import not_undone
-from citadel.core.events import Usage, shorten
+from citadel.core.events import Usage
+from citadel.core.failures import shorten
 from citadel.core.spending import dollars
 from citadel.core.state import State, compiled_of, position
 

@@ -6,6 +6,7 @@ from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import CompiledStep
 from citadel.core.failing import completed, failed
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.models import answer_until
 from citadel.core.retry import next_delay
@@ -39,7 +40,7 @@ def attend(state: State, name: str, now: float, values: Values) -> ev.Event | No
         return None
     if compiled.spec.llm is not None:
         message = f"Model {compiled.spec.llm.model} has not answered within {compiled.spec.timeout}"
-        lost = ev.ModelAnswered(name, step.attempt, None, ev.Failure.cut(Reason.TIMEOUT, message))
+        lost = ev.ModelAnswered(name, step.attempt, None, Failure.cut(Reason.TIMEOUT, message))
         return _answered(state, name, compiled, lost, now, values)
     return _time_is_up(state, name, compiled, now, values)
 
@@ -60,7 +61,7 @@ def _time_is_up(state: State, name: str, compiled: CompiledStep, now: float, val
         return completed(state, name, values.put(given), values)
     else:
         message = f"nobody decided within {limit}"
-    failure = ev.Failure.cut(Reason.TIMEOUT, message)
+    failure = Failure.cut(Reason.TIMEOUT, message)
     return retried(state, name, compiled, failure, now) or failed(state, name, failure, values)
 
 
@@ -69,7 +70,7 @@ def _decided(state: State, name: str, decision: ev.ApprovalDecided, values: Valu
         given = _outcome(decision.by, decision.reason, values.get(decision.form), decision.at)
         return completed(state, name, values.put(given), values)
     why = f": {decision.reason}" if decision.reason else ""
-    failure = ev.Failure.cut(Reason.REJECTED, f"{decision.by} rejected it{why}")
+    failure = Failure.cut(Reason.REJECTED, f"{decision.by} rejected it{why}")
     return failed(state, name, failure, values)
 
 
@@ -84,7 +85,7 @@ def _child_ended(
 ) -> ev.Event:
     if end.phase == Phase.SUCCEEDED:
         return completed(state, name, end.outputs or Inline({}), values)
-    failure = end.failure or ev.Failure(Reason.CHILD_FAILED, f"ended {end.phase}")
+    failure = end.failure or Failure(Reason.CHILD_FAILED, f"ended {end.phase}")
     # Whoever cancels one does not want another.
     again = None if end.phase == Phase.CANCELLED else retried(state, name, compiled, failure, now)
     return again or failed(state, name, failure, values)
@@ -100,7 +101,7 @@ def _answered(
 
 
 def retried(
-    state: State, name: str, compiled: CompiledStep, failure: ev.Failure, now: float
+    state: State, name: str, compiled: CompiledStep, failure: Failure, now: float
 ) -> ev.RetryScheduled | None:
     """The attempt after the one that failed; None where there is none."""
     if failure.final or blocker(state, name) is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from citadel.core import events as ev
 from citadel.core.compiled import PROGRAM
 from citadel.core.dispatch import contents
+from citadel.core.failures import Failure
 from citadel.core.recalling import built
 from citadel.core.state import State
 from citadel.core.values import Content
@@ -89,7 +90,7 @@ class Parcels:
         left: Mapping[str, Content] = await self._blobs.left(created.uid, fact.step, fact.attempt)
         lacking = [name for name in compiled.leaves if name not in left]
         if lacking:
-            failure = ev.Failure.cut("InvalidOutput", f"artifact {lacking[0]} was not stored")
+            failure = Failure.cut("InvalidOutput", f"artifact {lacking[0]} was not stored")
             return ev.AttemptFailed(fact.step, fact.attempt, fact.sandbox, failure)
         artifacts = {name: left[name] for name in compiled.leaves}
         output = built(artifacts[PROGRAM]) if compiled.builds is not None else fact.output

@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import InvalidValue, normalise
 from citadel.core.values import Values
 from citadel.store.journal import LogChunk
@@ -44,7 +45,7 @@ def result(
         try:
             output = normalise(body)
         except InvalidValue as error:
-            failure = ev.Failure.cut(Reason.INVALID_OUTPUT, f"the output is not valid: {error}")
+            failure = Failure.cut(Reason.INVALID_OUTPUT, f"the output is not valid: {error}")
             return ev.AttemptFailed(step, attempt, sandbox, failure), {}
         values = Values()
         return ev.AttemptSucceeded(step, attempt, sandbox, values.put(output)), values.made
@@ -53,7 +54,7 @@ def result(
     return ev.AttemptFailed(step, attempt, sandbox, failure_of(body)), {}
 
 
-def failure_of(body: bytes) -> ev.Failure:
+def failure_of(body: bytes) -> Failure:
     """The failure that a body describes; raises BadReport."""
     data = _object(body)
     reason = _text(data, "reason")
@@ -63,7 +64,7 @@ def failure_of(body: bytes) -> ev.Failure:
     if not isinstance(trace, list) or not all(isinstance(line, str) for line in trace):
         raise BadReport("traceback: expected a list of lines")
     code = data.get("exitCode")
-    return ev.Failure.cut(
+    return Failure.cut(
         reason=reason,
         message=clean(_text(data, "message")),
         traceback=clean("\n".join(trace)),

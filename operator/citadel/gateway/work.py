@@ -8,6 +8,7 @@ from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.builds import SUFFIX
 from citadel.core.decide import wake_at
+from citadel.core.failures import Failure
 from citadel.core.state import State
 from citadel.gateway import reports
 from citadel.gateway.assignments import assignment
@@ -127,7 +128,7 @@ class Work:
         assert advance.state.plan is not None
         denial = await self._policies.denial(advance.state, name)
         if denial is not None:
-            failure = ev.Failure.cut(Reason.POLICY_DENIED, denial)
+            failure = Failure.cut(Reason.POLICY_DENIED, denial)
             fact = ev.AttemptFailed(name, step.attempt, session.sandbox, failure)
             return await self._assignment(session, await self._advance(session, [fact], claim=True))
         if not await self._may_work(session):

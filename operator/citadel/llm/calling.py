@@ -13,6 +13,7 @@ from citadel.api.durations import seconds
 from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.models import Question, Wanted
 from citadel.core.spending import Account, Reservation, cost_of, unpriced, upper_bound
@@ -89,7 +90,7 @@ class Caller:
         try:
             output, target = await self.perform(call, left)
         except Failed as failed:
-            failure = ev.Failure.cut(failed.reason, failed.message)
+            failure = Failure.cut(failed.reason, failed.message)
             usage = await self.usage(call, call.targets[0])
             return ev.ModelAnswered(wanted.step, wanted.attempt, None, failure, usage), values
         usage = await self.usage(call, target)

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from citadel.api.reasons import Reason
-from citadel.core import events as ev
 from citadel.core.compiled import PROGRAM
 from citadel.core.dispatch import Dispatch
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.values import Content
 
@@ -46,14 +46,14 @@ class Parcels:
                 raise NotATree(f"file {path} cannot be written: something is there")
             target.write_text(text)
 
-    def keep(self, work: Path) -> ev.Failure | None:
+    def keep(self, work: Path) -> Failure | None:
         """Keeps what the attempt leaves; why that is impossible."""
         for name, path in self._given.left.items():
             try:
                 self.kept[name] = pack(located(path, work), self._archives)
             except (NotATree, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)
-                return ev.Failure.cut(Reason.INVALID_OUTPUT, f"artifact {name}: {path}: {why}")
+                return Failure.cut(Reason.INVALID_OUTPUT, f"artifact {name}: {path}: {why}")
         return None
 
     def program(self) -> bytes | None:

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from citadel.api.reasons import Reason
-from citadel.core import events as ev
 from citadel.core.dispatch import Dispatch
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json, canonical
 from citadel.core.placing import Placement
 from citadel.local import processes
@@ -59,40 +59,40 @@ class ContainerSandbox:
 
     async def run(
         self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
-    ) -> "Json | ev.Failure":
+    ) -> "Json | Failure":
         """Runs the attempt to its end; its output, or why it failed. Raises SandboxEnded."""
         assert self._engine is not None
         self._cancelled = asyncio.get_running_loop().create_future()
         try:
             variables = await self._variables_of_image(self._engine, output)
         except EngineError as error:
-            return ev.Failure.cut(Reason.IMAGE_PULL_FAILED, f"image {self._image}: {error}")
+            return Failure.cut(Reason.IMAGE_PULL_FAILED, f"image {self._image}: {error}")
         try:
             parcels.place(self._folder / "work")
         except (NotATree, OSError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
-            return ev.Failure.cut(Reason.ERROR, f"what the step needs could not be placed: {why}")
+            return Failure.cut(Reason.ERROR, f"what the step needs could not be placed: {why}")
         (self._folder / "tmp" / INPUT).write_bytes(canonical(dict(arguments)))
         self._hand_over()
         command = program, *words = command_of(given, variables)
         options = options_of(given, self._placement, self._folder, self._engine.podman)
         if self._cancelled.done():
-            return ev.Failure.cut(Reason.CANCELLED, "cancelled before it ran")
+            return Failure.cut(Reason.CANCELLED, "cancelled before it ran")
         self._made = True
         try:
             made = (f"--entrypoint={program}", "--", self._image, *words)
             await self._engine.say("create", *options, *made)
         except EngineError as error:
-            return ev.Failure.cut(Reason.SANDBOX_START_FAILED, f"the container cannot be made: {error}")
+            return Failure.cut(Reason.SANDBOX_START_FAILED, f"the container cannot be made: {error}")
         code, by = await self._run(self._engine, given.timeout, output)
         if by is Reason.TIMEOUT:
             message = f"ran longer than its timeout of {given.timeout:g}s"
-            return ev.Failure.cut(by, message, log_tail=output.tail)
+            return Failure.cut(by, message, log_tail=output.tail)
         found = await self._verdict(self._engine, code, command, output)
-        if not isinstance(found, ev.Failure) and (wrong := parcels.keep(self._folder / "work")) is not None:
+        if not isinstance(found, Failure) and (wrong := parcels.keep(self._folder / "work")) is not None:
             found = wrong
-        if by is Reason.CANCELLED and isinstance(found, ev.Failure):
-            return ev.Failure.cut(by, f"cancelled while it ran ({found.message})", log_tail=output.tail)
+        if by is Reason.CANCELLED and isinstance(found, Failure):
+            return Failure.cut(by, f"cancelled while it ran ({found.message})", log_tail=output.tail)
         return found
 
     def cancel(self, grace: float) -> None:
@@ -214,7 +214,7 @@ class ContainerSandbox:
 
     async def _verdict(
         self, engine: Engine, code: int, command: Sequence[str], output: Output
-    ) -> "Json | ev.Failure":
+    ) -> "Json | Failure":
         ask = ("inspect", "--format", "{{.State.Status}} {{.State.OOMKilled}}", self._folder.name)
         try:
             status, _, out_of_memory = (await engine.say(*ask)).strip().partition(" ")
@@ -223,7 +223,7 @@ class ContainerSandbox:
         said = output.tail.splitlines()[-1] if output.tail else ""
         if status in _NOT_STARTED:
             message = f"the container could not be started: {said.removeprefix('Error: ')}"
-            return ev.Failure.cut(Reason.SANDBOX_START_FAILED, message, log_tail=output.tail)
+            return Failure.cut(Reason.SANDBOX_START_FAILED, message, log_tail=output.tail)
         if code == 0:
             return output_of(self._folder / "tmp" / OUTPUT, output)
         reason, message = Reason.ERROR, f"exit code {code}"
@@ -236,7 +236,7 @@ class ContainerSandbox:
             message = f"killed by {signal.Signals(code - 128).name}"
             # Not every engine sees which of the processes was ended for want of memory.
             message += f"; its limit of memory is {limit}" if code - 128 == signal.SIGKILL else ""
-        return ev.Failure.cut(reason, message, exit_code=code, log_tail=output.tail)
+        return Failure.cut(reason, message, exit_code=code, log_tail=output.tail)
 
 
 def _is_here(pid: int, container: str) -> bool:

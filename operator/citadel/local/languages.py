@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from citadel.api.reasons import Reason
-from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import MAX_BYTES
 from citadel.local.capture import Output
 from citadel.local.tools import Tool
@@ -75,7 +75,7 @@ class Language(Protocol):
         """What an attempt came to: `S` and the output, or `F` and a failure; else how it ended counts."""
         ...
 
-    def crash(self, step: str, said: bytes, code: int, output: Output) -> ev.Failure | None:
+    def crash(self, step: str, said: bytes, code: int, output: Output) -> Failure | None:
         """Why its process ended, where only those know who know the language."""
         ...
 
@@ -106,7 +106,7 @@ class Python:
     async def answer(self, said: asyncio.StreamReader, output: Output) -> bytes:
         return await read_whole(said)
 
-    def crash(self, step: str, said: bytes, code: int, output: Output) -> ev.Failure | None:
+    def crash(self, step: str, said: bytes, code: int, output: Output) -> Failure | None:
         return None
 
 
@@ -123,11 +123,11 @@ class JavaScript(Python):
         scripts = ["--require", f"{seen.local}/alone.cjs", f"{seen.harness}/harness.mjs"]
         return [str(self._tool.path), *flags, *scripts]
 
-    def crash(self, step: str, said: bytes, code: int, output: Output) -> ev.Failure | None:
+    def crash(self, step: str, said: bytes, code: int, output: Output) -> Failure | None:
         if code >= 0 or _FULL_HEAP not in output.tail:
             return None
         message = "out of memory: the heap of JavaScript is full"
-        return ev.Failure.cut(Reason.OOM_KILLED, message, log_tail=output.tail)
+        return Failure.cut(Reason.OOM_KILLED, message, log_tail=output.tail)
 
 
 class Go(Python):
@@ -141,7 +141,7 @@ class Go(Python):
     def command(self, seen: Seen, build: bool) -> list[str]:
         return [f"{self._kit}/build", f"{self._kit}/kit"] if build else [seen.program]
 
-    def crash(self, step: str, said: bytes, code: int, output: Output) -> ev.Failure | None:
+    def crash(self, step: str, said: bytes, code: int, output: Output) -> Failure | None:
         """What the runtime of Go has ended a program for, from its report: after a panic that begins with
         its value; after a fatal error what is fatal stands in the log alone. Then come stacks."""
         if not said.startswith(_CRASHES):
@@ -154,7 +154,7 @@ class Go(Python):
                 message = "fatal error: stack overflow"
         stack = report.partition("\ngoroutine ")[2].partition("\n\n")[0]
         frames = [f"    at {name} ({step}.go:{line})" for name, line in _FRAMES.findall(stack)[:MOST_FRAMES]]
-        return ev.Failure.cut(
+        return Failure.cut(
             Reason.ERROR, output.masked(message), output.masked("\n".join(frames)), log_tail=output.tail
         )
 
@@ -192,10 +192,10 @@ class Java(Python):
                 for reader in printed.values():
                     reader.feed_eof()
 
-    def crash(self, step: str, said: bytes, code: int, output: Output) -> ev.Failure | None:
+    def crash(self, step: str, said: bytes, code: int, output: Output) -> Failure | None:
         if said or code != JVM_IS_FULL:
             return None
-        return ev.Failure.cut(Reason.OOM_KILLED, "out of memory: the heap is full", log_tail=output.tail)
+        return Failure.cut(Reason.OOM_KILLED, "out of memory: the heap is full", log_tail=output.tail)
 
 
 async def _frames(said: asyncio.StreamReader, printed: dict[bytes, asyncio.StreamReader]) -> bytes:

@@ -13,6 +13,7 @@ from citadel.api.suite import Mock, Scenario
 from citadel.core import events as ev
 from citadel.core.children import Child, failed
 from citadel.core.dispatch import Dispatch
+from citadel.core.failures import Failure
 from citadel.core.inputs import compile_inputs
 from citadel.core.jsonvalues import Json
 from citadel.core.models import Wanted
@@ -129,7 +130,7 @@ class MockingSandbox:
 
     async def run(
         self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
-    ) -> "Json | ev.Failure":
+    ) -> "Json | Failure":
         """What the mock of an attempt says, else what its code does; raises NotMocked, SandboxEnded."""
         mock = self._world.mock(given.step, given.attempt)
         if mock is not None:
@@ -157,12 +158,12 @@ class MockingSandbox:
             self._real.close()
 
 
-def _given(mock: Mock, given: Dispatch, parcels: Parcels) -> "Json | ev.Failure":
+def _given(mock: Mock, given: Dispatch, parcels: Parcels) -> "Json | Failure":
     """The end of a mocked attempt, and what it leaves."""
     if mock.error is not None:
-        return ev.Failure.cut(mock.error.reason or Reason.ERROR, mock.error.message)
+        return Failure.cut(mock.error.reason or Reason.ERROR, mock.error.message)
     if mock.timeout:
-        return ev.Failure.cut(Reason.TIMEOUT, f"ran longer than its timeout of {given.timeout:g}s")
+        return Failure.cut(Reason.TIMEOUT, f"ran longer than its timeout of {given.timeout:g}s")
     result: Json = mock.output
     if not given.left:
         return result

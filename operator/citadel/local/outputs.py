@@ -8,12 +8,12 @@ import stat
 from pathlib import Path
 
 from citadel.api.reasons import Reason
-from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import MAX_BYTES, InvalidValue, Json, normalise
 from citadel.local.capture import Output
 
 
-def output_of(path: Path, output: Output) -> "Json | ev.Failure":
+def output_of(path: Path, output: Output) -> "Json | Failure":
     """The JSON in the file, null where there is none; why it is no output."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -28,7 +28,7 @@ def output_of(path: Path, output: Output) -> "Json | ev.Failure":
             return _invalid("CITADEL_OUTPUT is not a regular file", output)
         if info.st_size > MAX_BYTES:
             found = f"the output is {info.st_size} bytes of JSON, at most {MAX_BYTES} are allowed"
-            return ev.Failure.cut(Reason.OUTPUT_TOO_LARGE, found, log_tail=output.tail)
+            return Failure.cut(Reason.OUTPUT_TOO_LARGE, found, log_tail=output.tail)
         said = file.read(MAX_BYTES)
     if not said:
         return None
@@ -38,5 +38,5 @@ def output_of(path: Path, output: Output) -> "Json | ev.Failure":
         return _invalid(f"CITADEL_OUTPUT is not valid: {error}", output)
 
 
-def _invalid(message: str, output: Output) -> ev.Failure:
-    return ev.Failure.cut(Reason.INVALID_OUTPUT, message, log_tail=output.tail)
+def _invalid(message: str, output: Output) -> Failure:
+    return Failure.cut(Reason.INVALID_OUTPUT, message, log_tail=output.tail)

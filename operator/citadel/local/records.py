@@ -7,6 +7,7 @@ from typing import Any
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.children import name_for
+from citadel.core.failures import Failure
 from citadel.core.instances import ON_ERROR, definition
 from citadel.core.jsonvalues import Json
 from citadel.core.state import State, StepState, listed
@@ -48,7 +49,7 @@ class StepRecord:
     has_output: bool = False
     arguments: dict[str, Json] | None = None
     attempts: int = 0
-    failure: ev.Failure | None = None
+    failure: Failure | None = None
     log: str = ""
 
     def seen(self) -> dict[str, Json]:

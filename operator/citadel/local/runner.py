@@ -16,6 +16,7 @@ from citadel.core.children import Child, wanted
 from citadel.core.closing import CANCEL_GRACE
 from citadel.core.decide import wake_at
 from citadel.core.dispatch import Dispatch, dispatch
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.models import Wanted
 from citadel.core.models import failed as call_failed
@@ -310,7 +311,7 @@ class LocalRun:
             parcels = Parcels(self._archives, given, files)
             result = await sandbox.run(given, arguments, parcels, output)
         except SandboxEnded as error:
-            failure = ev.Failure.cut(Reason.ERROR, str(error), log_tail=output.tail)
+            failure = Failure.cut(Reason.ERROR, str(error), log_tail=output.tail)
             await self._keep_logs(given)
             await self._advance([ev.AttemptFailed(given.step, given.attempt, name, failure)])
             raise
@@ -321,7 +322,7 @@ class LocalRun:
         self,
         name: str,
         given: Dispatch,
-        result: "Json | ev.Failure",
+        result: "Json | Failure",
         kept: Mapping[str, Content],
         *,
         spent: bool,
@@ -329,7 +330,7 @@ class LocalRun:
         """Records the end of an attempt, and what else to do its sandbox gets, unless it is spent."""
         values = Values()
         fact: ev.Event
-        if isinstance(result, ev.Failure):
+        if isinstance(result, Failure):
             fact = ev.AttemptFailed(given.step, given.attempt, name, result)
         else:
             fact = ev.AttemptSucceeded(given.step, given.attempt, name, values.put(result), kept)

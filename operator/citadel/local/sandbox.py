@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from citadel.api.reasons import Reason
-from citadel.core import events as ev
 from citadel.core.dispatch import Dispatch
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json, canonical
 from citadel.local import processes
 from citadel.local.artifacts import NotATree, Parcels
@@ -79,7 +79,7 @@ class LocalSandbox:
 
     async def run(
         self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
-    ) -> "Json | ev.Failure":
+    ) -> "Json | Failure":
         """Runs one attempt to its end; its output, or why it failed. Raises SandboxEnded."""
         builds = self._language.builds != "" and given.program is None
         if builds and (known := self._programs.find(self._language, given.code or "")) is not None:
@@ -92,24 +92,24 @@ class LocalSandbox:
         except (NotATree, OSError) as error:
             self._wipe()
             why = error.strerror if isinstance(error, OSError) else str(error)
-            return ev.Failure.cut(Reason.ERROR, f"what the step needs could not be placed: {why}")
+            return Failure.cut(Reason.ERROR, f"what the step needs could not be placed: {why}")
         if program is not None:
             self._room.place_program(program)
         with tempfile.TemporaryFile() as made:
             result = await self._attempt(given, arguments, output, program, made if builds else None)
-            if builds and not isinstance(result, ev.Failure):
+            if builds and not isinstance(result, Failure):
                 made.seek(0)
                 result = self._built(given, parcels, made.read(MAX_BYTES + 1))
-        if not isinstance(result, ev.Failure) and (wrong := parcels.keep(self._room.work)) is not None:
+        if not isinstance(result, Failure) and (wrong := parcels.keep(self._room.work)) is not None:
             result = wrong
         self._wipe()
         return result
 
-    def _built(self, given: Dispatch, parcels: Parcels, program: bytes) -> "Json | ev.Failure":
+    def _built(self, given: Dispatch, parcels: Parcels, program: bytes) -> "Json | Failure":
         """What a build came to."""
         if not 0 < len(program) <= MAX_BYTES:
             size = f"{len(program)} bytes, expected 1 to {MAX_BYTES}"
-            return ev.Failure.cut(Reason.INVALID_CODE, f"step {given.step}: its program has {size}")
+            return Failure.cut(Reason.INVALID_CODE, f"step {given.step}: its program has {size}")
         self._programs.keep(self._language, given.code or "", program)
         return parcels.keep_program(program)
 
@@ -120,7 +120,7 @@ class LocalSandbox:
         output: Output,
         program: bytes | None,
         made: IO[bytes] | None,
-    ) -> "Json | ev.Failure":
+    ) -> "Json | Failure":
         """Runs the process of an attempt; `made` takes what it builds."""
         self._cancelled = asyncio.get_running_loop().create_future()
         body: dict[str, Json] = {
@@ -156,13 +156,11 @@ class LocalSandbox:
             for task in (*readers, result):
                 task.cancel()
         if by is Reason.TIMEOUT:
-            return ev.Failure.cut(
-                by, f"ran longer than its timeout of {given.timeout:g}s", log_tail=output.tail
-            )
+            return Failure.cut(by, f"ran longer than its timeout of {given.timeout:g}s", log_tail=output.tail)
         answer = result.result() if result.done() and not result.cancelled() else b""
         found = self._language.crash(given.step, answer, code, output) or verdict(answer, code, output)
-        if by is Reason.CANCELLED and isinstance(found, ev.Failure):
-            return ev.Failure.cut(by, f"cancelled while it ran ({found.message})", log_tail=output.tail)
+        if by is Reason.CANCELLED and isinstance(found, Failure):
+            return Failure.cut(by, f"cancelled while it ran ({found.message})", log_tail=output.tail)
         return found
 
     def cancel(self, grace: float) -> None:

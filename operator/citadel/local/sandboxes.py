@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from citadel.core import events as ev
 from citadel.core.dispatch import Dispatch
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
@@ -28,7 +28,7 @@ class Sandbox(Protocol):
 
     async def run(
         self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
-    ) -> "Json | ev.Failure":
+    ) -> "Json | Failure":
         """Runs one attempt to its end; its output, or why it failed. Raises SandboxEnded."""
         ...
 

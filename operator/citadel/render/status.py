@@ -11,7 +11,8 @@ from typing import Any
 from citadel.api.conditions import Condition, merge
 from citadel.api.execution import ExecutionStatus, Failure, LargeValue, Progress, StepSummary, UsageSummary
 from citadel.api.reasons import ConditionType, Phase, Reason, StepStatus
-from citadel.core.events import Usage, shorten
+from citadel.core.events import Usage
+from citadel.core.failures import shorten
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.spending import dollars
 from citadel.core.state import State, listed

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import check
 from citadel.core.values import Inline, Value
 
@@ -53,9 +54,9 @@ def _check(value: Value | None) -> None:
         check(value.value)
 
 
-def _fit_failure(failure: ev.Failure) -> ev.Failure:
+def _fit_failure(failure: Failure) -> Failure:
     texts = (failure.reason, failure.message, failure.traceback, failure.log_tail)
     if not any(_UNFIT.search(text) for text in texts):
         return failure
     reason, message, traceback, log_tail = map(mend, texts)
-    return ev.Failure(reason, message, traceback, failure.exit_code, log_tail)
+    return Failure(reason, message, traceback, failure.exit_code, log_tail)

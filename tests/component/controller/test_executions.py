@@ -7,6 +7,7 @@ import pytest
 
 from build import python_step
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from component.controller.cluster import Cluster
 from component.controller.clusterapi import path_of, since_epoch
 
@@ -173,7 +174,7 @@ async def test_stop_and_suspend_reach_the_journal(cluster: Cluster) -> None:
     row = await cluster.register(uid)
     await cluster.apply("executions", "run", {"workflowRef": {"name": "flow"}, "stop": "Cancel"})
     await cluster.state(uid, lambda state: state.stop is not None)
-    cancelled = ev.Failure("Cancelled", "cancelled")
+    cancelled = Failure("Cancelled", "cancelled")
     await cluster.database.journal.advance(uid, [ev.AttemptFailed("a", 1, row.name, cancelled)])
     assert (await cluster.phase("Cancelled"))["reason"] == "Cancelled"
 

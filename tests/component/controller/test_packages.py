@@ -9,6 +9,7 @@ import pytest
 from build import python_step
 from citadel.api.meta import PACKAGES_LABEL
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.values import Content, Inline
 from component.controller.cluster import Cluster, Controller
 from component.controller.clusterapi import path_of
@@ -56,7 +57,7 @@ async def install(cluster: Cluster, controller: Controller, name: str) -> Conten
 
 async def fail(cluster: Cluster, name: str) -> None:
     row = await cluster.register(uid_of(cluster, name))
-    failure = ev.Failure("Error", "pip ended with exit code 1", log_tail="looking\nERROR: no alpha==1.0\n")
+    failure = Failure("Error", "pip ended with exit code 1", log_tail="looking\nERROR: no alpha==1.0\n")
     await cluster.database.journal.advance(row.uid, [ev.AttemptFailed("install", 1, row.name, failure)])
 
 

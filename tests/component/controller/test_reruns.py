@@ -4,6 +4,7 @@ import pytest
 
 from build import python_step
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.values import Stored
 from component.controller.cluster import Cluster
 
@@ -20,7 +21,7 @@ async def failed(cluster: Cluster, **fields) -> str:
     row = await cluster.register(uid)
     await cluster.succeed(row, "a", LARGE)
     await cluster.database.journal.advance(
-        uid, [ev.AttemptFailed("b", 1, row.name, ev.Failure("Error", "boom"))]
+        uid, [ev.AttemptFailed("b", 1, row.name, Failure("Error", "boom"))]
     )
     await cluster.phase("Failed")
     return uid

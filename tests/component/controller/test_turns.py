@@ -7,6 +7,7 @@ from typing import Any
 from build import python_step
 from citadel.core import events as ev
 from citadel.core.children import child_name
+from citadel.core.failures import Failure
 from citadel.core.values import Inline
 from component.controller.cluster import Cluster
 from component.controller.clusterapi import path_of
@@ -79,7 +80,7 @@ async def test_the_newest_takes_the_place_of_all_and_begins_when_they_have_ended
     await waits(cluster, "third")
     # What it has done is undone first.
     journal = cluster.database.journal
-    await journal.advance(first, [ev.AttemptFailed("b", 1, row.name, ev.Failure("Cancelled", "stopped"))])
+    await journal.advance(first, [ev.AttemptFailed("b", 1, row.name, Failure("Cancelled", "stopped"))])
     undoing = await cluster.state(first, lambda state: "a.compensate" in state.active)
     waiting = (await journal.read(third)).admission
     assert waiting is not None

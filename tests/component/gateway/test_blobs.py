@@ -11,6 +11,7 @@ import pytest
 
 from build import definition, python_step
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.store.blobs import BlobLimits
 from component.gateway.conftest import Site
 
@@ -139,7 +140,7 @@ async def test_an_attempt_that_is_placed_again_leaves_what_its_last_sandbox_stor
     step = python_step("make", artifacts={"out": {"src": "./"}}, arguments={"a": secret})
     runner = await site.registered(definition(step))
     assert (await runner.put("make", "src", b"lost")).status == 200
-    await site.post(ev.SandboxEnded(runner.sandbox, ev.Failure("SandboxLost", "gone")))
+    await site.post(ev.SandboxEnded(runner.sandbox, Failure("SandboxLost", "gone")))
     assert (await runner.put("make", "src", b"late")).refused == (409, "Superseded")
     *_, name = await site.create_pods()
     again = await site.runner(name)

@@ -9,6 +9,7 @@ import build
 from build import begin, only_sandbox
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import InvalidValue
 from citadel.core.values import Inline, Stored
 from citadel.store.journal import ExecutionUnknown
@@ -112,7 +113,7 @@ async def test_what_is_unknown_is_said_to_be(store) -> None:
 
 async def test_a_rejected_execution_is_in_the_journal(store) -> None:
     journal = store.open().journal
-    failure = ev.Failure("WorkflowNotFound", "found no workflow flow")
+    failure = Failure("WorkflowNotFound", "found no workflow flow")
     rejected = ev.Rejected("run", "team", "uid-1", "flow", failure)
     await journal.advance("uid-1", [rejected])
     state = await store.open().journal.read("uid-1")

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine
 
 import build
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.spending import Account, Amount, Reservation
 from citadel.core.values import Inline
 from citadel.store.journal import LogChunk
@@ -195,7 +196,7 @@ async def test_every_process_may_do_what_it_needs(
         value, bodies = build.stored("x" * 2000)
         fact = ev.AttemptSucceeded("a", 1, sandbox, value)
         await gateway.journal.advance("uid-1", [fact], outputs=bodies)
-        ended = ev.SandboxEnded(sandbox, ev.Failure("SandboxLost", "gone"))
+        ended = ev.SandboxEnded(sandbox, Failure("SandboxLost", "gone"))
         await gateway.journal.advance("uid-1", [ended])
         await gateway.journal.due(10)
         await api.signals.send(SignalRow("uid-1", "payment", "k", 1))

@@ -33,7 +33,7 @@ async def test_a_document_is_had_by_the_beginning_of_its_digest_within_its_own_w
 
 async def test_one_that_was_rejected_is_of_no_revision(sql_store) -> None:
     database = sql_store.database()
-    rejected = build.ev.Rejected("run", "team", "a", "flow", build.ev.Failure.cut("InvalidInputs", "no"))
+    rejected = build.ev.Rejected("run", "team", "a", "flow", build.Failure.cut("InvalidInputs", "no"))
     await database.journal.advance("a", [rejected])
     assert await database.revisions.of("team", "flow") == []
 

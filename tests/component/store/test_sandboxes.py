@@ -8,6 +8,7 @@ import pytest
 import build
 from build import begin, only_sandbox
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 
 SECRET = {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
 
@@ -134,7 +135,7 @@ async def test_a_lost_sandbox_drains_and_another_one_is_wanted(store) -> None:
         "uid-1", [build.created("uid-1", definition)], definition=definition
     )
     lost = only_sandbox(advance)
-    await process.journal.advance("uid-1", [ev.SandboxEnded(lost, ev.Failure("SandboxLost", "gone"))])
+    await process.journal.advance("uid-1", [ev.SandboxEnded(lost, Failure("SandboxLost", "gone"))])
     status = {row.name: row.status for row in await process.sandboxes.open()}
     assert status.pop(lost) == "draining"
     assert list(status.values()) == ["wanted"]
@@ -163,7 +164,7 @@ async def test_arguments_by_reference_are_delivered_sealed_until_their_attempt_e
 @pytest.mark.parametrize(
     "end",
     [
-        ev.SandboxEnded("?", ev.Failure("SandboxLost", "gone")),
+        ev.SandboxEnded("?", Failure("SandboxLost", "gone")),
         ev.StopRequested("Terminate", "Terminated", ""),
     ],
 )

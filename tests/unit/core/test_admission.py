@@ -12,6 +12,7 @@ from citadel.core.placing import InvalidDefinition
 from citadel.core.plan import compile_workflow
 from citadel.core.summary import summarise
 from citadel.core.tickets import Holder, Standing
+from citadel.core.values import Inline
 from engine import Run, plan, step
 
 OTHER = Holder("uid-2", "other")
@@ -251,7 +252,7 @@ def test_pending_timeout_means_nothing_to_who_waits_for_people(waits: dict[str, 
     found.sleep(100_000)
     assert found.state.finished is None
     if "wait" in waits:
-        found.post(ev.SignalReceived("go", "1", ev.Inline(None)))
+        found.post(ev.SignalReceived("go", "1", Inline(None)))
         found.sleep(100_000)
         assert found.state.finished is None
 

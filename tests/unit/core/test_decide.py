@@ -7,6 +7,7 @@ import pytest
 
 from citadel.core import events as ev
 from citadel.core.decide import TIMEOUT_GRACE
+from citadel.core.failures import Failure
 from engine import Run, failure, plan, step
 
 OUT = "${steps.%s.output}"
@@ -17,7 +18,7 @@ def answers(outcomes: Mapping[str, Any]) -> Any:
 
     def answer(name: str, attempt: int) -> Any:
         found = outcomes.get(name)
-        if isinstance(found, list) and found and isinstance(found[0], ev.Failure):
+        if isinstance(found, list) and found and isinstance(found[0], Failure):
             return found[attempt - 1] if attempt <= len(found) else "late"
         return found
 

@@ -9,6 +9,7 @@ from agree.code import Failing, computed
 from agree.generator import Generator
 from agree.reference import interpret
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.plan import compile_definition
 from citadel.core.values import Inline
 from engine import Run
@@ -33,7 +34,7 @@ def test_the_engine_agrees_with_the_reference_interpreter(first: int) -> None:
             try:
                 return computed(run.payload(name)["arguments"], attempt)
             except Failing as error:
-                return ev.Failure.cut("Error", str(error))
+                return Failure.cut("Error", str(error))
 
         run.finish(answer)
         assert run.state.finished is not None

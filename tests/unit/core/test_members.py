@@ -6,6 +6,7 @@ from citadel.api.runtime import RuntimeSpec
 from citadel.core import events as ev
 from citadel.core.decide import TAKE_LIMIT
 from citadel.core.placing import runtime_template, template_key
+from citadel.core.records import from_json
 from citadel.core.state import MAX_PLACINGS
 from engine import Run, plan, step
 
@@ -104,7 +105,7 @@ def test_a_log_with_claims_is_folded_alike_everywhere() -> None:
 
 
 def test_a_log_of_a_version_without_pools_is_read() -> None:
-    found = ev.from_json("SandboxWanted", {"sandbox": "cx-1", "placement": "p"})
+    found = from_json("SandboxWanted", {"sandbox": "cx-1", "placement": "p"})
     assert found == ev.SandboxWanted("cx-1", "p", claimed=False)
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from citadel.core import events as ev
-from citadel.core.events import from_json, to_json
+from citadel.core.failures import Failure
 from citadel.core.models import wanted
+from citadel.core.records import from_json, to_json
 from citadel.core.values import Inline, Values
 from engine import Run, failure, plan, step
 
@@ -19,7 +20,7 @@ def ask(name: str = "ask", prompt: str = "hello", **fields: Any) -> dict[str, An
 
 
 def answer(
-    run: Run, output: Any = None, failure: ev.Failure | None = None, step: str = "ask", attempt: int = 1
+    run: Run, output: Any = None, failure: Failure | None = None, step: str = "ask", attempt: int = 1
 ) -> None:
     given = None if failure is not None else Inline(output)
     run.post(ev.ModelAnswered(step, attempt, given, failure, USAGE))

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from citadel.core import events as ev
+from citadel.core import records
 from citadel.core.facts import admissible
+from citadel.core.failures import Failure, shorten
 from citadel.core.folding import apply
 from citadel.core.jsonvalues import canonical
+from citadel.core.records import from_json, to_json
 from citadel.core.state import State
 from citadel.core.summary import summarise
 from citadel.core.values import Content, Inline, Stored
@@ -52,8 +55,8 @@ def test_a_second_result_changes_nothing(run: Run) -> None:
 )
 def test_facts_that_do_not_count(run: Run, fact: ev.Event) -> None:
     sandbox = run.usable()[0]
-    data = {key: sandbox if value == "SANDBOX" else value for key, value in ev.to_json(fact).items()}
-    assert not admissible(run.state, ev.from_json(type(fact).__name__, data))
+    data = {key: sandbox if value == "SANDBOX" else value for key, value in to_json(fact).items()}
+    assert not admissible(run.state, from_json(type(fact).__name__, data))
 
 
 def test_an_old_attempt_is_refused_once_it_was_superseded(run: Run) -> None:
@@ -104,7 +107,7 @@ def test_an_event_of_another_version_is_refused() -> None:
     with pytest.raises(TypeError, match="found Foreign"):
         apply(State(), Foreign(), 0.0)
     with pytest.raises(KeyError):
-        ev.from_json("Foreign", {})
+        from_json("Foreign", {})
 
 
 # ---- events
@@ -120,7 +123,7 @@ EVENTS = [
     ev.Delivered("a", 1, 1),
     ev.AttemptSucceeded("a", 1, "cx-1", Inline({"a": [1, 2.5, None, "ü"]})),
     ev.AttemptSucceeded("a", 1, "cx-1", Inline(None), {"src": Content(DIGEST, 2**40)}),
-    ev.AttemptFailed("a", 1, "cx-1", ev.Failure("Error", "m", "t", 3, "l")),
+    ev.AttemptFailed("a", 1, "cx-1", Failure("Error", "m", "t", 3, "l")),
     ev.SandboxRegistered("cx-1"),
     ev.SandboxEnded("cx-1", failure()),
     ev.StopRequested("Cancel", "CancelRequested", "m"),
@@ -151,32 +154,34 @@ EVENTS = [
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_events_survive_json(event: ev.Event) -> None:
-    data = json.loads(json.dumps(ev.to_json(event)))
-    assert ev.from_json(type(event).__name__, data) == event
+    data = json.loads(json.dumps(to_json(event)))
+    assert from_json(type(event).__name__, data) == event
 
 
 def test_every_kind_of_event_is_in_that_table() -> None:
-    assert {type(event).__name__ for event in EVENTS} == {name for name in ev.EVENTS if name != "Foreign"}
+    assert {type(event).__name__ for event in EVENTS} == {
+        name for name in records.EVENTS if name != "Foreign"
+    }
 
 
 @pytest.mark.parametrize("text", ["x", '"', "\\", "\n", "\x01", "ü", "漢", "😀", "\ud800", "\0"])
 def test_events_stay_small_whatever_the_texts(text: str) -> None:
     long = text * 5000
-    found = ev.Failure.cut(long, long, long, -(2**31), long)
+    found = Failure.cut(long, long, long, -(2**31), long)
     name, uid, label = "n" * 253, "u" * 36, "w" * 63
     for event in (
         ev.Rejected(name, label, uid, name, found),
         ev.AttemptFailed(label, 100, label, found),
         ev.StepFailed(label, found),
         ev.SandboxEnded(label, found),
-        ev.Finished("Failed", "Error", ev.shorten(long), step=label),
+        ev.Finished("Failed", "Error", shorten(long), step=label),
     ):
-        assert len(canonical(ev.to_json(event))) <= 4096
+        assert len(canonical(to_json(event))) <= 4096
 
 
 def test_short_texts_are_not_changed_and_long_ones_keep_what_matters() -> None:
-    assert ev.Failure.cut("Error", "ü" * 10, "t" * 20) == ev.Failure("Error", "ü" * 10, "t" * 20)
-    found = ev.Failure.cut("Error", "begin" + "x" * 2000, "x" * 2000 + "end", None, "x" * 2000 + "last line")
+    assert Failure.cut("Error", "ü" * 10, "t" * 20) == Failure("Error", "ü" * 10, "t" * 20)
+    found = Failure.cut("Error", "begin" + "x" * 2000, "x" * 2000 + "end", None, "x" * 2000 + "last line")
     assert found.message.startswith("begin")
     assert found.traceback.endswith("end")
     assert found.log_tail.endswith("last line")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from citadel.core import events as ev
 from citadel.core.jsonvalues import MAX_BYTES, canonical, check
+from citadel.core.records import from_json, to_json
 from citadel.core.values import Inline, Stored
 from citadel.gateway.reports import CHUNK_LIMIT, CHUNKS_LIMIT, BadReport, clean, log_chunks, result
 
@@ -190,10 +191,10 @@ def test_a_result_is_a_fact_that_can_be_stored_or_a_bad_report(outcome: str, bod
         fact, values = result("load", 1, "cx-1", outcome, body)
     except BadReport:
         return
-    data = ev.to_json(fact)
+    data = to_json(fact)
     check(data)
     assert len(canonical(data)) <= 4096
-    assert ev.from_json(type(fact).__name__, data) == fact
+    assert from_json(type(fact).__name__, data) == fact
     assert all(isinstance(value, bytes) for value in values.values())
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from citadel.api.suite import Expected
-from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.local.judging import covers, differences, differing
 from citadel.local.records import Record, StepRecord
 
@@ -62,7 +62,7 @@ def test_a_path_stands_for_what_is_within_it_but_not_for_what_comes_after_it(
     assert covers(path, instance) is covered
 
 
-FAILURE = ev.Failure.cut("Error", "no seat left")
+FAILURE = Failure.cut("Error", "no seat left")
 RECORD = Record(
     phase="Failed",
     reason="Error",

@@ -13,6 +13,7 @@ from citadel.api.conditions import Condition
 from citadel.api.execution import ExecutionStatus
 from citadel.api.reasons import Phase, StepStatus
 from citadel.core import events as ev
+from citadel.core.failures import Failure, shorten
 from citadel.core.folding import apply
 from citadel.core.state import State
 from citadel.render.status import (
@@ -63,7 +64,7 @@ def succeeded() -> engine.Run:
 
 
 def failed() -> engine.Run:
-    trace = ev.Failure.cut("Error", "ValueError: no rows", "line 1\nline 2", 1, "the end")
+    trace = Failure.cut("Error", "ValueError: no rows", "line 1\nline 2", 1, "the end")
     return pending().finish(lambda name, attempt: trace)
 
 
@@ -188,7 +189,7 @@ def all_at_once(message: str, trace: str, tail: str) -> State:
     """500 steps with long names, of which 30 have failed and the rest is ready."""
     names = [f"{'s' * 58}{number}" for number in range(500)]
     state = HUGE.state
-    failure = ev.Failure.cut("Error", message, trace, 1, tail)
+    failure = Failure.cut("Error", message, trace, 1, tail)
     failed = {
         name: replace(state.steps[name], status=StepStatus.FAILED, failure=failure) for name in names[:30]
     }
@@ -205,7 +206,7 @@ HUGE = engine.Run(
 @given(message=hostile, trace=hostile, tail=hostile, waiting=hostile)
 def test_500_steps_with_hostile_texts_stay_small(message: str, trace: str, tail: str, waiting: str) -> None:
     state = all_at_once(message, trace, tail)
-    over = ev.Finished(Phase.FAILED, "Error", ev.shorten(message), step=state.failed_step)
+    over = ev.Finished(Phase.FAILED, "Error", shorten(message), step=state.failed_step)
     for found in (
         execution_status(Observed(state, 1, waiting=f"Unschedulable: {waiting}")),
         execution_status(Observed(apply(state, over, 1002.0), 1)),
@@ -291,7 +292,7 @@ def test_a_lost_journal_is_an_end() -> None:
 
 
 def test_a_rejected_execution_says_why() -> None:
-    failure = ev.Failure.cut("InvalidInputs", "inputs.region: expected a string")
+    failure = Failure.cut("InvalidInputs", "inputs.region: expected a string")
     state = apply(State(), ev.Rejected("run", "team", "uid", "flow", failure), 1000.0)
     status = execution_status(Observed(state, 1))
     assert (status["phase"], status["reason"]) == ("Failed", "InvalidInputs")

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from citadel.core import events as ev
+from citadel.core.failures import Failure
 from citadel.core.jsonvalues import InvalidValue
 from citadel.core.values import Inline
 from citadel.store.texts import fit, mend
@@ -24,7 +25,7 @@ def test_a_good_text_is_left_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("field", ["reason", "message", "traceback", "log_tail"])
 def test_every_text_of_a_failure_is_mended(field: str) -> None:
-    failure = ev.Failure(**{"reason": "Error", "message": "boom", field: "a\0b\ud800"})
+    failure = Failure(**{"reason": "Error", "message": "boom", field: "a\0b\ud800"})
     facts = [
         ev.AttemptFailed("a", 1, "cx", failure),
         ev.SandboxEnded("cx", failure),

@@ -13,6 +13,7 @@ from citadel.core.decide import wake_at
 from citadel.core.jsonvalues import Json
 from citadel.core.members import Wish
 from citadel.core.plan import Plan
+from citadel.core.records import to_json
 from citadel.core.state import State
 from citadel.core.tickets import Standing, Ticket
 from citadel.core.values import BuildKey, Cached, CacheKey, Content
@@ -177,7 +178,7 @@ class Advancing:
                 "at": at,
                 "kind": type(event).__name__,
                 "key": event.key,
-                "data": ev.to_json(event),
+                "data": to_json(event),
             }
             for seq, event in enumerate(outcome.events, before.seq + 1)
         ]

@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from citadel.core import events as ev
 from citadel.core.folding import fold
 from citadel.core.jsonvalues import Json
 from citadel.core.placing import InvalidDefinition
 from citadel.core.plan import Plan, compile_definition
+from citadel.core.records import from_json
 from citadel.core.state import State
 from citadel.core.values import BuildKey, Cached, CacheKey, Content
 from citadel.store.caching import Lru
@@ -164,7 +164,7 @@ def _fold(uid: str, state: State, rows: Sequence[Any], plan: Plan | None) -> Sta
     if rows[0].seq is None:
         raise CorruptJournal(uid, "it has no events")
     try:
-        log = [(ev.from_json(row.kind, row.data), row.at) for row in rows]
+        log = [(from_json(row.kind, row.data), row.at) for row in rows]
         folded = fold(state, log, plan)
     except (LookupError, TypeError, ValueError, AssertionError) as error:
         why = f"event {state.seq + 1} or one after it cannot be read by this version: {error!r}"
