@@ -95,8 +95,6 @@ async def test_a_run_without_cache_says_so(past: Cli) -> None:
     code, _, err = await past.run("run", "sales", "--no-cache", "--name", "again")
     assert code == 0, err
     assert made(past) == {"workflowRef": {"name": "sales"}, "noCache": True}
-    code, _, err = await past.run("run", "--local", "--no-cache", "file.yaml")
-    assert (code, "--no-cache is for a run in the cluster" in err) == (2, True)
 
 
 async def test_a_rerun_without_cache_says_so(past: Cli) -> None:
