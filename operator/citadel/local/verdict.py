@@ -1,5 +1,6 @@
 """What became of an attempt, from what its process said and how it ended. Trusts neither."""
 
+import json
 import signal
 from typing import Any
 
@@ -40,7 +41,8 @@ def _signal(number: int) -> str:
 
 def _failure(said: bytes, output: Output) -> Failure:
     try:
-        data: Any = normalise(said, RESULT_BYTES)
+        # Not `normalise`: what a failure says may hold what no value may, and is cut and mended.
+        data: Any = json.loads(said[:RESULT_BYTES])
         return Failure.cut(
             Reason(data["reason"]),
             output.masked(str(data["message"])),
@@ -48,5 +50,5 @@ def _failure(said: bytes, output: Output) -> Failure:
             data.get("exitCode"),
             output.tail,
         )
-    except (InvalidValue, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return Failure.cut(Reason.ERROR, "the step failed, and did not say why", log_tail=output.tail)
