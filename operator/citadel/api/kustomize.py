@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from citadel.api.actions import Child, CodeSource, Container, Run
+from citadel.api.actions import Child, CodeSource, Container, Llm, Run
 from citadel.api.crds import as_yaml
 from citadel.api.execution import ExecutionSpec
 from citadel.api.kinds import KINDS
 from citadel.api.messages import inner_models
 from citadel.api.meta import GROUP
+from citadel.api.model import ModelSpec
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.trigger import TriggerSpec
 
@@ -31,6 +32,9 @@ _NAMES: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (Run, "runtime"): ("Runtime", ""),
     (CodeSource, "configMapKeyRef"): ("ConfigMap", "/name"),
     (Child, "name"): ("Workflow", ""),
+    (Llm, "model"): ("Model", ""),
+    (ModelSpec, "credential"): ("Secret", "/secretKeyRef/name"),
+    (ModelSpec, "fallbacks"): ("Model", ""),
     (ExecutionSpec, "workflowRef"): ("Workflow", "/name"),
     (TriggerSpec, "workflowRef"): ("Workflow", "/name"),
     (Container, "image"): (_IMAGE, ""),
@@ -50,7 +54,7 @@ def files() -> dict[str, str]:
 
 
 def _of(kind: str) -> dict[str, str]:
-    return {"version": "v1"} if kind == "ConfigMap" else {"group": GROUP}
+    return {"version": "v1"} if kind in ("ConfigMap", "Secret") else {"group": GROUP}
 
 
 def _paths(model: type[BaseModel], path: str, above: Counter[type[BaseModel]]) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,8 @@ namePrefix: team-
 configMapGenerator:
 - {name: code, literals: [main.py=x]}
 - {name: sales, literals: [sales.csv=x]}
+secretGenerator:
+- {name: provider, literals: [key=x]}
 images:
 - {name: registry.example.com/report, newTag: "2.0"}
 - {name: registry.example.com/python, newTag: "3.0"}
@@ -27,6 +29,15 @@ apiVersion: citadel.dev/v1alpha1
 kind: Runtime
 metadata: {name: mine}
 spec: {image: "registry.example.com/python:1.0"}
+---
+apiVersion: citadel.dev/v1alpha1
+kind: Model
+metadata: {name: writer}
+spec:
+  provider: anthropic
+  model: large
+  credential: {secretKeyRef: {name: provider, key: key}}
+  fallbacks: [writer, shared]
 ---
 apiVersion: citadel.dev/v1alpha1
 kind: Workflow
@@ -48,6 +59,8 @@ spec:
     compensate: {run: {runtime: mine, code: "def main(): pass"}}
   - name: report
     container: {image: "registry.example.com/report:1.0", command: [report]}
+  - name: ask
+    llm: {model: writer, prompt: "Why?"}
 ---
 apiVersion: citadel.dev/v1alpha1
 kind: Execution
@@ -64,8 +77,13 @@ def build(folder: Path, program: Path, *configurations: str) -> dict[str, dict[s
     done = subprocess.run([program, "build", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     objects = list(yaml.safe_load_all(done.stdout))
-    names = {obj["kind"]: obj["metadata"]["name"] for obj in objects if obj["kind"] != "ConfigMap"}
-    assert names == {"Runtime": "team-mine", "Workflow": "team-flow", "Execution": "team-once"}
+    ours = [obj for obj in objects if obj["kind"] not in ("ConfigMap", "Secret")]
+    assert {obj["kind"]: obj["metadata"]["name"] for obj in ours} == {
+        "Runtime": "team-mine",
+        "Model": "team-writer",
+        "Workflow": "team-flow",
+        "Execution": "team-once",
+    }
     return {obj["kind"]: obj.get("spec") for obj in objects}
 
 
@@ -77,13 +95,16 @@ def configured(tmp_path: Path) -> Path:
 
 def test_names_and_images_are_followed_into_our_resources(configured: Path, upstream: Path) -> None:
     found = build(configured, upstream / "kustomize")
-    load, other, group, report = found["Workflow"]["steps"]
+    load, other, group, report, ask = found["Workflow"]["steps"]
     assert group["steps"][0]["run"]["runtime"] == group["compensate"]["run"]["runtime"] == "team-mine"
     assert group["steps"][0]["onError"]["steps"][0]["workflow"]["name"] == "team-flow"
     assert load["run"]["runtime"] == "team-mine"
     assert load["run"]["codeFrom"]["configMapKeyRef"]["name"].startswith("team-code-")
     assert other["run"]["runtime"] == "python"  # a shared one, which is not among these
     assert report["container"]["image"] == "registry.example.com/report:2.0"
+    assert ask["llm"]["model"] == "team-writer"
+    assert found["Model"]["credential"]["secretKeyRef"]["name"].startswith("team-provider-")
+    assert found["Model"]["fallbacks"] == ["team-writer", "shared"]
     assert found["Runtime"]["image"] == "registry.example.com/python:3.0"
     assert found["Execution"]["workflowRef"]["name"] == "team-flow"
 
