@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from citadel.api.reasons import Phase, Reason, StepStatus
+from citadel.api.reasons import Phase, Reason
 from citadel.core import events as ev
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json, digest
-from citadel.core.state import State, position
+from citadel.core.state import State, awaits_answer, position
 from citadel.core.values import Stored, Value, Values, decode_value
 
 #: How many executions may be within each other, the outermost one included.
@@ -77,7 +77,7 @@ def wanted(state: State) -> Iterator[Child]:
 def child_of(state: State, step: str) -> Child | None:
     """The execution that a step waits for; None when it waits for none."""
     found = state.steps.get(step)
-    if found is None or found.status is not StepStatus.WAITING or found.answer is not None:
+    if found is None or not awaits_answer(found):
         return None
     assert state.plan is not None
     spec, name = state.plan.step(step).spec, name_for(state, step)

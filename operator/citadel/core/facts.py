@@ -1,8 +1,7 @@
 """Which facts still change anything: what is decided stays decided, a repetition is no news."""
 
-from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
-from citadel.core.state import State, StepState, is_current, is_ready, is_running
+from citadel.core.state import State, StepState, awaits_answer, is_current, is_ready, is_running
 
 
 def admissible(state: State, fact: ev.Event) -> bool:
@@ -54,4 +53,4 @@ def _is_placing(step: StepState, fact: ev.Assigned | ev.Delivered) -> bool:
 
 def _is_waiting(state: State, name: str) -> bool:
     step = state.steps.get(name)
-    return step is not None and step.status is StepStatus.WAITING and step.answer is None
+    return step is not None and awaits_answer(step)

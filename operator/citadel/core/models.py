@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from citadel.api.actions import Llm
-from citadel.api.reasons import Reason, StepStatus
+from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.compiled import CompiledStep
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.outputs import OutputSchema
-from citadel.core.state import State
+from citadel.core.state import State, awaits_answer
 from citadel.core.values import Value
 
 #: Seconds after the end of its time at which a call counts as lost, though nobody said what became of it.
@@ -54,7 +54,7 @@ def wanted(state: State) -> Iterator[Wanted]:
 def wanted_by(state: State, step: str) -> Wanted | None:
     """The call that a step waits for; None when it waits for none."""
     found = state.steps.get(step)
-    if found is None or found.status is not StepStatus.WAITING or found.answer is not None:
+    if found is None or not awaits_answer(found):
         return None
     assert state.plan is not None
     compiled = state.plan.step(step)

@@ -189,11 +189,6 @@ class State:
         return self.scopes.get("", _TOP)
 
     @property
-    def failed_step(self) -> str | None:
-        """The step for which the execution fails."""
-        return self.top.failed
-
-    @property
     def stopping(self) -> bool:
         """Whether it is to end early: what follows the verdict has its time all the same."""
         return self.stop is not None and self.concluded is None
@@ -217,6 +212,11 @@ def is_ready(step: StepState) -> bool:
 def is_running(step: StepState) -> bool:
     """Whether an attempt is in a sandbox, and nothing was recorded of its end."""
     return step.status is StepStatus.RUNNING and not step.undecided and step.sandbox is not None
+
+
+def awaits_answer(step: StepState) -> bool:
+    """Whether a step waits without a sandbox, and nobody has answered yet."""
+    return step.status is StepStatus.WAITING and step.answer is None
 
 
 def is_current(state: State, step: str, attempt: int, sandbox: str) -> bool:

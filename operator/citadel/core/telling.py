@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from citadel.api.reasons import StepStatus
 from citadel.core.children import name_for
 from citadel.core.compiled import FINALLY
-from citadel.core.state import State, StepState, Try, listed
+from citadel.core.state import State, StepState, Try
 from citadel.core.summary import step_words
 
 
@@ -66,11 +66,6 @@ def told(state: State, name: str, step: StepState) -> Told:
         name_for(state, name) or "",
         "steps" if compiled.children else compiled.spec.action,
     )
-
-
-def all_told(state: State) -> Iterator[Told]:
-    """Every step of this state, in the order of the definition."""
-    return (told(state, name, step) for name, step in listed(state))
 
 
 def news(before: State, state: State) -> Iterator[Told]:

@@ -1,11 +1,10 @@
 """What an execution on this machine has around it: sandboxes, a clock, and whoever answers where it waits."""
 
-from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.children import Child
 from citadel.core.models import Wanted
 from citadel.core.placing import Placement
-from citadel.core.state import State, position
+from citadel.core.state import State, awaits_answer, position
 from citadel.core.values import Values
 from citadel.local.clocks import Clock
 from citadel.local.machine import Machine
@@ -49,6 +48,6 @@ def asking(state: State) -> list[str]:
     def asks(name: str) -> bool:
         step, spec = state.steps[name], plan.step(name).spec
         from_outside = spec.approval is not None or (spec.wait is not None and spec.wait.signal is not None)
-        return from_outside and step.status is StepStatus.WAITING and step.answer is None
+        return from_outside and awaits_answer(step)
 
     return sorted(filter(asks, state.active), key=lambda name: position(plan, name))

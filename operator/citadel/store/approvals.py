@@ -12,7 +12,7 @@ from citadel.api.approval import ApprovalPhase
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.advance import Outcome
-from citadel.core.state import State
+from citadel.core.state import State, awaits_answer
 from citadel.render.approval import approval_name
 from citadel.store.texts import mend
 
@@ -82,7 +82,7 @@ def asked(before: State, outcome: Outcome, now: float) -> Iterator[ApprovalRow]:
 def _waited(state: State, step: str) -> bool:
     """Whether a step waits, and nobody has answered yet."""
     found = state.steps.get(step)
-    return found is not None and found.status is StepStatus.WAITING and found.answer is None
+    return found is not None and awaits_answer(found)
 
 
 def _row(state: State, step: str, decision: ev.ApprovalDecided | None, now: float) -> ApprovalRow:

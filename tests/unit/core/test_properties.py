@@ -128,7 +128,7 @@ class World:
         for other in (*compiled.needs, *compiled.references):
             if compiled.spec.join == "all":
                 assert states[other].status in DONE
-            elif compiled.spec.join == "finished" and self.run.state.failed_step is None:
+            elif compiled.spec.join == "finished" and self.run.state.top.failed is None:
                 assert states[other].status.terminal
         if compiled.spec.join == "any" and compiled.needs:
             ended = [states[other].status for other in compiled.needs]

@@ -1,16 +1,17 @@
 """Steps as views show them: since when each try waited, ran and ended."""
 
 from citadel.core import events as ev
+from citadel.core import telling
 from citadel.core.children import child_name
 from citadel.core.state import State
-from citadel.core.telling import Told, all_told, news
+from citadel.core.telling import Told, news
 from engine import Run, failure, plan, step
 
 RETRY = {"attempts": 3, "backoff": {"initial": "5s", "factor": 1}}
 
 
 def told(run: Run, name: str) -> Told:
-    return next(one for one in all_told(run.state) if one.name == name)
+    return telling.told(run.state, name, run.state.steps[name])
 
 
 def tries(run: Run, name: str) -> list[tuple[float, float | None, float, str]]:

@@ -206,7 +206,7 @@ HUGE = engine.Run(
 @given(message=hostile, trace=hostile, tail=hostile, waiting=hostile)
 def test_500_steps_with_hostile_texts_stay_small(message: str, trace: str, tail: str, waiting: str) -> None:
     state = all_at_once(message, trace, tail)
-    over = ev.Finished(Phase.FAILED, "Error", shorten(message), step=state.failed_step)
+    over = ev.Finished(Phase.FAILED, "Error", shorten(message), step=state.top.failed)
     for found in (
         execution_status(Observed(state, 1, waiting=f"Unschedulable: {waiting}")),
         execution_status(Observed(apply(state, over, 1002.0), 1)),
