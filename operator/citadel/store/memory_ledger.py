@@ -63,14 +63,14 @@ class MemoryLedger:
         entry = self._entries[name]
         entry.state = "charged" if entry.state == "reserved" else entry.state
 
+    def charge_all(self, uid: str, step: str, attempt: int) -> None:
+        """Whatever is still reserved for the calls of an attempt counts in full."""
+        for entry in self._of(uid, step, attempt):
+            entry.state = "charged" if entry.state == "reserved" else entry.state
+
     async def spent(self, uid: str, step: str, attempt: int) -> Spent:
         """What the calls of an attempt have taken; see `Ledger.spent`."""
-        found = [
-            entry
-            for entry in self._entries.values()
-            if (entry.reservation.uid, entry.reservation.step, entry.reservation.attempt)
-            == (uid, step, attempt)
-        ]
+        found = self._of(uid, step, attempt)
         return Spent(
             sum(entry.input_tokens for entry in found),
             sum(entry.output_tokens for entry in found),
@@ -78,6 +78,14 @@ class MemoryLedger:
             len(found),
             any(entry.state != "settled" for entry in found),
         )
+
+    def _of(self, uid: str, step: str, attempt: int) -> list[_Entry]:
+        key, entries = (uid, step, attempt), self._entries.values()
+        return [
+            entry
+            for entry in entries
+            if (entry.reservation.uid, entry.reservation.step, entry.reservation.attempt) == key
+        ]
 
     def _add(self, keys: frozenset[str], amount: Amount) -> None:
         for key in keys:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from sqlalchemy import text
 
 import build
 from citadel.core.spending import Account, Amount, Reservation
+from citadel.store.journal import ExecutionUnknown
 from citadel.store.ledger import Ledger, OverBudget, Spent, Throttled
+from citadel.store.memory_grants import MemoryModelGrants
 from citadel.store.memory_ledger import MemoryLedger
-from citadel.store.model_calls import PlacedCall
+from citadel.store.model_calls import Passage, PlacedCall
+from citadel.store.model_grants import Grant, ModelGrants
 from citadel.store.sql.database import Database, open_database
 
 
@@ -169,3 +173,33 @@ async def test_days_that_are_long_over_are_forgotten(database: Database) -> None
     await rows(database, "UPDATE model_accounts SET changed_at = 0 RETURNING 1")
     await database.ledger.prune()
     assert [row.key for row in await rows(database, "SELECT key FROM model_accounts")] == ["e"]
+
+
+@pytest.mark.parametrize("kind", ["postgres", "memory"])
+async def test_a_grant_is_there_until_its_attempt_is_over_which_charges_what_is_left(
+    database: Database, kind: str
+) -> None:
+    memory = MemoryLedger()
+    ledger: Ledger = database.ledger if kind == "postgres" else memory
+    grants: ModelGrants = database.model_grants if kind == "postgres" else MemoryModelGrants(memory)
+    grant = Grant("u", "ask", 1, "team", {"models": []}, ("a:443",), {"token": "sealed"}, "hash")
+    await grants.place(grant)
+    await grants.place(replace(grant, namespace="other"))
+    assert await grants.get("u", "ask", 1) == grant
+    assert await grants.get("u", "ask", 2) is None
+    passage = await grants.passage("hash")
+    assert passage == Passage("u", "ask", 1, "team", ("a:443",))
+    assert await grants.passage("other hash") is None
+    name = await ledger.reserve(reservation(Amount(7, 5), [Account("a", "x", "u")]))
+    assert await grants.keys() == [("u", "ask", 1)]
+    await grants.remove("u", "ask", 1)
+    await ledger.settle(name, 1, 1, 1)
+    assert await ledger.spent("u", "ask", 1) == Spent(4, 1, 7, 1, True)
+    assert await grants.keys() == []
+    assert await grants.get("u", "ask", 1) is None
+    assert await grants.passage("hash") is None
+
+
+async def test_a_grant_of_no_execution_is_refused(database: Database) -> None:
+    with pytest.raises(ExecutionUnknown):
+        await database.model_grants.place(Grant("nobody", "ask", 1, "team", {}))

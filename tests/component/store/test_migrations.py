@@ -18,6 +18,7 @@ from citadel.core.spending import Account, Amount, Reservation
 from citadel.core.values import Inline
 from citadel.store.journal import LogChunk
 from citadel.store.model_calls import PlacedCall
+from citadel.store.model_grants import Grant
 from citadel.store.signals import SignalRow
 from citadel.store.sql.database import open_database
 from citadel.store.sql.engine import parse_url
@@ -119,7 +120,15 @@ FORBIDDEN = {
         "DELETE FROM sandboxes",
         "INSERT INTO definitions VALUES ('d', '{}')",
         "SELECT * FROM signals",
+        "SELECT sealed FROM model_grants",
+        "SELECT * FROM model_records",
         "CREATE TABLE mine (a int)",
+    ],
+    "citadel_models": [
+        "DELETE FROM model_grants",
+        "UPDATE model_grants SET body = '{}'",
+        "UPDATE model_records SET answer = '{}'",
+        "DELETE FROM model_reservations",
     ],
     "citadel_api": [
         "INSERT INTO logs (uid, step, attempt, n, stream, at, text) VALUES ('u', 's', 1, 1, '', '', '')",
@@ -180,6 +189,12 @@ async def test_every_process_may_do_what_it_needs(
         await models.ledger.settle(await models.ledger.reserve(need), 1, 1, 1)
         await models.ledger.charge(await models.ledger.reserve(need))
         assert (await models.ledger.spent("uid-1", "d", 1)).cost == 3
+        await controller.model_grants.place(Grant("uid-1", "d", 1, "team", {}, token_hash="hash of grant"))
+        assert (await gateway.model_grants.passage("hash of grant")).step == "d"  # type: ignore[union-attr]
+        assert await models.model_grants.get("uid-1", "d", 1) is not None
+        assert await models.model_records.of("uid-1") == []
+        await controller.model_grants.remove("uid-1", "d", 1)
+        assert await models.policies.get("team") == []
         long, answer = build.stored("y" * 2000)
         await models.journal.advance("uid-1", [ev.ModelAnswered("d", 1, long)], outputs=answer)
         assert await models.model_calls.renew("me", call, 60)

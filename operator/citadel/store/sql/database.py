@@ -15,6 +15,8 @@ from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.ledger import SqlLedger
 from citadel.store.sql.model_calls import SqlModelCalls
+from citadel.store.sql.model_grants import SqlModelGrants
+from citadel.store.sql.model_records import SqlModelRecords
 from citadel.store.sql.policies import SqlPolicies
 from citadel.store.sql.pools import SqlPools
 from citadel.store.sql.revisions import SqlRevisions
@@ -41,6 +43,8 @@ class Database:
         self.signals = SqlSignals(connections, notices)
         self.admissions = SqlAdmissions(connections)
         self.model_calls = SqlModelCalls(connections, notices)
+        self.model_grants = SqlModelGrants(connections, notices)
+        self.model_records = SqlModelRecords(connections)
         self.ledger = SqlLedger(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:

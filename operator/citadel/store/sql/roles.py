@@ -33,6 +33,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "connections": "SELECT, INSERT, UPDATE",
         # What a token of the model gateway stands for; nothing of the call, and no credential.
         "model_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
+        "model_grants": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
     },
     # It advances executions by what models answered, and keeps the ledger.
     "models": {
@@ -52,6 +53,11 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "model_calls": "SELECT, UPDATE, DELETE",
         "model_accounts": "SELECT, INSERT, UPDATE, DELETE",
         "model_reservations": "SELECT, INSERT, UPDATE",
+        # It counts by them, and places none.
+        "model_grants": "SELECT, UPDATE (turns, answered)",
+        "model_records": "SELECT, INSERT",
+        # Whether the namespace has its prompts recorded.
+        "policies": "SELECT",
     },
     "api": {
         "definitions": "SELECT",

@@ -353,6 +353,46 @@ Index(
 )
 Index("model_reservations_model_at_idx", model_reservations.c.model, model_reservations.c.at)
 
+# What lets attempts of agent steps ask models: placed by the controller, gone with the attempt.
+model_grants = Table(
+    "model_grants",
+    metadata,
+    _of_execution(),
+    Column("step", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("namespace", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    # Where it may be asked, as host:port.
+    Column("hosts", JSON, nullable=False),
+    # Credentials and the egress token, readable by the model gateways alone.
+    Column("sealed", JSON(none_as_null=True)),
+    Column("token_hash", Text),
+    Column("placed_at", Double, nullable=False),
+    # Calls that were begun, and those that were answered.
+    Column("turns", Integer, nullable=False),
+    Column("answered", Integer, nullable=False),
+)
+Index("model_grants_token_hash_idx", model_grants.c.token_hash)
+
+# What models answered to agents, by what they were asked.
+model_records = Table(
+    "model_records",
+    metadata,
+    _of_execution(),
+    Column("step", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    # Only where the namespace has its prompts recorded.
+    Column("request", JSON(none_as_null=True)),
+)
+
 logs = Table(
     "logs",
     metadata,
