@@ -4,6 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from citadel.api.budget import Budget
 from citadel.api.meta import ENV_NAME_PATTERN, Expression, KeyRef, Model, ObjectName, Quantity, Revision
 from citadel.api.model import MaxTokens, Temperature
 
@@ -161,6 +162,31 @@ class Llm(Model):
     """How much is left to chance; without it what the Model says."""
     repairs: Annotated[int, Field(ge=0, le=5)] = 2
     """How often the model is asked again when its answer does not fit outputSchema."""
+    budget: Budget | None = None
+    """What the step may cost in all its attempts; a call that could go beyond is refused."""
+
+
+class Agent(Model):
+    """Has an agent work on a task, in a sandbox of its own. `with` is shown to it as JSON after the prompt;
+    gives its text, or the JSON that a schema asks for."""
+
+    name: ObjectName
+    """An Agent of this namespace, else a shared one of the operator's namespace."""
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=262144)]
+    """The task; may hold expressions in dollar-brace form."""
+    conversation: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    """Which conversation an agent with a memory goes on with; may hold expressions in dollar-brace form."""
+    budget: Budget | None = None
+    """What the step may cost in all its attempts, besides what the Agent says."""
+
+
+class Tool(Model):
+    """Calls a tool, no agent about. `with` are its arguments; gives what the tool gives."""
+
+    name: ObjectName
+    """A Tool of this namespace, else a shared one of the operator's namespace."""
+    function: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    """Which function of an MCP server; meaningless for any other tool."""
 
 
 class Approvers(Model):

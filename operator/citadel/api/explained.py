@@ -71,6 +71,7 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "WaitingForApproval": "For a decision on its Approval.",
             "WaitingForExecution": "For the Execution that it made.",
             "WaitingForModel": "For the answer of a Model.",
+            "WaitingForTool": "For the answer of a Tool.",
         },
         "Waiting for a sandbox": {
             "Unschedulable": "No node has room for it.",
@@ -85,6 +86,11 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "A Runtime": {
             "PoolDegraded": "Members of its warm pool cannot start.",
+        },
+        "An Agent, a Tool": {
+            "NotPinned": "The functions of an MCP server are not pinned; the message has their digest.",
+            "SchemaChanged": "They are not those that were pinned any more.",
+            "Incompatible": "Something that it needs has another version; the message says which.",
         },
         "The condition Decided of an Approval": {
             "InvalidForm": "A form that does not fit its schema does not count: it is asked for again.",
@@ -123,6 +129,15 @@ REASONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "ModelUnavailable": "The provider did not answer, nor did any fallback.",
             "RateLimited": "The provider, or the Model's `rateLimit`, let no call through in time.",
             "BudgetExceeded": "The call could have gone beyond a budget; the message has it. Not retried.",
+            "AgentNotFound": "Its Agent does not exist or cannot be understood.",
+            "ToolNotFound": "Its Tool does not exist or cannot be understood.",
+            "ToolRefused": "The arguments fit neither parameters nor constraints, or nobody approved it.",
+            "ToolNotAllowed": "The agent called what is none of its tools.",
+            "ToolLimitExceeded": "The agent called a tool, or tools in all, more often than it may.",
+            "ToolFailed": "The tool answered with an error; calling it again would change nothing.",
+            "ToolUnavailable": "The tool did not answer.",
+            "TurnLimitExceeded": "The agent came to no end within `limits.turns`.",
+            "ReplayMismatch": "A call is not in the recording; the message names it.",
             "HostNotAllowed": "The Model's credential may not be sent to its endpoint.",
         },
     }

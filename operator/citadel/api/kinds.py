@@ -5,12 +5,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from citadel.api.agent import AgentSpec, AgentStatus
 from citadel.api.approval import ApprovalSpec, ApprovalStatus
 from citadel.api.execution import ExecutionSpec, ExecutionStatus
 from citadel.api.meta import GROUP
 from citadel.api.model import ModelSpec
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.runtime import RuntimeSpec, RuntimeStatus
+from citadel.api.tool import ToolSpec, ToolStatus
 from citadel.api.trigger import MAX_NAME, TriggerSpec, TriggerStatus
 from citadel.api.workflow import DefinitionStatus, WorkflowSpec
 
@@ -105,6 +107,38 @@ KINDS = (
             _condition("Ready", "status", "Whether steps can ask it."),
             _condition("Reason", "reason", "Why."),
             _AGE,
+            _condition("Message", "message", "What is missing.", wide=True),
+        ),
+    ),
+    Kind(
+        "Agent",
+        "agents",
+        "agt",
+        "Agent is a model that works on tasks in turns: its tools, its limits, and what it may spend.",
+        AgentSpec,
+        AgentStatus,
+        (
+            Column("Model", ".spec.model", "Model that it asks."),
+            Column("Tools", ".status.tools", "How many tools it may call.", "integer"),
+            _condition("Ready", "status", "Whether steps can run it."),
+            _condition("Reason", "reason", "Why."),
+            _AGE,
+            Column("Version", ".spec.version", "Its version.", wide=True),
+            _condition("Message", "message", "What is missing.", wide=True),
+        ),
+    ),
+    Kind(
+        "Tool",
+        "tools",
+        "cttl",
+        "Tool is something that agents, and steps, may call: by HTTP, of an MCP server, a workflow, or code.",
+        ToolSpec,
+        ToolStatus,
+        (
+            _condition("Ready", "status", "Whether it can be called."),
+            _condition("Reason", "reason", "Why."),
+            _AGE,
+            Column("Version", ".spec.version", "Its version.", wide=True),
             _condition("Message", "message", "What is missing.", wide=True),
         ),
     ),

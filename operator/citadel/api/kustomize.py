@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from citadel.api.actions import Child, CodeSource, Container, Llm, Run
+from citadel.api.actions import Agent, Child, CodeSource, Container, Llm, Run, Tool
+from citadel.api.agent import AgentSpec, AgentTool, Dependencies, SystemSource
 from citadel.api.crds import as_yaml
 from citadel.api.execution import ExecutionSpec
 from citadel.api.kinds import KINDS
@@ -16,6 +17,7 @@ from citadel.api.messages import inner_models
 from citadel.api.meta import GROUP
 from citadel.api.model import ModelSpec
 from citadel.api.runtime import RuntimeSpec
+from citadel.api.tool import OpenApi, ToolCredential
 from citadel.api.trigger import TriggerSpec
 
 FILE = "gitops/kustomize/citadel.yaml"
@@ -33,6 +35,18 @@ _NAMES: dict[tuple[type[BaseModel], str], tuple[str, str]] = {
     (CodeSource, "configMapKeyRef"): ("ConfigMap", "/name"),
     (Child, "name"): ("Workflow", ""),
     (Llm, "model"): ("Model", ""),
+    (Agent, "name"): ("Agent", ""),
+    (Tool, "name"): ("Tool", ""),
+    (AgentSpec, "model"): ("Model", ""),
+    (AgentSpec, "runtime"): ("Runtime", ""),
+    (SystemSource, "configMapKeyRef"): ("ConfigMap", "/name"),
+    (AgentTool, "tool"): ("Tool", ""),
+    (AgentTool, "agent"): ("Agent", ""),
+    (Dependencies, "agents"): ("Agent", "/name"),
+    (Dependencies, "tools"): ("Tool", "/name"),
+    (Dependencies, "runtimes"): ("Runtime", "/name"),
+    (OpenApi, "configMapKeyRef"): ("ConfigMap", "/name"),
+    (ToolCredential, "secretKeyRef"): ("Secret", "/name"),
     (ModelSpec, "credential"): ("Secret", "/secretKeyRef/name"),
     (ModelSpec, "fallbacks"): ("Model", ""),
     (ExecutionSpec, "workflowRef"): ("Workflow", "/name"),

@@ -9,9 +9,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from citadel.api import meta
+from citadel.api.agent import CAPABILITY_PATTERN, TOOL_NAME_PATTERN
 from citadel.api.budget import DOLLARS_PATTERN
 from citadel.api.model import ENDPOINT_PATTERN
 from citadel.api.problems import Path, Problem, belongs, counted, found, shortened, suggestion
+from citadel.api.tool import DIGEST_PATTERN, HEADER_PATTERN, LINE_PATTERN, MCP_URL_PATTERN, URL_PATTERN
+from citadel.api.versions import VERSION_PATTERN, VERSION_RANGE_PATTERN
 
 NAME_WORDS = "a name of at most 253 lower-case letters, digits, - and ., with a letter or digit at both ends"
 PATTERN_WORDS = MappingProxyType(
@@ -28,6 +31,15 @@ PATTERN_WORDS = MappingProxyType(
         r"^[^\s]+$": "text without spaces",
         DOLLARS_PATTERN: "dollars such as 0.50, in quotes, with at most six digits on either side",
         ENDPOINT_PATTERN: "a URL such as https://models.example.com/v1",
+        TOOL_NAME_PATTERN: "a name: a lower-case letter, then at most 40 letters, digits or _",
+        CAPABILITY_PATTERN: "a name of at most 63 lower-case letters, digits and -",
+        URL_PATTERN: "a URL such as https://crm.example.com/v1/leads/${args.id}, its query in query",
+        MCP_URL_PATTERN: "a URL such as https://tools.example.com/mcp",
+        HEADER_PATTERN: "the name of a header: a letter, then letters, digits and -",
+        LINE_PATTERN: "one line of text",
+        DIGEST_PATTERN: "sha256: and 64 hexadecimal digits, as the condition Ready says it",
+        VERSION_PATTERN: "a version such as 1.2.0",
+        VERSION_RANGE_PATTERN: "versions such as >=1.0,<2",
     }
 )
 _TYPE_WORDS = MappingProxyType(
@@ -52,7 +64,7 @@ _BOUND_WORDS = MappingProxyType(
         "less_than": ("less than", "lt"),
     }
 )
-_MANY_CHOICES = 16
+_MANY_CHOICES = 24
 #: What takes the place of characters that a name of this pattern cannot have.
 _INSTEAD = MappingProxyType(
     {

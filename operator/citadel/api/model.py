@@ -9,9 +9,13 @@ from citadel.api.budget import Dollars
 from citadel.api.egress import is_host
 from citadel.api.meta import Duration, KeyRef, Model, ObjectName
 
-Provider = Literal["anthropic", "openai", "scripted"]
+Provider = Literal["anthropic", "openai", "bedrock", "huggingface", "scripted"]
 #: Where a provider is that is not told otherwise.
-DEFAULT_ENDPOINTS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
+DEFAULT_ENDPOINTS = {
+    "anthropic": "https://api.anthropic.com",
+    "openai": "https://api.openai.com/v1",
+    "huggingface": "https://router.huggingface.co/v1",
+}
 #: Tokens of an answer, where nobody says how many.
 DEFAULT_TOKENS = 1024
 ENDPOINT_PATTERN = r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
@@ -88,15 +92,32 @@ class ScriptedError(Model):
     """What it says."""
 
 
+class ScriptedToolCall(Model):
+    """A call of a tool that a scripted answer asks for."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    """What it calls, whether there is such a tool or not."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Arguments by name."""
+    id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    """What the call is known by; without it one that follows from its place."""
+
+
 class ScriptedAnswer(Model):
-    """One answer of a script, with exactly one of text, json and error."""
+    """One answer of a script: exactly one of text, json, error and toolCalls, or text beside toolCalls."""
 
     when: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
     """Regular expression that the last message must match somewhere; without it any does."""
+    turn: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """How many answers of the model the conversation must hold before this one; without it any number."""
+    system: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    """Regular expression that what the model is told first must match somewhere; without it any does."""
     text: _Text | None = None
     """The answer, word for word."""
     json_value: Any = Field(alias="json", default=None)
     """The answer, as JSON."""
+    tool_calls: Annotated[tuple[ScriptedToolCall, ...], Field(max_length=32)] = ()
+    """Tools that it asks for."""
     error: ScriptedError | None = None
     """What fails instead."""
     usage: ScriptedUsage | None = None
@@ -106,11 +127,13 @@ class ScriptedAnswer(Model):
 
     @model_validator(mode="after")
     def _one_answer(self) -> Self:
-        given = {"text": self.text, "json": self.json_value, "error": self.error}
+        calls = self.tool_calls or None
+        given = {"text": self.text, "json": self.json_value, "error": self.error, "toolCalls": calls}
         found = [name for name, value in given.items() if value is not None]
-        if len(found) != 1:
+        if len(found) != 1 and found != ["text", "toolCalls"]:
             raise ValueError(
-                f"found {' and '.join(found) or 'none'} of text, json and error, expected exactly one"
+                f"found {' and '.join(found) or 'none'} of text, json, error and toolCalls,"
+                " expected exactly one, or text beside toolCalls"
             )
         return self
 
@@ -169,6 +192,11 @@ class ModelSpec(Model):
             return self
         if self.model is None:
             raise ValueError(f"found no model, expected what the provider {self.provider} calls it")
+        if self.url is None:
+            raise ValueError(
+                f"found no endpoint, expected where the provider {self.provider} answers, such as"
+                " https://bedrock-runtime.us-east-1.amazonaws.com"
+            )
         if self.script:
             raise ValueError(f"found a script, which means nothing for the provider {self.provider}")
         if self.credential is not None and str(self.url).startswith("http:"):

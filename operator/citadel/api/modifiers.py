@@ -23,6 +23,10 @@ Retriable = Literal[
     "ModelNotFound",
     "ModelUnavailable",
     "RateLimited",
+    "AgentNotFound",
+    "ToolNotFound",
+    "ToolFailed",
+    "ToolUnavailable",
     "InvalidOutput",
 ]
 
@@ -56,6 +60,7 @@ class Retry(Model):
         "ChildFailed",
         "ModelUnavailable",
         "RateLimited",
+        "ToolUnavailable",
     )
     """Failure reasons that are retried."""
 

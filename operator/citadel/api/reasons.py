@@ -80,6 +80,7 @@ class Reason(StrEnum):
     WAITING_FOR_APPROVAL = "WaitingForApproval"
     WAITING_FOR_EXECUTION = "WaitingForExecution"
     WAITING_FOR_MODEL = "WaitingForModel"
+    WAITING_FOR_TOOL = "WaitingForTool"
     # what sandboxes found of the network
     PROVEN = "Proven"
     FORBIDDEN_ANSWERED = "ForbiddenAnswered"
@@ -119,11 +120,24 @@ class Reason(StrEnum):
     SECRET_FORBIDDEN = "SecretForbidden"  # noqa: S105
     # models
     MODEL_NOT_FOUND = "ModelNotFound"
+    AGENT_NOT_FOUND = "AgentNotFound"
+    TOOL_NOT_FOUND = "ToolNotFound"
     MODEL_ERROR = "ModelError"
     MODEL_UNAVAILABLE = "ModelUnavailable"
     RATE_LIMITED = "RateLimited"
     BUDGET_EXCEEDED = "BudgetExceeded"
     HOST_NOT_ALLOWED = "HostNotAllowed"
+    # agents and tools
+    TOOL_REFUSED = "ToolRefused"
+    TOOL_NOT_ALLOWED = "ToolNotAllowed"
+    TOOL_LIMIT_EXCEEDED = "ToolLimitExceeded"
+    TOOL_FAILED = "ToolFailed"
+    TOOL_UNAVAILABLE = "ToolUnavailable"
+    TURN_LIMIT_EXCEEDED = "TurnLimitExceeded"
+    NOT_PINNED = "NotPinned"
+    SCHEMA_CHANGED = "SchemaChanged"
+    INCOMPATIBLE = "Incompatible"
+    REPLAY_MISMATCH = "ReplayMismatch"
 
 
 class ConditionType(StrEnum):

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from citadel.api.actions import EnvVar, Run, Wait
+from citadel.api.agent import AgentBudget, AgentSpec, AgentTool
 from citadel.api.approval import ApprovalSpec
 from citadel.api.budget import Budget, DailyBudget
 from citadel.api.execution import ExecutionSpec, RerunOf
@@ -18,6 +19,8 @@ from citadel.api.packages import ECOSYSTEMS
 from citadel.api.policy import LabelRequirement, RuntimeClassRules
 from citadel.api.runtime import Pool, RuntimeSpec
 from citadel.api.step import ACTIONS, Compensate, Step
+from citadel.api.tool import KINDS as TOOL_KINDS
+from citadel.api.tool import ToolSpec
 from citadel.api.trigger import Cron
 
 #: Fields of an Execution's spec that may change after it was created.
@@ -64,6 +67,14 @@ def rules(model: type[BaseModel]) -> tuple[Rule, ...]:
         return (_POOL_ORDER,)
     if model is ModelSpec:
         return _FITS_ITS_PROVIDER
+    if model is AgentSpec:
+        return (_TOLD_ONCE,)
+    if model is AgentTool:
+        return (_ONE_TARGET, _NOT_BESIDE)
+    if model is ToolSpec:
+        return (_ONE_KIND,)
+    if model is AgentBudget:
+        return (_BOUNDS_AN_AGENT,)
     if model is Budget:
         return (_BOUNDS_SOMETHING,)
     if model is DailyBudget:
@@ -142,6 +153,11 @@ _FITS_ITS_PROVIDER = (
         ".model",
     ),
     Rule(
+        "self.provider != 'bedrock' || has(self.endpoint)",
+        "expected where the provider bedrock answers, which depends on the region",
+        ".endpoint",
+    ),
+    Rule(
         "(self.provider == 'scripted') == (has(self.script) && size(self.script) > 0)",
         "expected a script of at least one answer for the provider scripted, and none for any other",
         ".script",
@@ -155,6 +171,18 @@ _FITS_ITS_PROVIDER = (
         "found a credential and an endpoint without TLS, expected https",
         ".endpoint",
     ),
+)
+_TOLD_ONCE = Rule(
+    "!has(self.system) || !has(self.systemFrom)", "expected at most one of system and systemFrom"
+)
+_ONE_TARGET = _exactly_one(("tool", "agent"), "expected exactly one of tool and agent")
+_NOT_BESIDE = Rule(
+    "!(self.name in ['compensate', 'onError', 'refused'])", "expected a name that is not reserved", ".name"
+)
+_ONE_KIND = _exactly_one(TOOL_KINDS, f"expected exactly one of {', '.join(TOOL_KINDS)}")
+_BOUNDS_AN_AGENT = Rule(
+    "has(self.cost) || has(self.tokens) || has(self.costPerDay) || has(self.tokensPerDay)",
+    "expected cost, tokens, costPerDay or tokensPerDay",
 )
 _BOUNDS_SOMETHING = Rule("has(self.cost) || has(self.tokens)", "expected cost or tokens")
 _BOUNDS_A_DAY = Rule("has(self.costPerDay) || has(self.tokensPerDay)", "expected costPerDay or tokensPerDay")

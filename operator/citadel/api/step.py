@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from citadel.api.actions import Approval, Child, Container, Llm, Run, Switch, Wait
+from citadel.api.actions import Agent, Approval, Child, Container, Llm, Run, Switch, Tool, Wait
 from citadel.api.egress import Network
 from citadel.api.meta import ArgumentName, Duration, Expression, Model, StepName
 from citadel.api.modifiers import Artifacts, Cache, ForEach, Repeat, Retry
 
-ACTIONS = ("run", "container", "steps", "switch", "wait", "approval", "workflow", "llm")
+ACTIONS = ("run", "container", "steps", "switch", "wait", "approval", "workflow", "llm", "agent", "tool")
 #: Actions that need a sandbox.
 SANDBOXED = frozenset({"run", "container"})
 #: Names below a step that are not its inner steps.
@@ -27,6 +27,8 @@ _MEANINGLESS = MappingProxyType(
         "approval": _IN_SANDBOX | {"retry", "compensate"},
         "workflow": _IN_SANDBOX,
         "llm": (_IN_SANDBOX - {"cache"}) | {"arguments", "compensate"},
+        "agent": _IN_SANDBOX - {"cache"},
+        "tool": _IN_SANDBOX - {"cache"},
     }
 )
 _REMEDIES = MappingProxyType({("llm", "arguments"): "name what it is to read in llm.prompt"})
@@ -110,6 +112,10 @@ class Step(Model):
     """Action: run another workflow."""
     llm: Llm | None = None
     """Action: ask a language model."""
+    agent: Agent | None = None
+    """Action: have an agent work on a task."""
+    tool: Tool | None = None
+    """Action: call a tool."""
     output: Any = None
     """Output of a group of steps, which it must name; may hold expressions in dollar-brace form."""
     arguments: Annotated[dict[ArgumentName, Any], Field(max_length=64)] = Field(

@@ -13,6 +13,7 @@ from typing import Any, Literal, overload
 from pydantic import BaseModel, ValidationError
 
 from citadel.api import meta
+from citadel.api.agent import AgentSpec
 from citadel.api.execution import ExecutionSpec
 from citadel.api.loader import Document
 from citadel.api.messages import NAME_WORDS, in_words, inner_models
@@ -20,10 +21,20 @@ from citadel.api.model import ModelSpec
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.problems import Path, Problem, belongs, counted, dotted, found, shortened
 from citadel.api.runtime import RuntimeSpec
+from citadel.api.tool import ToolSpec
 from citadel.api.trigger import MAX_NAME, TriggerSpec
 from citadel.api.workflow import WorkflowSpec
 
-Spec = WorkflowSpec | RuntimeSpec | ExecutionSpec | ExecutionPolicySpec | TriggerSpec | ModelSpec
+Spec = (
+    WorkflowSpec
+    | RuntimeSpec
+    | ExecutionSpec
+    | ExecutionPolicySpec
+    | TriggerSpec
+    | ModelSpec
+    | AgentSpec
+    | ToolSpec
+)
 
 SPECS: Mapping[str, type[Spec]] = MappingProxyType(
     {
@@ -33,6 +44,8 @@ SPECS: Mapping[str, type[Spec]] = MappingProxyType(
         "ExecutionPolicy": ExecutionPolicySpec,
         "Trigger": TriggerSpec,
         "Model": ModelSpec,
+        "Agent": AgentSpec,
+        "Tool": ToolSpec,
     }
 )
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -65,6 +78,10 @@ def parse(kind: Literal["ExecutionPolicy"], value: Any) -> ExecutionPolicySpec: 
 def parse(kind: Literal["Trigger"], value: Any) -> TriggerSpec: ...
 @overload
 def parse(kind: Literal["Model"], value: Any) -> ModelSpec: ...
+@overload
+def parse(kind: Literal["Agent"], value: Any) -> AgentSpec: ...
+@overload
+def parse(kind: Literal["Tool"], value: Any) -> ToolSpec: ...
 @overload
 def parse(kind: str, value: Any) -> Spec: ...
 def parse(kind: str, value: Any) -> Spec:

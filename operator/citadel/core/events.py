@@ -246,6 +246,38 @@ class ModelAnswered(Event):
         return f"model:{self.step}:{self.attempt}"
 
 
+@dataclass(frozen=True)
+class ToolCalled(Event):
+    """An agent called a tool, whether it may or not."""
+
+    step: str
+    """The agent step."""
+    attempt: int
+    call: str
+    """By what one call is told from any other of the attempt."""
+    tool: str
+    """What the agent calls it."""
+    arguments: Value
+
+    @property
+    def key(self) -> str:
+        return f"tool:{self.step}:{self.attempt}:{self.call}"
+
+
+@dataclass(frozen=True)
+class ToolAnswered(Event):
+    """The call of a tool outside of sandboxes, which a step waits for, has ended."""
+
+    step: str
+    attempt: int
+    output: Value | None = None
+    failure: Failure | None = None
+
+    @property
+    def key(self) -> str:
+        return f"answered:{self.step}:{self.attempt}"
+
+
 # ---- decisions
 
 
@@ -325,6 +357,19 @@ class ChildWanted(Event):
 @dataclass(frozen=True)
 class ModelWanted(Event):
     """A model shall be asked what `payload` says."""
+
+    step: str
+    attempt: int
+    payload: Value
+    until: float | None = None
+    """When it is waited for no longer."""
+    cache: str | None = None
+    """Digest under which its output will be known."""
+
+
+@dataclass(frozen=True)
+class ToolWanted(Event):
+    """A tool shall be called outside of sandboxes, as `payload` says."""
 
     step: str
     attempt: int

@@ -38,6 +38,8 @@ def admissible(state: State, fact: ev.Event) -> bool:
             return _is_waiting(state, name)
         case ev.ChildFinished(step=name, attempt=attempt) | ev.ModelAnswered(step=name, attempt=attempt):
             return _is_waiting(state, name) and state.steps[name].attempt == attempt
+        case ev.ToolCalled() | ev.ToolAnswered():
+            return False  # no step waits for one yet
         case ev.StopRequested(mode=mode):
             return state.stop is None or (state.stop.mode == "Cancel" and mode == "Terminate")
         case ev.SuspendChanged(suspended=suspended, generation=generation):

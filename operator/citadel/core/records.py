@@ -7,7 +7,7 @@ from citadel.core.events import Event, Usage
 from citadel.core.failures import Failure
 from citadel.core.values import Content, Inline, Stored, decode_value, encode
 
-_VALUES = frozenset(("inputs", "output", "outputs", "payload", "recalled", "form", "items"))
+_VALUES = frozenset(("inputs", "output", "outputs", "payload", "recalled", "form", "items", "arguments"))
 EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from citadel.api.agent import AgentSpec
 from citadel.api.execution import ExecutionSpec
 from citadel.api.loader import Document, LoadError, load
 from citadel.api.meta import API_VERSION, GROUP
@@ -18,6 +19,7 @@ from citadel.api.model import ModelSpec
 from citadel.api.policy import ExecutionPolicySpec
 from citadel.api.problems import Problem, found, suggestion
 from citadel.api.runtime import RuntimeSpec
+from citadel.api.tool import ToolSpec
 from citadel.api.trigger import TriggerSpec
 from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_positions
 from citadel.api.workflow import WorkflowSpec
@@ -46,6 +48,8 @@ class Contents:
     workflows: dict[str, WorkflowDocument] = field(default_factory=dict)
     executions: dict[str, tuple[ExecutionSpec, Document]] = field(default_factory=dict)
     models: dict[str, ModelSpec] = field(default_factory=dict)
+    agents: dict[str, AgentSpec] = field(default_factory=dict)
+    tools: dict[str, ToolSpec] = field(default_factory=dict)
     triggers: dict[str, tuple[TriggerSpec, Document]] = field(default_factory=dict)
     runtimes: dict[str, RuntimeSpec] = field(default_factory=dict)
     data: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
@@ -111,6 +115,10 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
     elif isinstance(spec, ModelSpec):
         contents.models[name] = spec
         return _script_problems(spec)
+    elif isinstance(spec, AgentSpec):
+        contents.agents[name] = spec
+    elif isinstance(spec, ToolSpec):
+        contents.tools[name] = spec
     elif isinstance(spec, TriggerSpec):
         contents.triggers[name] = (spec, document)
     else:

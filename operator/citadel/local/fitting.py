@@ -22,6 +22,8 @@ _ANSWERS = {
     "container": _IN_SANDBOX,
     "workflow": _IN_SANDBOX,
     "llm": _IN_SANDBOX,
+    "agent": _IN_SANDBOX,
+    "tool": _IN_SANDBOX,
     "approval": ("approve", "reject", "timeout"),
     "wait": ("signal", "timeout"),
 }

@@ -33,7 +33,9 @@ def values_of(facts: Iterable[ev.Event]) -> list[str]:
     digests = []
     for fact in facts:
         match fact:
-            case ev.ModelAnswered(output=Stored() as value):
+            case ev.ModelAnswered(output=Stored() as value) | ev.ToolAnswered(output=Stored() as value):
+                digests.append(value.digest)
+            case ev.ToolCalled(arguments=Stored() as value):
                 digests.append(value.digest)
             case ev.AttemptSucceeded(output=Stored() as value) | ev.SignalReceived(payload=Stored() as value):
                 digests.append(value.digest)

@@ -39,7 +39,10 @@ def fit(fact: E) -> E:
             _check(fact.payload)
         case ev.AttemptSucceeded():
             _check(fact.output)
-        case ev.ModelAnswered():
+        case ev.ToolCalled():
+            _check(fact.arguments)
+            return replace(fact, tool=mend(fact.tool), call=mend(fact.call))
+        case ev.ModelAnswered() | ev.ToolAnswered():
             if fact.output is not None:
                 _check(fact.output)
             if fact.failure is not None:

@@ -74,7 +74,9 @@ def test_every_kind_has_a_health_check() -> None:
     assert {kind.name for kind in KINDS} <= set(HEALTH)
 
 
-@pytest.mark.parametrize("kind", ["Workflow", "Runtime", "ExecutionPolicy", "Trigger", "Model"])
+@pytest.mark.parametrize(
+    "kind", ["Workflow", "Runtime", "ExecutionPolicy", "Trigger", "Model", "Agent", "Tool"]
+)
 @pytest.mark.parametrize(
     ("problem", "expected"),
     [

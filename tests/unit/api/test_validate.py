@@ -308,7 +308,7 @@ def test_the_exception_names_the_object_and_counts_what_else_is_wrong() -> None:
         parse("Workflow", value)
     assert str(refused.value) == (
         "Workflow sales-report: spec.steps[0]: found no action, expected exactly one of run, container,"
-        " steps, switch, wait, approval, workflow, llm (and 2 more problems)"
+        " steps, switch, wait, approval, workflow, llm, agent, tool (and 2 more problems)"
     )
 
 
