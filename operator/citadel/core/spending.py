@@ -96,9 +96,12 @@ def dollars(cost: int) -> str:
     return f"{whole}.{rest:0<2}"
 
 
-def upper_bound(messages: Sequence[str], max_tokens: int, prices: Prices | None) -> Amount:
-    """The most that a call can take: no tokeniser makes more than one token of a byte."""
-    sent = sum(len(text.encode()) + MESSAGE_TOKENS for text in messages) + FRAME_TOKENS
+def upper_bound(messages: Sequence[str], max_tokens: int, prices: Prices | None, framing: int = 0) -> Amount:
+    """The most that a call can take: no tokeniser makes more than one token of a byte.
+
+    `framing` are tokens that the provider adds for more than messages.
+    """
+    sent = sum(len(text.encode()) + MESSAGE_TOKENS for text in messages) + FRAME_TOKENS + framing
     if prices is None:
         return Amount(0, sent + max_tokens)
     dearest = max(_per_token(prices.input), _per_token(prices.cached_input or prices.input))

@@ -13,11 +13,11 @@ class Unfit(ValueError):
     """An answer that is no JSON, or does not fit; the message says where."""
 
 
-def instruction(schema: OutputSchema) -> str:
+def instruction(schema: Json) -> str:
     """What a model is told before, so that its answer fits."""
     return (
         "Answer with one JSON value that is valid by this JSON Schema, and with nothing else, no words "
-        f"before or after it:\n{canonical(schema.schema).decode()}"
+        f"before or after it:\n{canonical(schema).decode()}"
     )
 
 

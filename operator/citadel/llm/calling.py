@@ -16,7 +16,7 @@ from citadel.core import events as ev
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.models import Question, Wanted
-from citadel.core.spending import Account, Reservation, cost_of, unpriced, upper_bound
+from citadel.core.spending import Account, Reservation, cost_of, unpriced
 from citadel.core.values import Values
 from citadel.llm import answers
 from citadel.llm.provider import Answer, Message, Provider, ProviderError, Request
@@ -194,7 +194,7 @@ class _Asker:
         if (why := unpriced(call.accounts, target.name, spec)) is not None:
             raise Failed(Reason.BUDGET_EXCEEDED, why)
         limit = spec.rate_limit
-        need = upper_bound([message.text for message in messages], request.max_tokens, spec.prices)
+        need = request.upper_bound(spec.prices)
         reservation = Reservation(
             call.uid,
             call.wanted.step,
@@ -250,7 +250,7 @@ class _Asker:
 def _beginning(call: Call) -> list[Message]:
     told = [call.question.system] if call.question.system else []
     if call.wanted.schema is not None:
-        told.append(answers.instruction(call.wanted.schema))
+        told.append(answers.instruction(call.wanted.schema.schema))
     system = [Message("system", "\n\n".join(told))] if told else []
     return [*system, Message("user", call.question.prompt)]
 

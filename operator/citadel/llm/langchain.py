@@ -4,27 +4,34 @@ Each call has an HTTP client of its own, which its caller makes, and is tried on
 again. What a provider says of a failure is told without the key.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import anthropic
 import httpx2
 import openai
 from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.language_models.base import LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import Runnable
 from langchain_openai.chat_models.base import BaseChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
 from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
-from citadel.llm.provider import Answer, Message, ProviderError, Request, of_status
+from citadel.llm import answers
+from citadel.llm.conversing import Assembly, answer_of, conversation, described
+from citadel.llm.provider import Answer, Delta, ProviderError, Request, of_status
 
 #: Makes the HTTP client of one call.
 Client = Callable[[], httpx2.AsyncClient]
 #: What a server without keys is sent, as its clients insist on one.
 NO_KEY = "none"
+_MOST_TOLD = 512
+_Chat = Runnable[LanguageModelInput, AIMessage]
 
 
 class LangChain:
@@ -36,36 +43,58 @@ class LangChain:
     async def ask(self, request: Request) -> Answer:
         """One call; raises ProviderError."""
         async with self._client() as client:
-            try:
-                found = await self._chat(request, client).ainvoke(
-                    [_message(item) for item in request.messages]
-                )
-            except (openai.APIStatusError, anthropic.APIStatusError) as error:
-                raise self._of_status(error) from None
-            except (openai.APIConnectionError, anthropic.APIConnectionError) as error:
-                cause = error.__cause__ or error
-                if isinstance(cause, ProviderError):
-                    raise cause from None  # of the way there
-                raise ProviderError(Reason.MODEL_UNAVAILABLE, self._told(cause)) from None
-            except (openai.OpenAIError, anthropic.AnthropicError, ValueError, TypeError, KeyError) as error:
-                raise ProviderError(
-                    Reason.MODEL_ERROR, f"the answer cannot be read: {self._told(error)}"
-                ) from None
-        return _answer(found)
+            with self._errors():
+                found = await self._chat(request, client).ainvoke(self._conversation(request))
+                return answer_of(found)
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta | Answer]:
+        """The same, as it comes."""
+        assembly = Assembly()
+        async with self._client() as client:
+            with self._errors():
+                chunks = self._chat(request, client).astream(self._conversation(request))
+                async with aclosing(cast("Any", chunks)):
+                    async for chunk in chunks:
+                        for delta in assembly.take(cast("AIMessageChunk", chunk)):
+                            yield delta
+        if not assembly.ended:
+            raise broken_off()
+        yield assembly.answer()
+
+    def _conversation(self, request: Request) -> Any:
+        return conversation(request, None if request.schema is None else answers.instruction(request.schema))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What the clients of providers raise, as ProviderError."""
+        try:
+            yield
+        except (openai.APIStatusError, anthropic.APIStatusError) as error:
+            raise self._of_status(error) from None
+        except (openai.APIConnectionError, anthropic.APIConnectionError, httpx2.HTTPError) as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, ProviderError):
+                raise cause from None  # of the way there
+            raise ProviderError(Reason.MODEL_UNAVAILABLE, self._told(cause)) from None
+        except openai.APIError as error:
+            # In the midst of an answer, where there is no status any more.
+            raise ProviderError(Reason.MODEL_UNAVAILABLE, self._told(error)) from None
+        except (openai.OpenAIError, anthropic.AnthropicError, *UNREADABLE) as error:
+            raise unreadable(self._told(error)) from None
 
     def _of_status(self, error: Any) -> ProviderError:
         status = int(error.status_code)
         if status in (401, 403):
-            return ProviderError(
-                Reason.MODEL_ERROR, f"the provider refused the credential: status {status}", sent=False
-            )
-        return of_status(status, self._told(error), _seconds(error.response.headers.get("retry-after")))
+            return refused_credential(status)
+        if status < 300:
+            # In the midst of an answer: what came until then is paid for.
+            return ProviderError(Reason.MODEL_UNAVAILABLE, self._told(error))
+        return of_status(status, self._told(error), seconds_of(error.response.headers.get("retry-after")))
 
     def _told(self, error: BaseException) -> str:
-        text = str(getattr(error, "message", "") or error or type(error).__name__)
-        return text.replace(self._key, "***")[:512] if len(self._key) > len(NO_KEY) else text[:512]
+        return told_without(self._key if self._key != NO_KEY else "", error)
 
-    def _chat(self, request: Request, client: httpx2.AsyncClient) -> BaseChatModel:
+    def _chat(self, request: Request, client: httpx2.AsyncClient) -> _Chat:
         spec = self._spec
         optional = {
             "temperature": request.temperature,
@@ -85,16 +114,81 @@ class LangChain:
         if spec.provider == "anthropic":
             chat = _Anthropic(**common)
             chat.__dict__["_http"] = client
-            return chat
+            return _with(chat, _anthropic_tools(request))
         # Servers that speak the protocol do not all know what OpenAI calls the limit by now.
-        kind = ChatOpenAI if spec.endpoint is None else BaseChatOpenAI
+        kind = ChatOpenAI if spec.provider == "openai" and spec.endpoint is None else BaseChatOpenAI
         # A client for calls without await is demanded beside it, and never used.
-        return kind(
-            **common,
-            http_async_client=client,
-            http_client=httpx2.Client(transport=_NoWay(), trust_env=False),
-            stream_usage=False,
+        return _with(
+            kind(
+                **common,
+                http_async_client=client,
+                http_client=httpx2.Client(transport=_NoWay(), trust_env=False),
+                stream_usage=True,
+                # Times are kept by the caller; and one protocol is enough.
+                stream_chunk_timeout=None,
+                use_responses_api=False,
+            ),
+            _openai_tools(request),
         )
+
+
+#: What clients and LangChain raise of an answer that is none.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
+
+
+def unreadable(told: str) -> ProviderError:
+    """The error of an answer that is not what the protocol says."""
+    return ProviderError(Reason.MODEL_ERROR, f"the answer cannot be read: {told}")
+
+
+def broken_off() -> ProviderError:
+    """The error of an answer whose end never came."""
+    return ProviderError(Reason.MODEL_UNAVAILABLE, "the answer broke off")
+
+
+def refused_credential(status: int) -> ProviderError:
+    """The error of a key that the provider does not take. What it says of it may hold a part of the key."""
+    message = f"the provider refused the credential: status {status}"
+    return ProviderError(Reason.MODEL_ERROR, message, sent=False)
+
+
+def told_without(key: str, error: BaseException) -> str:
+    """What an error says, without the key."""
+    text = str(getattr(error, "message", "") or error or type(error).__name__)
+    return (text.replace(key, "***") if key else text)[:_MOST_TOLD]
+
+
+def _with(chat: BaseChatModel, tools: dict[str, Any]) -> _Chat:
+    return chat.bind(**tools) if tools else chat
+
+
+def _openai_tools(request: Request) -> dict[str, Any]:
+    if not request.tools:
+        return {}
+    found: dict[str, Any] = {"tools": [described(tool) for tool in request.tools]}
+    choice = request.tool_choice
+    if choice is not None:
+        named = choice not in ("auto", "none", "required")
+        found["tool_choice"] = {"type": "function", "function": {"name": choice}} if named else choice
+    return found
+
+
+def _anthropic_tools(request: Request) -> dict[str, Any]:
+    if not request.tools:
+        return {}
+    found: dict[str, Any] = {
+        "tools": [
+            {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
+            for tool in request.tools
+        ]
+    }
+    choice = request.tool_choice
+    if choice is not None:
+        kinds = {"auto": "auto", "none": "none", "required": "any"}
+        found["tool_choice"] = (
+            {"type": kinds[choice]} if choice in kinds else {"type": "tool", "name": choice}
+        )
+    return found
 
 
 class _NoWay(httpx2.BaseTransport):
@@ -111,30 +205,19 @@ class _Anthropic(ChatAnthropic):
     def _async_client(self) -> anthropic.AsyncClient:
         return anthropic.AsyncClient(**self._client_params, http_client=self.__dict__["_http"])
 
-
-def _message(message: Message) -> BaseMessage:
-    kinds: dict[str, type[BaseMessage]] = {
-        "system": SystemMessage,
-        "user": HumanMessage,
-        "assistant": AIMessage,
-    }
-    return kinds[message.role](content=message.text)
-
-
-def _answer(found: Any) -> Answer:
-    usage = found.usage_metadata
-    if usage is None:
-        return Answer(str(found.text))
-    details = usage.get("input_token_details") or {}
-    return Answer(
-        str(found.text),
-        int(usage["input_tokens"]),
-        int(usage["output_tokens"]),
-        int(details.get("cache_read") or 0),
-    )
+    def _make_message_chunk_from_anthropic_event(self, event: Any, **how: Any) -> Any:
+        """What was sent is counted at the beginning of a stream, and at its end not by every server."""
+        if event.type == "message_start":
+            self.__dict__["_began"] = event.message.usage
+        began = self.__dict__.get("_began")
+        if event.type == "message_delta" and not event.usage.input_tokens and began is not None:
+            for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
+                setattr(event.usage, name, getattr(began, name))
+        return super()._make_message_chunk_from_anthropic_event(event, **how)
 
 
-def _seconds(text: str | None) -> float | None:
+def seconds_of(text: str | None) -> float | None:
+    """What a Retry-After says."""
     try:
         return None if text is None else max(0.0, float(text))
     except ValueError:

@@ -1,6 +1,8 @@
 """A model that says what its script says: deterministic and offline. Who shows an answer says so."""
 
 import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
 
 import jsonschema_rs
 
@@ -10,9 +12,10 @@ from citadel.api.reasons import Reason
 from citadel.core.inputs import compile_validator
 from citadel.core.jsonvalues import canonical
 from citadel.core.schemas import InvalidSchema
-from citadel.llm.provider import Answer, ProviderError, Request, of_status
+from citadel.llm.provider import Answer, CallDelta, Delta, ProviderError, Request, of_status
 
 _BYTES_PER_TOKEN = 4
+_WORD = re.compile(r"\S+\s*|\s+")
 
 
 class InvalidScript(ValueError):
@@ -27,17 +30,39 @@ class Script:
 
     async def ask(self, request: Request) -> Answer:
         """The first answer whose condition the last message fits."""
-        last = request.messages[-1].text
-        answer = next(
-            (item for item, matcher in self._answers if matcher is None or matcher.is_valid(last)), None
-        )
-        if answer is None:
-            raise ProviderError(Reason.MODEL_ERROR, "no answer of the script fits the message", sent=False)
+        answer = self._found(request)
         if answer.delay is not None:
             await asyncio.sleep(seconds(answer.delay))
         if answer.error is not None:
             raise of_status(answer.error.status, answer.error.message)
         return _given(answer, request)
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta | Answer]:
+        """The same word by word, the answer's delay spread between them."""
+        answer = self._found(request)
+        if answer.error is not None:
+            await self.ask(request)
+        given = _given(answer, request)
+        deltas = list(_deltas(given))
+        pause = 0.0 if answer.delay is None else seconds(answer.delay) / max(1, len(deltas))
+        for delta in deltas:
+            await asyncio.sleep(pause)
+            yield delta
+        yield given
+
+    def _found(self, request: Request) -> ScriptedAnswer:
+        last = request.messages[-1].text
+        for answer, matcher in self._answers:
+            if matcher is None or matcher.is_valid(last):
+                return answer
+        raise ProviderError(Reason.MODEL_ERROR, "no answer of the script fits the message", sent=False)
+
+
+def _deltas(answer: Answer) -> Iterator[Delta]:
+    for word in _WORD.findall(answer.text):
+        yield Delta(word)
+    for index, call in enumerate(answer.tool_calls):
+        yield Delta(call=CallDelta(index, call.id, call.name, call.text))
 
 
 def _given(answer: ScriptedAnswer, request: Request) -> Answer:
