@@ -68,6 +68,15 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A call of an agent: made only while its attempt has a grant, and has asked less than `limit` times."""
+
+    limit: int | None = None
+    begins: bool = True
+    """Whether it counts: not when the same call is tried again, or elsewhere."""
+
+
+@dataclass(frozen=True)
 class Reservation:
     """One call of a provider that is about to be made, and all it may take."""
 
@@ -83,6 +92,7 @@ class Reservation:
     accounts: tuple[Account, ...]
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    turn: Turn | None = None
 
 
 def micro(text: str) -> int:

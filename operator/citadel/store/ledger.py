@@ -4,10 +4,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from citadel.core.spending import Reservation
+from citadel.store.model_records import ModelRecord
 
 
 class OverBudget(Exception):
     """A call could go beyond a budget; the message says which, and by what."""
+
+
+class OutOfTurns(Exception):
+    """An attempt has asked as often as its agent may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"limits.turns is {limit}, and as many calls were made")
+
+
+class NotGranted(Exception):
+    """The attempt has no grant any more: it is over."""
 
 
 class Throttled(Exception):
@@ -35,16 +47,25 @@ class Ledger(Protocol):
     async def reserve(self, reservation: Reservation) -> str:
         """Sets aside what a call may take, in all its accounts at once, and names the reservation.
 
-        Raises OverBudget and Throttled; then nothing is set aside.
+        Raises OverBudget and Throttled, with a turn OutOfTurns and NotGranted; then nothing is set aside.
         """
         ...
 
-    async def settle(self, name: str, input_tokens: int, output_tokens: int, cost: int) -> None:
-        """What the call took is known; the rest is given back. A reservation that is charged stays so."""
+    async def settle(
+        self, name: str, input_tokens: int, output_tokens: int, cost: int, record: ModelRecord | None = None
+    ) -> None:
+        """What the call took is known; the rest is given back. A reservation that is charged stays so.
+
+        With it `record` is written, unless the attempt is over; the first answer to a request stays.
+        """
         ...
 
-    async def charge(self, name: str) -> None:
-        """Nobody knows what the call took: it counts in full, as an estimate."""
+    async def charge(self, name: str, record: ModelRecord | None = None) -> None:
+        """Nobody knows what the call took: it counts in full, as an estimate. `record` as in `settle`."""
+        ...
+
+    async def unanswered(self, uid: str, step: str, attempt: int) -> None:
+        """A call that had its turn gave nothing: it counts no longer among the calls of its attempt."""
         ...
 
     async def spent(self, uid: str, step: str, attempt: int) -> Spent:

@@ -1,7 +1,5 @@
 """Grants of agents' attempts, and what models answered them, in memory: for the local runner."""
 
-from dataclasses import replace
-
 from citadel.store.memory_ledger import MemoryLedger
 from citadel.store.model_calls import Passage
 from citadel.store.model_grants import Grant
@@ -12,8 +10,7 @@ class MemoryModelGrants:
     """`ModelGrants` over a dictionary; `ledger` is where their calls are booked."""
 
     def __init__(self, ledger: MemoryLedger) -> None:
-        self._ledger = ledger
-        self._found: dict[tuple[str, str, int], Grant] = {}
+        self._ledger, self._found = ledger, ledger.grants
 
     async def place(self, grant: Grant) -> None:
         """Leaves a grant; see `ModelGrants.place`."""
@@ -41,10 +38,10 @@ class MemoryModelGrants:
 
 
 class MemoryModelRecords:
-    """`ModelRecords` over a dictionary."""
+    """`ModelRecords` over a dictionary: what `ledger` was told."""
 
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str, int, str], ModelRecord] = {}
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._found = ledger.records
 
     async def find(self, uid: str, step: str, attempt: int, digest: str) -> ModelRecord | None:
         """The answer that an attempt was given to this request."""
@@ -54,9 +51,3 @@ class MemoryModelRecords:
         """All answers that an execution was given."""
         mine = (record for record in self._found.values() if record.uid == uid)
         return sorted(mine, key=lambda record: (record.step, record.attempt, record.n))
-
-    def keep(self, record: ModelRecord, at: float) -> None:
-        """One more answer; the first to a request stays."""
-        key = (record.uid, record.step, record.attempt)
-        n = 1 + sum((each.uid, each.step, each.attempt) == key for each in self._found.values())
-        self._found.setdefault((*key, record.digest), replace(record, n=n, at=at))

@@ -1,13 +1,16 @@
 """The ledger in memory: for the local runner, whose budgets are those of one execution."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 
 from citadel.core.spending import Amount, Reservation, first_refusal
-from citadel.store.ledger import OverBudget, Spent, Throttled
+from citadel.store.ledger import NotGranted, OutOfTurns, OverBudget, Spent, Throttled
+from citadel.store.model_grants import Grant
+from citadel.store.model_records import ModelRecord
 
 _MINUTE = 60.0
 
@@ -30,6 +33,10 @@ class MemoryLedger:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock, self._names = clock, count(1)
+        self.grants: dict[tuple[str, str, int], Grant] = {}
+        self.records: dict[tuple[str, str, int, str], ModelRecord] = {}
+        self._turns: Counter[tuple[str, str, int]] = Counter()
+        self._answered: Counter[tuple[str, str, int]] = Counter()
         self._accounts: dict[str, Amount] = {}
         self._entries: dict[str, _Entry] = {}
 
@@ -37,7 +44,13 @@ class MemoryLedger:
         """Sets aside what a call may take; see `Ledger.reserve`."""
         day = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
         accounts = [account.on(day) for account in reservation.accounts]
+        attempt, turn = (reservation.uid, reservation.step, reservation.attempt), reservation.turn
         self._throttle(reservation)
+        if turn is not None:
+            if attempt not in self.grants:
+                raise NotGranted(f"attempt {reservation.attempt} of step {reservation.step} is over")
+            if turn.begins and turn.limit is not None and self._turns[attempt] >= turn.limit:
+                raise OutOfTurns(turn.limit)
         if (why := first_refusal(accounts, self._accounts, reservation.need)) is not None:
             raise OverBudget(why)
         keys = frozenset(account.key for account in accounts)
@@ -47,21 +60,32 @@ class MemoryLedger:
             reservation, keys, self._clock(), sent, reservation.max_tokens, need.cost
         )
         self._add(keys, need)
+        self._turns[attempt] += turn is not None and turn.begins
         return name
 
-    async def settle(self, name: str, input_tokens: int, output_tokens: int, cost: int) -> None:
+    async def settle(
+        self, name: str, input_tokens: int, output_tokens: int, cost: int, record: ModelRecord | None = None
+    ) -> None:
         """What the call took is known; see `Ledger.settle`."""
         entry = self._entries[name]
         if entry.state != "reserved":
             return
+        self._record(record)
         self._add(entry.keys, Amount(cost, input_tokens + output_tokens) - entry.reservation.need)
         entry.state, entry.cost = "settled", cost
         entry.input_tokens, entry.output_tokens = input_tokens, output_tokens
 
-    async def charge(self, name: str) -> None:
+    async def charge(self, name: str, record: ModelRecord | None = None) -> None:
         """Nobody knows what the call took; see `Ledger.charge`."""
         entry = self._entries[name]
-        entry.state = "charged" if entry.state == "reserved" else entry.state
+        if entry.state == "reserved":
+            entry.state = "charged"
+            self._record(record)
+
+    async def unanswered(self, uid: str, step: str, attempt: int) -> None:
+        """A call gave nothing; see `Ledger.unanswered`."""
+        key = (uid, step, attempt)
+        self._turns[key] -= self._turns[key] > self._answered[key]
 
     def charge_all(self, uid: str, step: str, attempt: int) -> None:
         """Whatever is still reserved for the calls of an attempt counts in full."""
@@ -86,6 +110,16 @@ class MemoryLedger:
             for entry in entries
             if (entry.reservation.uid, entry.reservation.step, entry.reservation.attempt) == key
         ]
+
+    def _record(self, record: ModelRecord | None) -> None:
+        """One more answer, while its attempt goes on; the first to a request stays."""
+        if record is None:
+            return
+        attempt = (record.uid, record.step, record.attempt)
+        key = (*attempt, record.digest)
+        if attempt in self.grants and key not in self.records:
+            self._answered[attempt] += 1
+            self.records[key] = replace(record, n=self._answered[attempt], at=self._clock())
 
     def _add(self, keys: frozenset[str], amount: Amount) -> None:
         for key in keys:

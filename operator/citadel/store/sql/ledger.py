@@ -1,17 +1,28 @@
 """The ledger in Postgres: race-free, as whoever reserves first locks all accounts that pay, in one order."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy import Executable, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from citadel.core.spending import Amount, Reservation, first_refusal
-from citadel.store.ledger import OverBudget, Spent, Throttled
+from citadel.core.spending import Account, Amount, Reservation, first_refusal
+from citadel.store.ledger import NotGranted, OutOfTurns, OverBudget, Spent, Throttled
+from citadel.store.model_records import ModelRecord
 from citadel.store.sql import tables as t
+from citadel.store.sql.booking import (
+    CHARGE,
+    CHARGE_AND_RECORD,
+    RECORDED,
+    RESERVE,
+    SETTLE,
+    SETTLE_AND_RECORD,
+    UNANSWERED,
+    parameters_of,
+)
 from citadel.store.sql.engine import Connections, now
 
 _A, _R = t.model_accounts, t.model_reservations
@@ -31,67 +42,50 @@ class SqlLedger:
         day = datetime.now(UTC).date().isoformat()
         accounts = [account.on(day) for account in reservation.accounts]
         owners: dict[str, str | None] = {account.key: account.uid for account in accounts}
-        rate = f"rate:{reservation.model}"
+        given = parameters_of(reservation, accounts, uuid.uuid4().hex)
         limited = reservation.requests_per_minute or reservation.tokens_per_minute
-        # The rate of a Model is nothing that is spent: its row is there to be locked.
-        keys = sorted({*owners, rate} if limited else owners)
-        name = uuid.uuid4().hex
 
-        async def work(connection: AsyncConnection) -> str:
-            fresh = [
-                {"key": key, "uid": owners.get(key), "cost": 0, "tokens": 0, "changed_at": 0.0}
-                for key in keys
-            ]
-            await connection.execute(insert_postgresql(_A).on_conflict_do_nothing().values(fresh))
-            spent = await _locked(connection, keys)
+        async def work(connection: AsyncConnection) -> Any:
             if limited:
                 await _throttle(connection, reservation)
-            if (why := first_refusal(accounts, spent, reservation.need)) is not None:
-                raise OverBudget(why)
-            await _add(connection, owners, reservation.need)
-            row = {
-                "id": name,
-                "uid": reservation.uid,
-                "step": reservation.step,
-                "attempt": reservation.attempt,
-                "namespace": reservation.namespace,
-                "model": reservation.model,
-                "at": now(),
-                "state": "reserved",
-                "cost": reservation.need.cost,
-                "input_tokens": reservation.need.tokens - reservation.max_tokens,
-                "output_tokens": reservation.max_tokens,
-                "accounts": sorted(owners),
-            }
-            await connection.execute(insert(_R).values(row))
-            return name
+            row = (await connection.execute(RESERVE, given)).one()
+            if row.missing:
+                fresh = [
+                    {"key": key, "uid": uid, "cost": 0, "tokens": 0, "changed_at": 0.0}
+                    for key, uid in sorted(owners.items())
+                ]
+                await connection.execute(insert_postgresql(_A).on_conflict_do_nothing().values(fresh))
+                row = (await connection.execute(RESERVE, given)).one()
+            return row
 
-        return await self._connections.transact(work)
+        # Without a rate each statement is a transaction of its own, and there is one of them.
+        row = await (self._connections.transact if limited else self._connections.read)(work)
+        if not row.reserved:
+            raise _refusal(row, reservation, accounts)
+        return str(given["id"])
 
-    async def settle(self, name: str, input_tokens: int, output_tokens: int, cost: int) -> None:
+    async def settle(
+        self, name: str, input_tokens: int, output_tokens: int, cost: int, record: ModelRecord | None = None
+    ) -> None:
         """What the call took is known; see `Ledger.settle`."""
+        took = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cost": cost}
+        await self._end(SETTLE if record is None else SETTLE_AND_RECORD, {"id": name, **took}, record)
 
-        async def work(connection: AsyncConnection) -> None:
-            mine = select(_R).where(_R.c.id == name, _R.c.state == "reserved").with_for_update()
-            row = (await connection.execute(mine)).first()
-            if row is None:
-                return
-            await _locked(connection, row.accounts)
-            took = Amount(cost, input_tokens + output_tokens)
-            await _add(connection, row.accounts, took - _amount(row))
-            settled = {"cost": cost, "input_tokens": input_tokens, "output_tokens": output_tokens}
-            await connection.execute(update(_R).where(_R.c.id == name).values(state="settled", **settled))
-
-        await self._connections.transact(work)
-
-    async def charge(self, name: str) -> None:
+    async def charge(self, name: str, record: ModelRecord | None = None) -> None:
         """Nobody knows what the call took; see `Ledger.charge`."""
-        charged = update(_R).where(_R.c.id == name, _R.c.state == "reserved").values(state="charged")
+        await self._end(CHARGE if record is None else CHARGE_AND_RECORD, {"id": name}, record)
+
+    async def unanswered(self, uid: str, step: str, attempt: int) -> None:
+        """A call gave nothing; see `Ledger.unanswered`."""
+        await self._end(UNANSWERED, {"uid": uid, "step": step, "attempt": attempt}, None)
+
+    async def _end(self, statement: Executable, given: Mapping[str, Any], record: ModelRecord | None) -> None:
+        recorded = {} if record is None else {f"of_{name}": getattr(record, name) for name in RECORDED}
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(charged)
+            await connection.execute(statement, {**given, **recorded})
 
-        await self._connections.transact(work)
+        await self._connections.read(work)
 
     async def spent(self, uid: str, step: str, attempt: int) -> Spent:
         """What the calls of an attempt have taken; see `Ledger.spent`."""
@@ -125,23 +119,29 @@ async def charge_all(connection: AsyncConnection, uid: str, step: str, attempt: 
     await connection.execute(update(_R).where(*left).values(state="charged"))
 
 
-async def _locked(connection: AsyncConnection, keys: Iterable[str]) -> dict[str, Amount]:
-    """What is spent of each account, which nobody else changes until the transaction ends."""
-    query = select(_A).where(_A.c.key.in_(list(keys))).order_by(_A.c.key).with_for_update()
-    return {row.key: Amount(row.cost, row.tokens) for row in await connection.execute(query)}
-
-
-async def _add(connection: AsyncConnection, keys: Iterable[str], amount: Amount) -> None:
-    changed = {
-        "cost": _A.c.cost + amount.cost,
-        "tokens": _A.c.tokens + amount.tokens,
-        "changed_at": now(),
-    }
-    await connection.execute(update(_A).where(_A.c.key.in_(list(keys))).values(changed))
+def _refusal(row: Any, reservation: Reservation, accounts: Sequence[Account]) -> Exception:
+    """Why nothing was reserved, by what the statement saw."""
+    turn = reservation.turn
+    if turn is not None and row.turns is None:
+        return NotGranted(f"attempt {reservation.attempt} of step {reservation.step} is over")
+    if turn is not None and turn.begins and turn.limit is not None and row.turns >= turn.limit:
+        return OutOfTurns(turn.limit)
+    spent = {key: Amount(cost, tokens) for key, cost, tokens in row.spent}
+    why = first_refusal(accounts, spent, reservation.need)
+    assert why is not None, "the statement refuses what accounts do not"
+    return OverBudget(why)
 
 
 async def _throttle(connection: AsyncConnection, reservation: Reservation) -> None:
-    """Raises Throttled where the last minute leaves no room for the call."""
+    """Raises Throttled where the last minute leaves no room for the call.
+
+    The rate of a Model is nothing that is spent: its row is there to be locked.
+    """
+    row = {"key": f"rate:{reservation.model}", "uid": None, "cost": 0, "tokens": 0, "changed_at": now()}
+    fresh = insert_postgresql(_A).values(row)
+    await connection.execute(
+        fresh.on_conflict_do_update(index_elements=["key"], set_={"changed_at": fresh.excluded.changed_at})
+    )
     lately = (_R.c.model == reservation.model) & (_R.c.at > now() - _MINUTE)
     query = select(
         func.count(),
@@ -155,7 +155,3 @@ async def _throttle(connection: AsyncConnection, reservation: Reservation) -> No
     # A call that is larger than all of it is let through alone.
     if most is not None and calls and tokens + reservation.need.tokens > most:
         raise Throttled(max(0.1, left))
-
-
-def _amount(row: Any) -> Amount:
-    return Amount(row.cost, row.input_tokens + row.output_tokens)
