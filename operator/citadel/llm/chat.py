@@ -1,0 +1,268 @@
+"""OpenAI's protocol of chat completions, as agents speak it to what answers them. Pure.
+
+What it does not know it refuses by name, as far as that would change an answer; fields that only say how an
+answer is sent, or who asks, count for nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from citadel.api.problems import found
+from citadel.core.jsonvalues import Json, canonical, digest
+from citadel.llm.provider import Answer, CallDelta, Delta, Message, ToolCall, ToolSpec, arguments_of
+
+#: Fields that do not change what is answered: how it is sent, and to whom. A record is found without them.
+_ABOUT = frozenset(("stream", "stream_options", "model", "user", "metadata", "store", "n"))
+MAX_MESSAGES = 4096
+MAX_TOOLS = 128
+_ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
+
+
+class InvalidRequest(ValueError):
+    """The request is none of the protocol; the message says which field."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks for."""
+
+    messages: tuple[Message, ...]
+    digest: str
+    """Of the request, without what only says how the answer is sent."""
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str | None = None
+    schema: Json = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    stream: bool = False
+    with_usage: bool = False
+    """Whether a stream ends with what it took."""
+
+
+def read(body: Json) -> Asked:
+    """What a request asks for; raises InvalidRequest."""
+    if not isinstance(body, dict):
+        raise InvalidRequest(f"found {found(body)}, expected an object")
+    options = body.get("stream_options")
+    return Asked(
+        messages=tuple(_messages(body.get("messages"))),
+        digest=digest_of(body),
+        tools=tuple(_tools(body.get("tools"))),
+        tool_choice=_choice(body.get("tool_choice")),
+        schema=_schema(body.get("response_format")),
+        max_tokens=_whole(body, "max_completion_tokens") or _whole(body, "max_tokens"),
+        temperature=_number(body, "temperature"),
+        stop=_stop(body.get("stop")),
+        stream=body.get("stream") is True,
+        with_usage=isinstance(options, dict) and options.get("include_usage") is True,
+    )
+
+
+def digest_of(body: Mapping[str, Json]) -> str:
+    """By what the same question is known."""
+    return digest(canonical({name: value for name, value in body.items() if name not in _ABOUT}))
+
+
+def message_of(answer: Answer) -> dict[str, Any]:
+    """The message of an answer, and why it ended: what is recorded of it."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
+    if answer.tool_calls:
+        message["tool_calls"] = [_call(call.id, call.name, call.text) for call in answer.tool_calls]
+    else:
+        message["content"] = answer.text
+    return {"message": message, "finish_reason": answer.finish_reason}
+
+
+def answer_of(recorded: Mapping[str, Any]) -> Answer:
+    """The answer of which this was recorded."""
+    message = recorded["message"]
+    calls = tuple(
+        ToolCall(call["id"], call["function"]["name"], *arguments_of(call["function"]["arguments"]))
+        for call in message.get("tool_calls") or ()
+    )
+    text = message.get("content") or ""
+    return Answer(text, tool_calls=calls, finish_reason=recorded["finish_reason"])
+
+
+def completion(recorded: Mapping[str, Any], name: str, model: str, used: tuple[int, int]) -> dict[str, Any]:
+    """A whole answer on the wire. `used` are the tokens of what was sent and of the answer."""
+    choice = {"index": 0, "message": recorded["message"], "finish_reason": recorded["finish_reason"]}
+    about = {"id": name, "object": "chat.completion", "created": 0, "model": model}
+    return {**about, "choices": [choice], "usage": _usage(used)}
+
+
+def chunk(delta: Delta, name: str, model: str) -> dict[str, Any]:
+    """A piece of an answer on the wire."""
+    told: dict[str, Any] = {"role": "assistant"}
+    if delta.call is None:
+        told["content"] = delta.text
+    else:
+        told["tool_calls"] = [_call_delta(delta.call)]
+    return _chunk(name, model, [{"index": 0, "delta": told, "finish_reason": None}])
+
+
+def last_chunks(reason: str, name: str, model: str, used: tuple[int, int] | None) -> list[dict[str, Any]]:
+    """The end of an answer that was sent in pieces; with what it took, unless that is None."""
+    ended = [_chunk(name, model, [{"index": 0, "delta": {}, "finish_reason": reason}])]
+    return ended if used is None else [*ended, {**_chunk(name, model, []), "usage": _usage(used)}]
+
+
+def pieces(answer: Answer) -> Iterator[Delta]:
+    """An answer that is known as a whole, in pieces."""
+    if answer.text:
+        yield Delta(answer.text)
+    for index, call in enumerate(answer.tool_calls):
+        yield Delta(call=CallDelta(index, call.id, call.name, call.text))
+
+
+def error(code: str, message: str) -> dict[str, Any]:
+    """What is said instead of an answer."""
+    return {"error": {"code": code, "type": code, "message": message, "param": None}}
+
+
+def _chunk(name: str, model: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    about = {"id": name, "object": "chat.completion.chunk", "created": 0, "model": model}
+    return {**about, "choices": choices}
+
+
+def _usage(used: tuple[int, int]) -> dict[str, int]:
+    return {"prompt_tokens": used[0], "completion_tokens": used[1], "total_tokens": sum(used)}
+
+
+def _call(id_: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _call_delta(call: CallDelta) -> dict[str, Any]:
+    function: dict[str, Any] = {"arguments": call.arguments}
+    about: dict[str, Any] = {"index": call.index}
+    if call.id is not None:
+        about |= {"id": call.id, "type": "function"}
+        function["name"] = call.name or ""
+    return {**about, "function": function}
+
+
+def _messages(given: Json) -> Iterator[Message]:
+    if not isinstance(given, list) or not given:
+        raise InvalidRequest(f"messages: found {found(given)}, expected a list of one message or more")
+    if len(given) > MAX_MESSAGES:
+        raise InvalidRequest(f"messages: found {len(given)}, expected at most {MAX_MESSAGES}")
+    for number, item in enumerate(given):
+        at = f"messages[{number}]"
+        if not isinstance(item, dict):
+            raise InvalidRequest(f"{at}: found {found(item)}, expected an object")
+        role = _ROLES.get(str(item.get("role")))
+        if role is None:
+            told = found(item.get("role"))
+            raise InvalidRequest(f"{at}.role: found {told}, expected one of {', '.join(_ROLES)}")
+        id_ = item.get("tool_call_id")
+        if (role == "tool") != isinstance(id_, str):
+            raise InvalidRequest(f"{at}.tool_call_id: expected a text, of a message by a tool alone")
+        calls = tuple(_calls(item.get("tool_calls"), at)) if role == "assistant" else ()
+        known = cast("Any", role)
+        yield Message(known, _text(item.get("content"), at), calls, id_ if isinstance(id_, str) else None)
+
+
+def _text(content: Json, at: str) -> str:
+    match content:
+        case None:
+            return ""
+        case str():
+            return content
+        case list():
+            return "".join(_part(part, f"{at}.content[{number}]") for number, part in enumerate(content))
+        case _:
+            raise InvalidRequest(f"{at}.content: found {found(content)}, expected a text")
+
+
+def _part(part: Json, at: str) -> str:
+    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
+        return str(part["text"])
+    raise InvalidRequest(f"{at}: expected a part of the type text; there are no others here")
+
+
+def _calls(given: Json, at: str) -> Iterator[ToolCall]:
+    if given is None:
+        return
+    if not isinstance(given, list):
+        raise InvalidRequest(f"{at}.tool_calls: found {found(given)}, expected a list")
+    for number, item in enumerate(given):
+        function = item.get("function") if isinstance(item, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        id_ = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(name, str) or not isinstance(arguments, str) or not isinstance(id_, str):
+            expected = "expected an id, and a function with name and arguments, all of them texts"
+            raise InvalidRequest(f"{at}.tool_calls[{number}]: {expected}")
+        yield ToolCall(id_, name, *arguments_of(arguments))
+
+
+def _tools(given: Json) -> Iterator[ToolSpec]:
+    if given is None:
+        return
+    if not isinstance(given, list) or len(given) > MAX_TOOLS:
+        raise InvalidRequest(f"tools: found {found(given)}, expected a list of at most {MAX_TOOLS}")
+    for number, item in enumerate(given):
+        function = item.get("function") if isinstance(item, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise InvalidRequest(f"tools[{number}]: expected a function with a name")
+        parameters = function.get("parameters")
+        tool = ToolSpec(str(function["name"]), str(function.get("description") or ""))
+        yield replace(tool, parameters=parameters) if isinstance(parameters, dict) else tool
+
+
+def _choice(given: Json) -> str | None:
+    match given:
+        case None | "auto" | "none" | "required":
+            return given
+        case {"function": {"name": str(name)}}:
+            return name
+        case _:
+            raise InvalidRequest("tool_choice: expected auto, none, required, or a function by its name")
+
+
+def _schema(given: Json) -> Json:
+    match given:
+        case None | {"type": "text"}:
+            return None
+        case {"type": "json_object"}:
+            return {"type": "object"}
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return schema
+        case _:
+            raise InvalidRequest("response_format: expected text, json_object, or json_schema with a schema")
+
+
+def _whole(body: Mapping[str, Json], name: str) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest(f"{name}: found {found(value)}, expected a whole number of at least 1")
+    return value
+
+
+def _number(body: Mapping[str, Json], name: str) -> float | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 2:
+        raise InvalidRequest(f"{name}: found {found(value)}, expected a number from 0 to 2")
+    return float(value)
+
+
+def _stop(given: Json) -> tuple[str, ...]:
+    texts = [given] if isinstance(given, str) else given
+    if texts is None:
+        return ()
+    if not isinstance(texts, list) or len(texts) > 4 or not all(isinstance(text, str) for text in texts):
+        raise InvalidRequest("stop: expected a text, or at most four")
+    return tuple(str(text) for text in texts)
