@@ -192,6 +192,7 @@ def test_names_follow_the_overrides() -> None:
         "forge-api-tls",
         "forge-egress-tls",
         "forge-models-key",
+        "forge-tools-key",
         "forge-database",
     }
 

@@ -78,6 +78,7 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "core/secrets[citadel-api-tls]: get patch",
             "core/secrets[citadel-egress-tls]: get patch",
             "core/secrets[citadel-models-key]: get patch",
+            "core/secrets[citadel-tools-key]: get patch",
             "core/secrets[citadel-database]: get patch",
             "core/configmaps[citadel-ca]: get patch",
             "core/services[citadel-gateway]: get",

@@ -145,7 +145,7 @@ livenessProbe:
 - {name: CITADEL_DATABASE_BUNDLED, value: {{ .Values.postgres.enabled | quote }}}
 {{- end }}
 
-{{- /* How a process reaches the database. Takes (list $ "controller|gateway|models|api|migrate" "file with the password"). */}}
+{{- /* How a process reaches the database. Takes (list $ "controller|gateway|models|tools|api|migrate" "file with the password"). */}}
 {{- define "citadel.databaseEnv" -}}
 {{- $root := index . 0 -}}
 {{- $process := index . 1 -}}

@@ -26,8 +26,8 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import NotFound
 from citadel.kube.resources import EXECUTIONS, SECRETS, Object
 from citadel.render.child import is_of, origin_of
+from citadel.store.calls import Calls, PlacedCall
 from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal
-from citadel.store.model_calls import ModelCalls, PlacedCall
 
 #: Seconds after which a Model is looked for again that a step asks and that is not there yet.
 _AGAIN = 1.0
@@ -41,7 +41,7 @@ class Asking:
         kube: KubeClient,
         cache: Cache,
         journal: Journal,
-        calls: ModelCalls,
+        calls: Calls,
         models: Models,
         policies: PoliciesOf,
         secret: tuple[str, str],

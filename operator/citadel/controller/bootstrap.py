@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 #: Roles of the database with a password each; `postgres` is the superuser, used by `migrate` alone.
 SUPERUSER = "postgres"
-ROLES = ("controller", "gateway", "models", "api")
+ROLES = ("controller", "gateway", "models", "tools", "api")
 
 #: Seconds between two looks at the certificates.
 RENEW_SECONDS = 12 * 3600.0
@@ -112,7 +112,8 @@ async def prepare(kube: KubeClient, installation: Installation, now: datetime) -
         await _fill_secret(
             kube, installation, f"{name}-{component}-tls", _server_fill(authority, identity, now)
         )
-    await _fill_secret(kube, installation, f"{name}-models-key", _box_fill(authority))
+    for component in ("models", "tools"):
+        await _fill_secret(kube, installation, f"{name}-{component}-key", _box_fill(authority, component))
     passwords: Mapping[str, bytes] = {}
     if installation.bundled_database:
         passwords = await _fill_secret(kube, installation, f"{name}-database", _password_fill)
@@ -133,13 +134,13 @@ def _server_fill(authority: KeyPair, identity: Identity, now: datetime) -> Fill:
     return fill
 
 
-def _box_fill(authority: KeyPair) -> Fill:
-    """The key pair of the model gateways, to which credentials are sealed, and the CA that they trust."""
+def _box_fill(authority: KeyPair, component: str) -> Fill:
+    """The key pair of a process, to which credentials are sealed, and the CA that it trusts."""
 
     def fill(data: Mapping[str, bytes]) -> Mapping[str, bytes] | None:
         wanted = {"ca.crt": authority.certificate}
         if not data.get("private") or not data.get("public"):
-            log.info("the key of the model gateways is made")
+            log.info("the key of %s is made", component)
             key = PrivateKey.generate()
             wanted |= {"private": b64encode(bytes(key)), "public": b64encode(bytes(key.public_key))}
         return wanted if any(data.get(name) != value for name, value in wanted.items()) else None

@@ -6,7 +6,7 @@ It answers for what the sandbox runs now: the token of one whose step has ended 
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from secrets import compare_digest
 from typing import Any
 
@@ -17,18 +17,39 @@ from citadel.gateway.refusals import Refused
 from citadel.gateway.registry import Registry
 from citadel.gateway.reports import clean
 from citadel.gateway.sessions import egress_token, sandbox_of
+from citadel.store.calls import Passage, Passages
 from citadel.store.connections import ConnectionLog, ConnectionRow
 from citadel.store.journal import ExecutionUnknown, Journal
-from citadel.store.model_calls import ModelCalls
+from citadel.store.sql.database import Database
 
 log = logging.getLogger(__name__)
 
 #: What the ExecutionPolicies of a namespace say of egress.
 Policies = Callable[[str], Awaitable[Sequence[EgressRules]]]
-#: What tokens of the model gateway begin with, and what its connections are told as.
-TOKEN_PREFIX, OF_MODELS = "model.", "model-gateway"
 _LONGEST = 1000
 _MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A process of ours that asks others for steps."""
+
+    prefix: str
+    """What its tokens begin with."""
+    name: str
+    """What its connections are told as."""
+    what: str
+    """Of what it makes calls."""
+    calls: tuple[Passages, ...]
+    """Where those are that it makes now."""
+
+
+def callers(database: Database) -> tuple[Caller, ...]:
+    """All of them."""
+    return (
+        Caller("model.", "model-gateway", "a model", (database.model_calls, database.model_grants)),
+        Caller("tool.", "tools", "a tool", (database.tool_calls, database.tool_checks)),
+    )
 
 
 class EgressDesk:
@@ -40,17 +61,18 @@ class EgressDesk:
         journal: Journal,
         connections: ConnectionLog,
         policies: Policies,
-        calls: ModelCalls,
+        callers: Sequence[Caller],
     ) -> None:
-        self._registry, self._journal, self._calls = registry, journal, calls
+        self._registry, self._journal, self._callers = registry, journal, callers
         self._connections, self._policies = connections, policies
 
     async def verdict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Whether the sandbox of a token may open this connection now."""
         token, host, step = (_text(body, name) for name in ("token", "host", "step"))
         port, attempt = (_number(body, name) for name in ("port", "attempt"))
-        if token.startswith(TOKEN_PREFIX):
-            return await self._of_model(token, step, attempt, host, port)
+        for caller in self._callers:
+            if token.startswith(caller.prefix):
+                return await self._of_call(caller, token, step, attempt, host, port)
         name = sandbox_of(token)
         session = await self._registry.known(name)
         if session is None or not compare_digest(egress_token(name, session.secret_hash), token):
@@ -79,16 +101,21 @@ class EgressDesk:
         namespace = state.created.namespace
         return judge(await self._policies(namespace), namespace, host, port)
 
-    async def _of_model(self, token: str, step: str, attempt: int, host: str, port: int) -> dict[str, Any]:
-        """Whether the model gateway may ask there, for the call that a token stands for while it is made."""
-        passage = await self._calls.passage(hashlib.sha256(token.encode()).hexdigest())
+    async def _of_call(
+        self, caller: Caller, token: str, step: str, attempt: int, host: str, port: int
+    ) -> dict[str, Any]:
+        """Whether a process of ours may ask there, for the call that a token stands for while it is made."""
+        hashed = hashlib.sha256(token.encode()).hexdigest()
+        passage: Passage | None = None
+        for calls in caller.calls:
+            passage = passage or await calls.passage(hashed)
         if passage is None or (passage.step, passage.attempt) != (step, attempt):
-            return _told(Verdict(False, "the token is of no call of a model"), "", "")
+            return _told(Verdict(False, f"the token is of no call of {caller.what}"), "", "")
         if f"{host}:{port}" not in passage.hosts:
-            verdict = Verdict(False, f"{host}:{port} is not the endpoint of a Model that step {step} asks")
+            verdict = Verdict(False, f"{host}:{port} is not where {caller.what} is that step {step} calls")
         else:
             verdict = judge(await self._policies(passage.namespace), passage.namespace, host, port)
-        return _told(verdict, passage.uid, OF_MODELS)
+        return _told(verdict, passage.uid, caller.name)
 
     async def connections(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Takes note of connections, which the proxy tells."""

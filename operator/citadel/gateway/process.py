@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from citadel.core.egress import EgressRules
 from citadel.core.policy import egress_rules
-from citadel.gateway.egress import EgressDesk
+from citadel.gateway.egress import EgressDesk, callers
 from citadel.gateway.internal import internal_app, internal_tls
 from citadel.gateway.limits import LimitedServer
 from citadel.gateway.metrics import GatewayMetrics
@@ -82,9 +82,7 @@ async def main(stop: asyncio.Event) -> None:
         async def rules(namespace: str) -> Sequence[EgressRules]:
             return egress_rules(await policies.of(namespace))
 
-        desk = EgressDesk(
-            gateway.registry, database.journal, database.connections, rules, database.model_calls
-        )
+        desk = EgressDesk(gateway.registry, database.journal, database.connections, rules, callers(database))
         internal = internal_tls(str(settings.tls_dir))
         await serve(stack, internal_app(desk, settings.egress_service), settings.internal_port, internal)
 

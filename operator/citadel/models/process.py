@@ -1,24 +1,21 @@
 """The process `models`: the model gateway."""
 
 import asyncio
-import base64
-import json
 import ssl
 from contextlib import AsyncExitStack
 from importlib import import_module
 
 import httpx2
-from nacl.exceptions import CryptoError
-from nacl.public import PrivateKey, SealedBox
 from prometheus_client import CollectorRegistry
 
 from citadel.api.reasons import Reason
+from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
+from citadel.calls.sealing import Opener, Unopened
 from citadel.llm.calling import Target
 from citadel.llm.provider import Provider, ProviderError
 from citadel.llm.ways import provider_of
-from citadel.models.dialling import Proxied, ProxiedTransport, Ticket
 from citadel.models.metrics import ModelMetrics
-from citadel.models.working import Worker
+from citadel.models.working import ModelWorker
 from citadel.serving import answering, background, health_app, run_process, serve
 from citadel.settings import ModelSettings
 from citadel.store.sql.database import Database, open_database
@@ -33,13 +30,13 @@ class Ways:
 
     def __init__(
         self,
-        key: PrivateKey,
+        opener: Opener,
         proxy: tuple[str, int],
         tls: ssl.SSLContext,
         to_providers: ssl.SSLContext | None = None,
     ) -> None:
         """`tls` checks the egress proxy, `to_providers` those who answer: by default as everybody does."""
-        self._box, self._proxy, self._tls = SealedBox(key), proxy, tls
+        self._opener, self._proxy, self._tls = opener, proxy, tls
         self._to_providers = to_providers or ssl.create_default_context()
 
     def __call__(self, target: Target, sealed: str | None, ticket: Ticket) -> Provider:
@@ -47,7 +44,7 @@ class Ways:
         key = None if sealed is None else self._open(target, sealed)
 
         def client() -> httpx2.AsyncClient:
-            backend = Proxied(*self._proxy, self._tls, ticket)
+            backend = Proxied(*self._proxy, self._tls, ticket, _problem)
             # No redirects: what is sent is for the host that is named. Times are kept by the caller.
             transport = ProxiedTransport(backend, self._to_providers)
             return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
@@ -56,14 +53,14 @@ class Ways:
 
     def _open(self, target: Target, sealed: str) -> str:
         try:
-            found = json.loads(self._box.decrypt(base64.b64decode(sealed)))
-        except (CryptoError, ValueError):
-            message = "its credential cannot be opened: it was sealed for another installation"
-            raise ProviderError(Reason.MODEL_ERROR, message, sent=False) from None
-        if found["host"] != target.spec.destination:
-            message = f"its credential is for {found['host']}, not for {target.spec.destination}"
-            raise ProviderError(Reason.HOST_NOT_ALLOWED, message, sent=False)
-        return str(found["key"])
+            return self._opener.open(sealed, target.spec.destination)
+        except Unopened as error:
+            reason = Reason.HOST_NOT_ALLOWED if error.elsewhere else Reason.MODEL_ERROR
+            raise ProviderError(reason, error.message, sent=False) from None
+
+
+def _problem(message: str, *, passes: bool, sent: bool) -> ProviderError:
+    return ProviderError(Reason.MODEL_UNAVAILABLE if passes else Reason.MODEL_ERROR, message, sent=sent)
 
 
 def run() -> None:
@@ -79,9 +76,8 @@ async def main(stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         metrics = ModelMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))
-        key = PrivateKey(base64.b64decode(settings.key_file.read_text()))
-        ways = Ways(key, (settings.egress_host, settings.egress_port), tls)
-        worker = Worker(database.journal, database.model_calls, database.ledger, ways, metrics.told)
+        ways = Ways(Opener.from_file(settings.key_file), (settings.egress_host, settings.egress_port), tls)
+        worker = ModelWorker(database.journal, database.model_calls, database.ledger, ways, metrics.told)
         metrics.under_way.set_function(lambda: worker.under_way)
         await serve(stack, health_app(registry, answering(database.ping)), settings.health_port)
 

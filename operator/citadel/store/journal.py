@@ -80,7 +80,7 @@ class LogChunk:
 @dataclass(frozen=True)
 class Notice:
     """Something changed: `topic` is execution, control, sandbox, delivery, sealed, log, approval, signal,
-    model or grant, `id` its object.
+    model, grant, tool or tool-checked, `id` its object.
 
     Notices may be lost or repeated; whoever waits for one also looks at least once a second. `listening`
     tells that notices are heard from now on, and that earlier ones may have been lost.

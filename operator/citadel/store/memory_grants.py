@@ -1,7 +1,7 @@
 """Grants of agents' attempts, and what models answered them, in memory: for the local runner."""
 
+from citadel.store.calls import Passage
 from citadel.store.memory_ledger import MemoryLedger
-from citadel.store.model_calls import Passage
 from citadel.store.model_grants import Grant
 from citadel.store.model_records import ModelRecord
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from citadel.store.model_calls import Passage
+from citadel.store.calls import Passage
 
 #: The name under which `sealed` holds what the grant's calls show the egress proxy.
 TOKEN = "token"  # noqa: S105 - a name, no secret

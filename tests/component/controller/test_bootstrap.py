@@ -35,7 +35,7 @@ INSTALLATION = Installation(
 async def api() -> AsyncIterator[FakeApi]:
     """An API server that holds what the chart brings."""
     async with serve_fake_api() as server:
-        for part in ("ca", "gateway-tls", "api-tls", "egress-tls", "models-key", "database"):
+        for part in ("ca", "gateway-tls", "api-tls", "egress-tls", "models-key", "tools-key", "database"):
             name = f"citadel-{part}"
             await server.change("ADDED", f"{CORE}/secrets/{name}", {"metadata": {"name": name}})
         await server.change("ADDED", f"{CORE}/configmaps/citadel-ca", {"metadata": {"name": "citadel-ca"}})
@@ -65,8 +65,15 @@ async def test_all_that_the_chart_left_empty_is_filled(api: FakeApi) -> None:
         == sorted(found["citadel-egress-tls"])
         == ["ca.crt", "tls.crt", "tls.key"]
     )
-    assert sorted(found["citadel-database"]) == ["api", "controller", "gateway", "models", "postgres"]
-    assert len(set(found["citadel-database"].values())) == 5
+    assert sorted(found["citadel-database"]) == [
+        "api",
+        "controller",
+        "gateway",
+        "models",
+        "postgres",
+        "tools",
+    ]
+    assert len(set(found["citadel-database"].values())) == 6
     pair = {name: b64decode(b64decode(found["citadel-models-key"][name])) for name in ("private", "public")}
     assert bytes(PrivateKey(pair["private"]).public_key) == pair["public"]
     assert found["public"] == {"ca.crt": prepared.ca.decode()}

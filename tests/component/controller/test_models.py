@@ -9,7 +9,7 @@ from nacl.public import PrivateKey, SealedBox
 
 from citadel.core import events as ev
 from citadel.core.values import Inline
-from citadel.store.model_calls import PlacedCall
+from citadel.store.calls import PlacedCall
 from component.controller.cluster import Cluster
 
 KEY = PrivateKey.generate()

@@ -22,7 +22,7 @@ from build import created, definition, python_step
 from citadel.controller.certificates import Identity, issue, new_authority
 from citadel.core.policy import egress_rules, read_policy
 from citadel.gateway import policies
-from citadel.gateway.egress import EgressDesk
+from citadel.gateway.egress import EgressDesk, callers
 from citadel.gateway.internal import internal_app, internal_tls
 from citadel.gateway.limits import LimitedServer
 from citadel.gateway.metrics import GatewayMetrics
@@ -77,9 +77,7 @@ class World:
         async def rules(namespace: str) -> Any:
             return egress_rules([read_policy(obj) for obj in await database.policies.get(namespace)])
 
-        desk = EgressDesk(
-            gateway.registry, database.journal, database.connections, rules, database.model_calls
-        )
+        desk = EgressDesk(gateway.registry, database.journal, database.connections, rules, callers(database))
         tls = str(self.folder / "gateway")
         server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)
         loop = asyncio.get_running_loop()

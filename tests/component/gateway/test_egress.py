@@ -15,7 +15,7 @@ from build import created, definition, python_step
 from citadel.controller.certificates import Identity, KeyPair, issue, new_authority
 from citadel.core import events as ev
 from citadel.core.egress import EgressRules
-from citadel.gateway.egress import EgressDesk
+from citadel.gateway.egress import EgressDesk, callers
 from citadel.gateway.internal import internal_app, internal_tls
 from citadel.gateway.refusals import Refused
 from citadel.gateway.sessions import egress_token
@@ -37,7 +37,7 @@ class Desk(EgressDesk):
         database = site.database
         self.policies = policies
         registry = site.gateways[0].gateway.registry
-        calls = database.model_calls
+        calls = callers(database)
         super().__init__(registry, database.journal, database.connections, self.of, calls)
 
     async def of(self, namespace: str) -> Sequence[EgressRules]:

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 import build
 from citadel.api.model import ModelSpec
+from citadel.calls.sealing import Opener
 from citadel.controller.certificates import Identity, issue, new_authority
 from citadel.core.egress import EgressRules
 from citadel.core.spending import Account, account_of
@@ -27,12 +28,12 @@ from citadel.egress.asking import Answer, Record
 from citadel.egress.metrics import EgressMetrics
 from citadel.egress.requests import Refused, Request
 from citadel.egress.tunnels import Tunnels
-from citadel.gateway.egress import EgressDesk
+from citadel.gateway.egress import EgressDesk, callers
 from citadel.llm import langchain  # noqa: F401 - seconds of work, which no test is to wait for
 from citadel.llm.calling import Told
 from citadel.models.process import Ways
-from citadel.models.working import Worker
-from citadel.store.model_calls import PlacedCall
+from citadel.models.working import ModelWorker
+from citadel.store.calls import PlacedCall
 from citadel.store.sql.database import Database, open_database
 
 HOST, KEY = "models.example.com", "sk-very-secret-0123456789"
@@ -142,7 +143,7 @@ class World:
         self.database, self.providers, self.ways, self._key = database, providers, ways, key
         self.allow: tuple[str, ...] | None = (f"{HOST}:{providers.port}",)
         self.told: list[Told] = []
-        self.workers: list[tuple[Worker, list[asyncio.Task[Any]]]] = []
+        self.workers: list[tuple[ModelWorker, list[asyncio.Task[Any]]]] = []
         self.gateway: _Gateway
 
     async def rules(self, namespace: str) -> list[EgressRules]:
@@ -201,9 +202,9 @@ class World:
         await self.database.model_calls.place(call)
         return call
 
-    def work(self) -> Worker:
+    def work(self) -> ModelWorker:
         """A model gateway."""
-        worker = Worker(
+        worker = ModelWorker(
             self.database.journal,
             self.database.model_calls,
             self.database.ledger,
@@ -286,8 +287,8 @@ async def world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
         listening = await loop.create_server(lambda: made[0].accept(), "127.0.0.1", 0)
         stack.callback(listening.close)
         proxy = ("localhost", listening.sockets[0].getsockname()[1])
-        world = World(database, providers, Ways(key, proxy, client, client), key)
-        desk = EgressDesk(None, database.journal, database.connections, world.rules, database.model_calls)  # type: ignore[arg-type]
+        world = World(database, providers, Ways(Opener(key), proxy, client, client), key)
+        desk = EgressDesk(None, database.journal, database.connections, world.rules, callers(database))  # type: ignore[arg-type]
         world.gateway = _Gateway(desk)
         registry = CollectorRegistry()
         made.append(Tunnels(server, world.gateway, _Dialler(), EgressMetrics(registry)))  # type: ignore[arg-type]

@@ -136,7 +136,7 @@ async def test_a_token_opens_only_the_endpoint_of_its_call_and_only_while_that_i
     async def verdict(token: str, **changed: Any) -> dict[str, Any]:
         return await world.gateway.desk.verdict({**asked, **changed, "token": token})
 
-    from citadel.models import working
+    from citadel.calls import working
 
     assert row.token_hash
     assert not (await verdict("model.guessed"))["allowed"]
@@ -157,6 +157,7 @@ async def test_a_token_opens_only_the_endpoint_of_its_call_and_only_while_that_i
             assert not (await verdict(token, **changed))["allowed"], changed
         again.set()
         await world.ended("u2")
+        await world.no_calls()
         assert not (await verdict(token))["allowed"]
     finally:
         working.token_hash = original
@@ -191,7 +192,7 @@ async def test_a_namespaces_day_bounds_all_its_executions(world: World) -> None:
 async def test_a_call_whose_gateway_was_killed_is_made_by_another_and_both_are_paid(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("citadel.models.working.LEASE_SECONDS", 0.5)
+    monkeypatch.setattr("citadel.calls.working.LEASE_SECONDS", 0.5)
     world.providers.replies = [asyncio.Event()]
     await world.place(await world.begin("u1"))
     world.work()

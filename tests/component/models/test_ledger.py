@@ -12,11 +12,11 @@ from sqlalchemy import text
 
 import build
 from citadel.core.spending import Account, Amount, Reservation
+from citadel.store.calls import Passage, PlacedCall
 from citadel.store.journal import ExecutionUnknown
 from citadel.store.ledger import Ledger, OverBudget, Spent, Throttled
 from citadel.store.memory_grants import MemoryModelGrants
 from citadel.store.memory_ledger import MemoryLedger
-from citadel.store.model_calls import Passage, PlacedCall
 from citadel.store.model_grants import Grant, ModelGrants
 from citadel.store.sql.database import Database, open_database
 

@@ -16,8 +16,8 @@ from citadel.core import events as ev
 from citadel.core.failures import Failure
 from citadel.core.spending import Account, Amount, Reservation
 from citadel.core.values import Inline
+from citadel.store.calls import PlacedCall
 from citadel.store.journal import LogChunk
-from citadel.store.model_calls import PlacedCall
 from citadel.store.model_grants import Grant
 from citadel.store.signals import SignalRow
 from citadel.store.sql.database import open_database
@@ -25,6 +25,7 @@ from citadel.store.sql.engine import parse_url
 from citadel.store.sql.migrate import run
 from citadel.store.sql.roles import RIGHTS, role_name
 from citadel.store.sql.tables import metadata
+from citadel.store.tool_checks import Check
 from component.postgres import PostgresServer
 
 
@@ -66,7 +67,7 @@ async def test_many_migrations_at_once_do_it_once(environment: dict[str, str], c
     said = capsys.readouterr().out.splitlines()
     assert [line for line in said if not line.startswith("Waiting")] == [
         "The database has this version's schema. Roles: citadel_controller, citadel_gateway, citadel_models,"
-        " citadel_api."
+        " citadel_tools, citadel_api."
     ] * 4
 
 
@@ -130,6 +131,14 @@ FORBIDDEN = {
         "UPDATE model_records SET answer = '{}'",
         "DELETE FROM model_reservations",
     ],
+    "citadel_tools": [
+        "SELECT * FROM model_calls",
+        "SELECT * FROM policies",
+        "SELECT * FROM logs",
+        "DELETE FROM tool_checks",
+        "INSERT INTO tool_calls (uid) VALUES ('u')",
+        "DELETE FROM events",
+    ],
     "citadel_api": [
         "INSERT INTO logs (uid, step, attempt, n, stream, at, text) VALUES ('u', 's', 1, 1, '', '', '')",
         "UPDATE executions SET phase = 'Succeeded'",
@@ -164,7 +173,7 @@ async def test_every_process_may_do_what_it_needs(
     postgres_server: PostgresServer, environment: dict[str, str], empty: str
 ) -> None:
     run(environment)
-    controller, gateway, models, api = (
+    controller, gateway, models, tools, api = (
         open_database(postgres_server.url(empty, role_name(process))) for process in RIGHTS
     )
     secret = {"valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}
@@ -200,6 +209,18 @@ async def test_every_process_may_do_what_it_needs(
         assert await models.model_calls.renew("me", call, 60)
         await models.model_calls.remove("me", call)
         await models.ledger.prune()
+        await controller.tool_calls.place(call)
+        ((call, _),) = await tools.tool_calls.take("me", {"token": "hash"}, 60)
+        assert (await gateway.tool_calls.passage("hash")).step == "d"  # type: ignore[union-attr]
+        assert await tools.tool_calls.sending("me", call)
+        await tools.journal.advance("uid-1", [ev.SignalReceived("s", "tool", Inline(1))])
+        await tools.tool_calls.remove("me", call)
+        await controller.tool_checks.place(Check("team", "t", "sha256:1", {}))
+        ((check, _),) = await tools.tool_checks.take("me", {"token": "hash"}, 60)
+        assert (await gateway.tool_checks.passage("hash")).namespace == "team"  # type: ignore[union-attr]
+        await tools.tool_checks.answer("me", check, {"functions": {}})
+        assert (await controller.tool_checks.checked("team", "t")).result == {"functions": {}}  # type: ignore[union-attr]
+        await controller.tool_checks.forget("team", "t")
         await controller.sandboxes.observe(sandbox, pod_uid="pod", key_hash="hash of its key")
         assert await gateway.sandboxes.register(sandbox, "pod", "hash", "key")
         await gateway.sandboxes.heartbeat([sandbox])
@@ -228,10 +249,10 @@ async def test_every_process_may_do_what_it_needs(
         assert await gateway.journal.due(10) == ["uid-2"]
         assert (await api.admissions.waiting("team")) == await controller.admissions.ready() == []
         await api.journal.values("uid-1", list(bodies))
-        for database in (controller, gateway, models, api):
+        for database in (controller, gateway, models, tools, api):
             await database.ping()
         await controller.journal.forget(["uid-1", "uid-2"])
         await controller.journal.prune(0.0)
     finally:
-        for database in (controller, gateway, models, api):
+        for database in (controller, gateway, models, tools, api):
             await database.close()

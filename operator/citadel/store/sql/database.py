@@ -10,11 +10,11 @@ from citadel.store.sql.announcing import LocalNotices, Notices
 from citadel.store.sql.approvals import SqlApprovals
 from citadel.store.sql.archive import SqlArchive
 from citadel.store.sql.blobs import SqlBlobs
+from citadel.store.sql.calls import SqlModelCalls, SqlToolCalls
 from citadel.store.sql.connections import SqlConnectionLog
 from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.ledger import SqlLedger
-from citadel.store.sql.model_calls import SqlModelCalls
 from citadel.store.sql.model_grants import SqlModelGrants
 from citadel.store.sql.model_records import SqlModelRecords
 from citadel.store.sql.policies import SqlPolicies
@@ -22,6 +22,7 @@ from citadel.store.sql.pools import SqlPools
 from citadel.store.sql.revisions import SqlRevisions
 from citadel.store.sql.sandboxes import SqlSandboxes
 from citadel.store.sql.signals import SqlSignals
+from citadel.store.sql.tool_checks import SqlToolChecks
 
 #: More sandboxes than any cluster has.
 _UNBOUNDED = 2**31 - 1
@@ -45,6 +46,8 @@ class Database:
         self.model_calls = SqlModelCalls(connections, notices)
         self.model_grants = SqlModelGrants(connections, notices)
         self.model_records = SqlModelRecords(connections)
+        self.tool_calls = SqlToolCalls(connections, notices)
+        self.tool_checks = SqlToolChecks(connections, notices)
         self.ledger = SqlLedger(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:

@@ -5,8 +5,8 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from citadel.store.calls import Passage
 from citadel.store.journal import ExecutionUnknown, Notice
-from citadel.store.model_calls import Passage
 from citadel.store.model_grants import Grant
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices, change

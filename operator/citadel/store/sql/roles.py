@@ -9,6 +9,22 @@ from sqlalchemy import Connection, text
 
 from citadel.store.sql.tables import metadata
 
+#: What it takes to record a fact and all that follows from it.
+_ADVANCING: Mapping[str, str] = {
+    "definitions": "SELECT",
+    "executions": "SELECT, UPDATE",
+    "events": "SELECT, INSERT",
+    "values": "SELECT, INSERT",
+    "steps": "SELECT, INSERT, UPDATE",
+    "sandboxes": "SELECT, INSERT, UPDATE",
+    "deliveries": "SELECT, INSERT, UPDATE, DELETE",
+    "admissions": "SELECT, INSERT, UPDATE, DELETE",
+    "approvals": "SELECT, INSERT, UPDATE",
+    "artifacts": "SELECT, INSERT, UPDATE",
+    "builds": "SELECT, INSERT, UPDATE, DELETE",
+    "cached": "SELECT, INSERT, DELETE",
+    "cached_artifacts": "SELECT, INSERT",
+}
 #: Process -> table -> rights. What is not named is forbidden.
 RIGHTS: Mapping[str, Mapping[str, str]] = {
     "controller": dict.fromkeys(metadata.tables, "SELECT, INSERT, UPDATE, DELETE"),
@@ -31,25 +47,15 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "cached": "SELECT, INSERT, DELETE",
         "cached_artifacts": "SELECT, INSERT",
         "connections": "SELECT, INSERT, UPDATE",
-        # What a token of the model gateway stands for; nothing of the call, and no credential.
+        # What a token of those processes stands for; nothing of the call, and no credential.
         "model_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
         "model_grants": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
+        "tool_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
+        "tool_checks": "SELECT (namespace, name, hosts, token_hash)",
     },
     # It advances executions by what models answered, and keeps the ledger.
     "models": {
-        "definitions": "SELECT",
-        "executions": "SELECT, UPDATE",
-        "events": "SELECT, INSERT",
-        "values": "SELECT, INSERT",
-        "steps": "SELECT, INSERT, UPDATE",
-        "sandboxes": "SELECT, INSERT, UPDATE",
-        "deliveries": "SELECT, INSERT, UPDATE, DELETE",
-        "admissions": "SELECT, INSERT, UPDATE, DELETE",
-        "approvals": "SELECT, INSERT, UPDATE",
-        "artifacts": "SELECT, INSERT, UPDATE",
-        "builds": "SELECT, INSERT, UPDATE, DELETE",
-        "cached": "SELECT, INSERT, DELETE",
-        "cached_artifacts": "SELECT, INSERT",
+        **_ADVANCING,
         "model_calls": "SELECT, UPDATE, DELETE",
         "model_accounts": "SELECT, INSERT, UPDATE, DELETE",
         "model_reservations": "SELECT, INSERT, UPDATE",
@@ -59,6 +65,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         # Whether the namespace has its prompts recorded.
         "policies": "SELECT",
     },
+    # It advances executions by what tools answered.
+    "tools": {**_ADVANCING, "tool_calls": "SELECT, UPDATE, DELETE", "tool_checks": "SELECT, UPDATE"},
     "api": {
         "definitions": "SELECT",
         "executions": "SELECT",

@@ -4,6 +4,8 @@
 from it. JSON columns are `json`, not `jsonb`: they are read whole, and keep every escape.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    false,
 )
 
 metadata = MetaData(
@@ -295,26 +298,60 @@ cached_artifacts = Table(
 )
 Index("cached_artifacts_namespace_digest_idx", cached_artifacts.c.namespace, cached_artifacts.c.digest)
 
-# What models are to be asked: placed by the controller, taken by a model gateway, gone with the answer.
-model_calls = Table(
-    "model_calls",
-    metadata,
-    _of_execution(),
-    Column("step", Text, primary_key=True),
-    Column("attempt", Integer, primary_key=True, autoincrement=False),
-    Column("namespace", Text, nullable=False),
-    Column("body", JSON, nullable=False),
-    # Credentials, readable by the model gateways alone.
-    Column("sealed", JSON(none_as_null=True)),
-    # Where it may be asked, as host:port.
-    Column("hosts", JSON, nullable=False),
-    Column("placed_at", Double, nullable=False),
-    # Who asks now, until when nobody else may, and what it shows the egress proxy.
-    Column("holder", Text),
-    Column("lease_until", Double),
-    Column("token_hash", Text),
-)
+
+def _work() -> tuple[Column[Any], ...]:
+    """What others are to do, one at a time."""
+    return (
+        Column("body", JSON, nullable=False),
+        # Credentials, readable by those alone who do it.
+        Column("sealed", JSON(none_as_null=True)),
+        # Where that may be asked, as host:port.
+        Column("hosts", JSON, nullable=False),
+        Column("placed_at", Double, nullable=False),
+        # Who does it now, until when nobody else may, and what it shows the egress proxy.
+        Column("holder", Text),
+        Column("lease_until", Double),
+        Column("token_hash", Text),
+    )
+
+
+def _call() -> tuple[Column[Any], ...]:
+    """What an attempt waits for: placed by the controller, taken by another process, gone with the answer."""
+    return (
+        _of_execution(),
+        Column("step", Text, primary_key=True),
+        Column("attempt", Integer, primary_key=True, autoincrement=False),
+        Column("namespace", Text, nullable=False),
+        *_work(),
+    )
+
+
+model_calls = Table("model_calls", metadata, *_call())
 Index("model_calls_token_hash_idx", model_calls.c.token_hash)
+
+tool_calls = Table(
+    "tool_calls",
+    metadata,
+    *_call(),
+    # What may have had its effect: nobody makes such a call twice.
+    Column("sent", Boolean, nullable=False, server_default=false()),
+)
+Index("tool_calls_token_hash_idx", tool_calls.c.token_hash)
+
+# Which functions MCP servers have: the check that is wanted of a Tool, and what came of the last one.
+tool_checks = Table(
+    "tool_checks",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    *_work(),
+    Column("waiting", Boolean, nullable=False),
+    Column("answered", Text),
+    Column("answered_at", Double),
+    Column("result", JSON(none_as_null=True)),
+)
+Index("tool_checks_token_hash_idx", tool_checks.c.token_hash)
 
 # What is spent or reserved together; the sum of its reservations.
 model_accounts = Table(

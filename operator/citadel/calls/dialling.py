@@ -1,12 +1,12 @@
-"""The way from the model gateway to providers: through the egress proxy, which asks whether it may be.
+"""The way from the control plane to servers beyond: through the egress proxy, which asks whether it may be.
 
-One tunnel carries one connection, which is TLS to the provider again where its URL says so.
+One tunnel carries one connection, which is TLS to the server again where its URL says so.
 """
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import httpcore2
@@ -14,14 +14,19 @@ import httpx2
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
-from citadel.api.reasons import Reason
-from citadel.llm.provider import ProviderError
-
 #: Bytes of an answer that are read at most.
 MAX_ANSWER = 8 * 1024 * 1024
 _HEAD_LIMIT = 8192
 _CONNECT_SECONDS = 30.0
 _MOST = 0xFFFF
+
+
+class Problem(Protocol):
+    """Makes the error of whoever dials: what the HTTP client between raises is read by its type."""
+
+    def __call__(self, message: str, *, passes: bool, sent: bool) -> Exception:
+        """`passes`: it may pass by itself; `sent`: something may have had its effect."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,9 @@ class _Network(httpcore2.AsyncNetworkStream):
 class Proxied(httpcore2.AsyncNetworkBackend):
     """Dials through the egress proxy at `host:port`, whose certificate `tls` checks."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext, ticket: Ticket) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext, ticket: Ticket, problem: Problem) -> None:
         self._host, self._port, self._tls, self._ticket = host, port, tls, ticket
+        self.problem = problem
 
     async def connect_tcp(
         self,
@@ -123,13 +129,13 @@ class Proxied(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """A connection to a provider; raises ProviderError, as nothing was sent yet."""
+        """A connection to a server; raises a Problem, as nothing was sent yet."""
         try:
             with anyio.fail_after(_CONNECT_SECONDS):
                 return await self._connect(host, port)
         except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
             message = f"the egress proxy cannot be reached: {error or type(error).__name__}"
-            raise ProviderError(Reason.MODEL_UNAVAILABLE, message, sent=False) from None
+            raise self.problem(message, passes=True, sent=False) from None
 
     async def _connect(self, host: str, port: int) -> httpcore2.AsyncNetworkStream:
         stream = await anyio.connect_tcp(
@@ -149,7 +155,8 @@ class Proxied(httpcore2.AsyncNetworkBackend):
             status = said.split(b" ", 2)[1]
             if status == b"200":
                 return _Network(Tunnel(stream, rest))
-            raise await _refused(int(status), stream, rest)
+            said_why = await _read_rest(stream, rest)
+            raise self.problem(f"egress: {said_why}", passes=int(status) >= 500, sent=False)
         except BaseException:
             await anyio.aclose_forcefully(stream)
             raise
@@ -158,27 +165,27 @@ class Proxied(httpcore2.AsyncNetworkBackend):
         await anyio.sleep(seconds)
 
 
-async def _refused(status: int, stream: ByteStream | TLSStream, said: bytes) -> ProviderError:
+async def _read_rest(stream: ByteStream | TLSStream, said: bytes) -> str:
+    """Why the proxy refuses."""
     try:
         while len(said) < _HEAD_LIMIT:
             said += await stream.receive()
     except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
         pass  # the proxy closes when it has said why
-    message = f"egress: {said.decode('utf-8', 'replace')}"
-    reason = Reason.MODEL_ERROR if status < 500 else Reason.MODEL_UNAVAILABLE
-    return ProviderError(reason, message, sent=False)
+    return said.decode("utf-8", "replace")
 
 
 class ProxiedTransport(httpx2.AsyncBaseTransport):
-    """HTTP over such connections. Answers are read whole, up to a limit."""
+    """HTTP over such connections. Of an answer at most `most` bytes are read."""
 
-    def __init__(self, backend: Proxied, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, backend: Proxied, tls: ssl.SSLContext | None = None, most: int = MAX_ANSWER) -> None:
+        self._problem, self._most = backend.problem, most
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls or ssl.create_default_context(), network_backend=backend, http2=False
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """One request and its answer."""
+        """One request and its answer, whose body is read as it comes."""
         url = httpcore2.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
@@ -189,16 +196,27 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
             method=request.method, url=url, headers=request.headers.raw, content=request.stream
         )
         answer = await self._pool.handle_async_request(wanted)
-        body = b""
-        try:
-            async for part in answer.aiter_stream():
-                body += part
-                if len(body) > MAX_ANSWER:
-                    message = f"found an answer of more than {MAX_ANSWER} bytes"
-                    raise ProviderError(Reason.MODEL_ERROR, message)
-        finally:
-            await answer.aclose()
-        return httpx2.Response(answer.status, headers=answer.headers, content=body)
+        body = _Body(answer, self._problem, self._most)
+        return httpx2.Response(answer.status, headers=answer.headers, stream=body)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+
+class _Body(httpx2.AsyncByteStream):
+    """The bytes of an answer, up to a limit."""
+
+    def __init__(self, answer: httpcore2.Response, problem: Problem, most: int) -> None:
+        self._answer, self._problem, self._most = answer, problem, most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for part in self._answer.aiter_stream():
+            size += len(part)
+            if size > self._most:
+                message = f"found an answer of more than {self._most} bytes"
+                raise self._problem(message, passes=False, sent=True)
+            yield part
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
