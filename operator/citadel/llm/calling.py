@@ -1,42 +1,25 @@
-"""One call of a step: asked, repaired, tried again, asked elsewhere; each attempt of it with a reservation.
+"""One call of a step: asked, and asked again where its answer does not fit.
 
-Prompts and answers are never logged. Whatever becomes of a call, its reservation is settled or charged.
+Prompts and answers are never logged.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
-from citadel.api.durations import seconds
 from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.models import Question, Wanted
-from citadel.core.spending import Account, Reservation, cost_of, unpriced
+from citadel.core.spending import Account
 from citadel.core.values import Values
 from citadel.llm import answers
-from citadel.llm.provider import Answer, Message, Provider, ProviderError, Request
-from citadel.store.ledger import Ledger, OverBudget, Throttled
-
-#: How often one Model is tried, and the pauses between.
-TRIES = 3
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-#: Of a step that has no timeout: how long a rate limit, of ours or the provider's, is waited for at most.
-PATIENCE = 300.0
-
-
-@dataclass(frozen=True)
-class Target:
-    """A Model that may be asked."""
-
-    name: str
-    key: str
-    """`namespace/name`."""
-    spec: ModelSpec
+from citadel.llm.asking import PATIENCE, Asker, Failed, Payer, Target, Told
+from citadel.llm.provider import Message, Provider, Request
+from citadel.store.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -50,26 +33,6 @@ class Call:
     targets: tuple[Target, ...]
     """The Model, and its fallbacks in order."""
     accounts: tuple[Account, ...]
-
-
-@dataclass(frozen=True)
-class Told:
-    """One attempt to ask a provider, for whoever counts."""
-
-    model: str
-    provider: str
-    outcome: str
-    seconds: float
-    tokens: int = 0
-    cost: int = 0
-
-
-class Failed(Exception):
-    """The call gives nothing."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason, self.message = reason, message
 
 
 class Caller:
@@ -115,11 +78,11 @@ class Caller:
 
     async def _converse(self, call: Call, left: float | None) -> tuple[Json, Target]:
         schema, messages = call.wanted.schema, list(_beginning(call))
-        asker = _Asker(
-            self._ledger, self._provider, self._tell, self._sleep, PATIENCE if left is None else left
-        )
+        wanted, patience = call.wanted, PATIENCE if left is None else left
+        asker = Asker(self._ledger, self._provider, self._tell, self._sleep, patience)
+        payer = Payer(call.uid, wanted.step, wanted.attempt, call.namespace, call.targets, call.accounts)
         for again in reversed(range(call.wanted.llm.repairs + 1)):
-            answer, target = await asker.ask(call, tuple(messages))
+            answer, target = await asker.ask(payer, partial(_request, call, tuple(messages)))
             if schema is None:
                 return _sized(answers.clean(answer.text)), target
             try:
@@ -133,118 +96,15 @@ class Caller:
         raise AssertionError("unreachable: the last round returns or raises")
 
 
-class _Asker:
-    """Asks the Models of one call in order, until one answers."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        provider: Callable[[Target], Provider],
-        tell: Callable[[Told], None],
-        sleep: Callable[[float], Awaitable[None]],
-        patience: float,
-    ) -> None:
-        self._ledger, self._provider, self._tell, self._sleep = ledger, provider, tell, sleep
-        self._ends = time.monotonic() + patience
-
-    async def ask(self, call: Call, messages: tuple[Message, ...]) -> tuple[Answer, Target]:
-        """The first answer, and whose it is; raises Failed."""
-        problems: list[str] = []
-        reason = Reason.MODEL_UNAVAILABLE
-        for target in call.targets:
-            try:
-                return await self._ask(call, target, messages), target
-            except ProviderError as error:
-                problems.append(f"Model {target.name}: {error.message}")
-                reason = error.reason
-                if not error.passes:
-                    break
-        raise Failed(reason, "; ".join(problems))
-
-    async def _ask(self, call: Call, target: Target, messages: tuple[Message, ...]) -> Answer:
-        pause = FIRST_PAUSE
-        tries = TRIES
-        while True:
-            try:
-                return await self._once(call, target, messages)
-            except Throttled as throttled:
-                # Nothing was asked yet: it is waited for as long as there is time.
-                error = ProviderError(Reason.RATE_LIMITED, str(throttled), retry_after=throttled.seconds)
-            except ProviderError as failed:
-                tries -= 1
-                if not failed.passes or not tries:
-                    raise
-                error = failed
-            wait = max(pause, error.retry_after or 0.0)
-            if time.monotonic() + wait > self._ends:
-                raise error
-            await self._sleep(wait)
-            pause = min(LONGEST_PAUSE, pause * 2)
-
-    async def _once(self, call: Call, target: Target, messages: tuple[Message, ...]) -> Answer:
-        spec, llm = target.spec, call.wanted.llm
-        given = spec.parameters
-        request = Request(
-            messages,
-            llm.max_tokens or given.max_tokens,
-            given.temperature if llm.temperature is None else llm.temperature,
-            given.top_p,
-            given.stop,
-        )
-        if (why := unpriced(call.accounts, target.name, spec)) is not None:
-            raise Failed(Reason.BUDGET_EXCEEDED, why)
-        limit = spec.rate_limit
-        need = request.upper_bound(spec.prices)
-        reservation = Reservation(
-            call.uid,
-            call.wanted.step,
-            call.wanted.attempt,
-            call.namespace,
-            target.key,
-            need,
-            request.max_tokens,
-            call.accounts,
-            limit.requests_per_minute if limit else None,
-            limit.tokens_per_minute if limit else None,
-        )
-        try:
-            name = await self._ledger.reserve(reservation)
-        except OverBudget as refused:
-            self._tell(Told(target.name, spec.provider, Reason.BUDGET_EXCEEDED, 0.0))
-            raise Failed(Reason.BUDGET_EXCEEDED, str(refused)) from None
-        return await self._reserved(name, target, request)
-
-    async def _reserved(self, name: str, target: Target, request: Request) -> Answer:
-        """The call itself. By every way out of here its reservation is settled or charged."""
-        began, spec = time.monotonic(), target.spec
-        told = Told(target.name, spec.provider, Reason.MODEL_UNAVAILABLE, 0.0)
-        settled = False
-        try:
-            async with asyncio.timeout(seconds(spec.timeout)):
-                answer = await self._provider(target).ask(request)
-            told = replace(told, outcome="ok")
-            if answer.input_tokens is not None and answer.output_tokens is not None:
-                took = (answer.input_tokens, answer.output_tokens)
-                cost = cost_of(answer.input_tokens, answer.cached_tokens, answer.output_tokens, spec.prices)
-                told = replace(told, tokens=sum(took), cost=cost)
-                await self._ledger.settle(name, *took, cost)
-                settled = True
-            return answer
-        except ProviderError as error:
-            told = replace(told, outcome=error.reason)
-            if not error.sent:
-                await self._ledger.settle(name, 0, 0, 0)
-                settled = True
-            raise
-        except TimeoutError:
-            # Of the call, or of the step around it: that one then ends all of this.
-            raise ProviderError(Reason.MODEL_UNAVAILABLE, f"no answer within {spec.timeout}") from None
-        finally:
-            self._tell(replace(told, seconds=time.monotonic() - began))
-            if not settled:
-                # Also when this task is cancelled: what was sent may be paid for.
-                with suppress(Exception):
-                    await asyncio.shield(self._ledger.charge(name))
+def _request(call: Call, messages: tuple[Message, ...], spec: ModelSpec) -> Request:
+    llm, given = call.wanted.llm, spec.parameters
+    return Request(
+        messages,
+        llm.max_tokens or given.max_tokens,
+        given.temperature if llm.temperature is None else llm.temperature,
+        given.top_p,
+        given.stop,
+    )
 
 
 def _beginning(call: Call) -> list[Message]:

@@ -8,7 +8,8 @@ from citadel.core import events as ev
 from citadel.core.models import Wanted, question_of
 from citadel.core.spending import Account
 from citadel.core.values import Values
-from citadel.llm.calling import Call, Caller, Target
+from citadel.llm.asking import Target
+from citadel.llm.calling import Call, Caller
 from citadel.llm.provider import Provider
 from citadel.llm.ways import provider_of
 from citadel.local.documents import Contents, WorkflowDocument

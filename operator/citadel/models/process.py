@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from citadel.api.reasons import Reason
 from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
 from citadel.calls.sealing import Opener, Unopened
-from citadel.llm.calling import Target
+from citadel.llm.asking import Target
 from citadel.llm.provider import Provider, ProviderError
 from citadel.llm.ways import provider_of
 from citadel.models.metrics import ModelMetrics

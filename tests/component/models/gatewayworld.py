@@ -30,7 +30,7 @@ from citadel.egress.requests import Refused, Request
 from citadel.egress.tunnels import Tunnels
 from citadel.gateway.egress import EgressDesk, callers
 from citadel.llm import langchain  # noqa: F401 - seconds of work, which no test is to wait for
-from citadel.llm.calling import Told
+from citadel.llm.asking import Told
 from citadel.models.process import Ways
 from citadel.models.working import ModelWorker
 from citadel.store.calls import PlacedCall

@@ -1,0 +1,251 @@
+"""One question to a Model and its fallbacks: tried again, asked elsewhere; each try with a reservation.
+
+Prompts and answers are never logged. Whatever becomes of a try, its reservation is settled or charged.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+
+from citadel.api.durations import seconds
+from citadel.api.model import ModelSpec
+from citadel.api.reasons import Reason
+from citadel.core.spending import Account, Reservation, Turn, cost_of, unpriced
+from citadel.llm.provider import Answer, Delta, Provider, ProviderError, Request
+from citadel.store.ledger import Ledger, OutOfTurns, OverBudget, Throttled
+from citadel.store.model_records import ModelRecord
+
+#: How often one Model is tried, and the pauses between.
+TRIES = 3
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+#: Of a step that has no timeout: how long a rate limit, of ours or the provider's, is waited for at most.
+PATIENCE = 300.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Model that may be asked."""
+
+    name: str
+    key: str
+    """`namespace/name`."""
+    spec: ModelSpec
+
+
+@dataclass(frozen=True)
+class Payer:
+    """Which attempt asks, whom it may ask, and what pays for it."""
+
+    uid: str
+    step: str
+    attempt: int
+    namespace: str
+    targets: tuple[Target, ...]
+    """The Model, and its fallbacks in order."""
+    accounts: tuple[Account, ...]
+    turn: Turn | None = None
+    """Of an agent: how often it may ask."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One attempt to ask a provider, for whoever counts."""
+
+    model: str
+    provider: str
+    outcome: str
+    seconds: float
+    tokens: int = 0
+    cost: int = 0
+
+
+class Failed(Exception):
+    """The call gives nothing. `retry_after` are seconds after which it may, where the provider said so."""
+
+    def __init__(self, reason: Reason, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.retry_after = reason, message, retry_after
+
+
+#: What is asked of a Model: not the same of each, as they have parameters of their own.
+Questioning = Callable[[ModelSpec], Request]
+#: Takes a piece of an answer as it comes.
+PassOn = Callable[[Delta], Awaitable[None]]
+#: What is to be recorded of an answer; `tokens` are those sent and those answered, as they are booked.
+Recording = Callable[[Target, Answer, tuple[int, int], int], ModelRecord]
+
+
+class Asker:
+    """Asks the Models of one payer in order, until one answers, `patience` seconds at most."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        provider: Callable[[Target], Provider],
+        tell: Callable[[Told], None] = lambda told: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._ledger, self._provider, self._tell, self._sleep = ledger, provider, tell, sleep
+        self._ends = time.monotonic() + patience
+
+    async def ask(
+        self,
+        payer: Payer,
+        question: Questioning,
+        pass_on: PassOn | None = None,
+        record: Recording | None = None,
+    ) -> tuple[Answer, Target]:
+        """The first answer, and whose it is; raises Failed, and NotGranted.
+
+        With `pass_on` it is asked for in pieces; from the first piece on nobody else is asked.
+        """
+        return await _Question(self, payer, question, pass_on, record).ask()
+
+
+class _Question:
+    """One question of an Asker."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        payer: Payer,
+        question: Questioning,
+        pass_on: PassOn | None,
+        record: Recording | None,
+    ) -> None:
+        self._ledger, self._provider, self._tell = asker._ledger, asker._provider, asker._tell
+        self._sleep, self._ends = asker._sleep, asker._ends
+        self._payer, self._question, self._pass_on, self._record = payer, question, pass_on, record
+        self._turn = payer.turn
+        self._passed = False
+        """Whether a piece of an answer was passed on."""
+
+    async def ask(self) -> tuple[Answer, Target]:
+        answered = False
+        try:
+            found = await self._first()
+            answered = True
+            return found
+        finally:
+            if not answered and self._turn is not None and not self._turn.begins:
+                payer = self._payer
+                with suppress(Exception):
+                    await asyncio.shield(self._ledger.unanswered(payer.uid, payer.step, payer.attempt))
+
+    async def _first(self) -> tuple[Answer, Target]:
+        problems: list[str] = []
+        last = ProviderError(Reason.MODEL_UNAVAILABLE, "there is no Model to ask")
+        for target in self._payer.targets:
+            try:
+                return await self._ask(target), target
+            except ProviderError as error:
+                problems.append(f"Model {target.name}: {error.message}")
+                last = error
+                if self._passed or not error.passes:
+                    break
+        raise Failed(last.reason, "; ".join(problems), last.retry_after)
+
+    async def _ask(self, target: Target) -> Answer:
+        pause = FIRST_PAUSE
+        tries = TRIES
+        while True:
+            try:
+                return await self._once(target)
+            except Throttled as throttled:
+                # Nothing was asked yet: it is waited for as long as there is time.
+                error = ProviderError(Reason.RATE_LIMITED, str(throttled), retry_after=throttled.seconds)
+            except ProviderError as failed:
+                tries -= 1
+                if self._passed or not failed.passes or not tries:
+                    raise
+                error = failed
+            wait = max(pause, error.retry_after or 0.0)
+            if time.monotonic() + wait > self._ends:
+                raise error
+            await self._sleep(wait)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _once(self, target: Target) -> Answer:
+        spec, payer = target.spec, self._payer
+        request = self._question(spec)
+        if (why := unpriced(payer.accounts, target.name, spec)) is not None:
+            raise Failed(Reason.BUDGET_EXCEEDED, why)
+        limit = spec.rate_limit
+        reservation = Reservation(
+            payer.uid,
+            payer.step,
+            payer.attempt,
+            payer.namespace,
+            target.key,
+            request.upper_bound(spec.prices),
+            request.max_tokens,
+            payer.accounts,
+            limit.requests_per_minute if limit else None,
+            limit.tokens_per_minute if limit else None,
+            self._turn,
+        )
+        try:
+            name = await self._ledger.reserve(reservation)
+        except OverBudget as refused:
+            self._tell(Told(target.name, spec.provider, Reason.BUDGET_EXCEEDED, 0.0))
+            raise Failed(Reason.BUDGET_EXCEEDED, str(refused)) from None
+        except OutOfTurns as refused:
+            raise Failed(Reason.TURN_LIMIT_EXCEEDED, str(refused)) from None
+        if self._turn is not None:
+            self._turn = replace(self._turn, begins=False)
+        return await self._reserved(name, target, request)
+
+    async def _reserved(self, name: str, target: Target, request: Request) -> Answer:
+        """The call itself. By every way out of here its reservation is settled or charged."""
+        began, spec = time.monotonic(), target.spec
+        told = Told(target.name, spec.provider, Reason.MODEL_UNAVAILABLE, 0.0)
+        settled = False
+        record: ModelRecord | None = None
+        try:
+            async with asyncio.timeout(seconds(spec.timeout)):
+                answer = await self._answer(self._provider(target), request)
+            told = replace(told, outcome="ok")
+            took, cost = (0, 0), 0
+            known = answer.input_tokens is not None and answer.output_tokens is not None
+            if answer.input_tokens is not None and answer.output_tokens is not None:
+                took = (answer.input_tokens, answer.output_tokens)
+                cost = cost_of(answer.input_tokens, answer.cached_tokens, answer.output_tokens, spec.prices)
+                told = replace(told, tokens=sum(took), cost=cost)
+            else:
+                need = request.upper_bound(spec.prices)
+                took, cost = (need.tokens - request.max_tokens, request.max_tokens), need.cost
+            record = None if self._record is None else self._record(target, answer, took, cost)
+            if known:
+                await self._ledger.settle(name, *took, cost, record)
+                settled = True
+            return answer
+        except ProviderError as error:
+            told = replace(told, outcome=error.reason)
+            if not error.sent:
+                await self._ledger.settle(name, 0, 0, 0)
+                settled = True
+            raise
+        except TimeoutError:
+            # Of the call, or of the step around it: that one then ends all of this.
+            raise ProviderError(Reason.MODEL_UNAVAILABLE, f"no answer within {spec.timeout}") from None
+        finally:
+            self._tell(replace(told, seconds=time.monotonic() - began))
+            if not settled:
+                # Also when this task is cancelled: what was sent may be paid for.
+                with suppress(Exception):
+                    await asyncio.shield(self._ledger.charge(name, record))
+
+    async def _answer(self, provider: Provider, request: Request) -> Answer:
+        """The answer; its pieces are passed on as they come."""
+        if self._pass_on is None:
+            return await provider.ask(request)
+        async with aclosing(provider.stream(request)) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                if isinstance(piece, Answer):
+                    return piece
+                self._passed = True
+                await self._pass_on(piece)
+        raise ProviderError(Reason.MODEL_UNAVAILABLE, "the answer broke off")
