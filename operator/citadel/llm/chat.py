@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from citadel.api.model import ModelSpec
 from citadel.api.problems import found
 from citadel.core.jsonvalues import Json, canonical, digest
-from citadel.llm.provider import Answer, CallDelta, Delta, Message, ToolCall, ToolSpec, arguments_of
+from citadel.llm.provider import Answer, CallDelta, Delta, Message, Request, ToolCall, ToolSpec, arguments_of
 
 #: Fields that do not change what is answered: how it is sent, and to whom. A record is found without them.
 _ABOUT = frozenset(("stream", "stream_options", "model", "user", "metadata", "store", "n"))
@@ -47,6 +48,32 @@ class Asked:
     """Whether a stream ends with what it took."""
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What an agent says of its questions, whatever it asks."""
+
+    max_tokens: int | None = None
+    """Most tokens of one answer; without it what the Model says."""
+    temperature: float | None = None
+
+
+def request_of(asked: Asked, bounds: Bounds, spec: ModelSpec) -> Request:
+    """What a Model is asked: no longer an answer than the agent, or else the Model, lets it have."""
+    given = spec.parameters
+    most = bounds.max_tokens or given.max_tokens
+    own = given.temperature if bounds.temperature is None else bounds.temperature
+    return Request(
+        asked.messages,
+        min(most, asked.max_tokens or most),
+        own if asked.temperature is None else asked.temperature,
+        given.top_p,
+        asked.stop or given.stop,
+        asked.tools,
+        asked.tool_choice,
+        asked.schema,
+    )
+
+
 def read(body: Json) -> Asked:
     """What a request asks for; raises InvalidRequest."""
     if not isinstance(body, dict):
@@ -68,7 +95,12 @@ def read(body: Json) -> Asked:
 
 def digest_of(body: Mapping[str, Json]) -> str:
     """By what the same question is known."""
-    return digest(canonical({name: value for name, value in body.items() if name not in _ABOUT}))
+    return digest(canonical(question_of(body)))
+
+
+def question_of(body: Mapping[str, Json]) -> dict[str, Json]:
+    """What of a request decides its answer."""
+    return {name: value for name, value in body.items() if name not in _ABOUT}
 
 
 def message_of(answer: Answer) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from citadel.api.model import ModelSpec
 from citadel.llm import chat
 from citadel.llm.provider import Answer, CallDelta, Delta, ToolCall
 
@@ -116,3 +117,25 @@ def test_pieces_of_an_answer_are_its_text_and_then_its_calls() -> None:
         [],
     ]
     assert len(chat.last_chunks("stop", "n", "m", None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "bounds", "expected"),
+    [
+        (None, None, (100, 0.5)),
+        (7, None, (7, 0.5)),
+        (7, 3, (3, 0.5)),
+        (900, None, (100, 0.5)),
+        (900, 500, (500, 0.5)),
+    ],
+)
+def test_no_answer_is_longer_than_the_agent_or_else_the_model_lets_it_be(
+    asked: int | None, bounds: int | None, expected: tuple[int, float]
+) -> None:
+    parameters = {"maxTokens": 100, "temperature": 0.5}
+    spec = ModelSpec.model_validate(
+        {"provider": "scripted", "script": [{"text": "x"}], "parameters": parameters}
+    )
+    body = REQUEST | {"max_tokens": asked, "temperature": None}
+    found = chat.request_of(chat.read(body), chat.Bounds(bounds), spec)
+    assert (found.max_tokens, found.temperature) == expected

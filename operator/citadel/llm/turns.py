@@ -1,0 +1,36 @@
+"""One turn of an agent: answered from its record, else asked, and recorded with what it cost."""
+
+from functools import partial
+
+from citadel.core.jsonvalues import Json
+from citadel.llm import chat
+from citadel.llm.asking import Asker, PassOn, Payer, Target
+from citadel.llm.provider import Answer
+from citadel.store.model_records import ModelRecord, ModelRecords
+
+
+async def answer(
+    asker: Asker,
+    records: ModelRecords,
+    payer: Payer,
+    asked: chat.Asked,
+    bounds: chat.Bounds,
+    pass_on: PassOn | None = None,
+    request: Json = None,
+) -> ModelRecord:
+    """The answer to a question of an attempt, which is paid for once; raises Failed, and NotGranted.
+
+    `request` is recorded beside it. What comes from a record is not passed on in pieces.
+    """
+    known = await records.find(payer.uid, payer.step, payer.attempt, asked.digest)
+    if known is not None:
+        return known
+    made: list[ModelRecord] = []
+
+    def record(target: Target, given: Answer, took: tuple[int, int], cost: int) -> ModelRecord:
+        key = (payer.uid, payer.step, payer.attempt, asked.digest, target.key)
+        made.append(ModelRecord(*key, chat.message_of(given), *took, cost, request))
+        return made[-1]
+
+    await asker.ask(payer, partial(chat.request_of, asked, bounds), pass_on, record)
+    return made[-1]
