@@ -4,7 +4,8 @@ One tunnel carries one connection, which is TLS to the server again where its UR
 """
 
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -186,6 +187,8 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """One request and its answer, whose body is read as it comes."""
+        # What would have to be unpacked could become any size.
+        request.headers["Accept-Encoding"] = "identity"
         url = httpcore2.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
@@ -195,9 +198,16 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
         wanted = httpcore2.Request(
             method=request.method, url=url, headers=request.headers.raw, content=request.stream
         )
-        answer = await self._pool.handle_async_request(wanted)
-        body = _Body(answer, self._problem, self._most)
-        return httpx2.Response(answer.status, headers=answer.headers, stream=body)
+        with _as_clients_know_it(request):
+            answer = await self._pool.handle_async_request(wanted)
+        body = _Body(request, answer, self._problem, self._most)
+        response = httpx2.Response(answer.status, headers=answer.headers, stream=body)
+        packed = response.headers.get("Content-Encoding", "identity")
+        if packed != "identity":
+            await answer.aclose()
+            message = f"found an answer in {packed[:40]}, expected none that has to be unpacked"
+            raise self._problem(message, passes=False, sent=True)
+        return response
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -206,17 +216,35 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
 class _Body(httpx2.AsyncByteStream):
     """The bytes of an answer, up to a limit."""
 
-    def __init__(self, answer: httpcore2.Response, problem: Problem, most: int) -> None:
-        self._answer, self._problem, self._most = answer, problem, most
+    def __init__(
+        self, request: httpx2.Request, answer: httpcore2.Response, problem: Problem, most: int
+    ) -> None:
+        self._request, self._answer, self._problem, self._most = request, answer, problem, most
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
-        async for part in self._answer.aiter_stream():
-            size += len(part)
-            if size > self._most:
-                message = f"found an answer of more than {self._most} bytes"
-                raise self._problem(message, passes=False, sent=True)
-            yield part
+        with _as_clients_know_it(self._request):
+            async for part in self._answer.aiter_stream():
+                size += len(part)
+                if size > self._most:
+                    message = f"found an answer of more than {self._most} bytes"
+                    raise self._problem(message, passes=False, sent=True)
+                yield part
 
     async def aclose(self) -> None:
         await self._answer.aclose()
+
+
+@contextmanager
+def _as_clients_know_it(request: httpx2.Request) -> Iterator[None]:
+    """What breaks on the way, as errors of the library that clients are built on."""
+    try:
+        yield
+    except (
+        httpcore2.NetworkError,
+        httpcore2.ProtocolError,
+        anyio.BrokenResourceError,
+        anyio.ClosedResourceError,
+        OSError,
+    ) as error:
+        raise httpx2.ReadError(str(error) or type(error).__name__, request=request) from None

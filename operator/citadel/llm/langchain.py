@@ -4,8 +4,10 @@ Each call has an HTTP client of its own, which its caller makes, and is tried on
 again. What a provider says of a failure is told without the key.
 """
 
+import json
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from functools import cached_property
 from typing import Any, cast
 
@@ -24,13 +26,20 @@ from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
 from citadel.llm import answers
 from citadel.llm.conversing import Assembly, answer_of, conversation, described
-from citadel.llm.provider import Answer, Delta, ProviderError, Request, of_status
+from citadel.llm.failing import (
+    UNREADABLE,
+    broken_off,
+    refused_credential,
+    seconds_of,
+    told_without,
+    unreadable,
+)
+from citadel.llm.provider import Answer, Delta, ProviderError, Request, arguments_of, of_status
 
 #: Makes the HTTP client of one call.
 Client = Callable[[], httpx2.AsyncClient]
 #: What a server without keys is sent, as its clients insist on one.
 NO_KEY = "none"
-_MOST_TOLD = 512
 _Chat = Runnable[LanguageModelInput, AIMessage]
 
 
@@ -92,7 +101,7 @@ class LangChain:
         return of_status(status, self._told(error), seconds_of(error.response.headers.get("retry-after")))
 
     def _told(self, error: BaseException) -> str:
-        return told_without(self._key if self._key != NO_KEY else "", error)
+        return told_without(error, *([] if self._key == NO_KEY else [self._key]))
 
     def _chat(self, request: Request, client: httpx2.AsyncClient) -> _Chat:
         spec = self._spec
@@ -116,7 +125,7 @@ class LangChain:
             chat.__dict__["_http"] = client
             return _with(chat, _anthropic_tools(request))
         # Servers that speak the protocol do not all know what OpenAI calls the limit by now.
-        kind = ChatOpenAI if spec.provider == "openai" and spec.endpoint is None else BaseChatOpenAI
+        kind = _OpenAI if spec.provider == "openai" and spec.endpoint is None else _Compatible
         # A client for calls without await is demanded beside it, and never used.
         return _with(
             kind(
@@ -130,32 +139,6 @@ class LangChain:
             ),
             _openai_tools(request),
         )
-
-
-#: What clients and LangChain raise of an answer that is none.
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
-
-
-def unreadable(told: str) -> ProviderError:
-    """The error of an answer that is not what the protocol says."""
-    return ProviderError(Reason.MODEL_ERROR, f"the answer cannot be read: {told}")
-
-
-def broken_off() -> ProviderError:
-    """The error of an answer whose end never came."""
-    return ProviderError(Reason.MODEL_UNAVAILABLE, "the answer broke off")
-
-
-def refused_credential(status: int) -> ProviderError:
-    """The error of a key that the provider does not take. What it says of it may hold a part of the key."""
-    message = f"the provider refused the credential: status {status}"
-    return ProviderError(Reason.MODEL_ERROR, message, sent=False)
-
-
-def told_without(key: str, error: BaseException) -> str:
-    """What an error says, without the key."""
-    text = str(getattr(error, "message", "") or error or type(error).__name__)
-    return (text.replace(key, "***") if key else text)[:_MOST_TOLD]
 
 
 def _with(chat: BaseChatModel, tools: dict[str, Any]) -> _Chat:
@@ -191,6 +174,24 @@ def _anthropic_tools(request: Request) -> dict[str, Any]:
     return found
 
 
+class _Compatible(BaseChatOpenAI):
+    """The chat model, which dies of arguments that are JSON but no object: here they become one."""
+
+    def _create_chat_result(self, response: Any, generation_info: Any = None) -> Any:
+        for choice in response.choices:
+            for call in choice.message.tool_calls or ():
+                _, malformed = arguments_of(call.function.arguments)
+                if malformed is not None:
+                    with suppress(ValueError):
+                        call.function.arguments = json.dumps({"arguments": json.loads(malformed)})
+        with _quietly():
+            return super()._create_chat_result(response, generation_info)
+
+
+class _OpenAI(_Compatible, ChatOpenAI):
+    """The same for OpenAI itself."""
+
+
 class _NoWay(httpx2.BaseTransport):
     """Dials nothing."""
 
@@ -205,6 +206,10 @@ class _Anthropic(ChatAnthropic):
     def _async_client(self) -> anthropic.AsyncClient:
         return anthropic.AsyncClient(**self._client_params, http_client=self.__dict__["_http"])
 
+    def _format_output(self, data: Any, **how: Any) -> Any:
+        with _quietly():
+            return super()._format_output(data, **how)
+
     def _make_message_chunk_from_anthropic_event(self, event: Any, **how: Any) -> Any:
         """What was sent is counted at the beginning of a stream, and at its end not by every server."""
         if event.type == "message_start":
@@ -216,9 +221,9 @@ class _Anthropic(ChatAnthropic):
         return super()._make_message_chunk_from_anthropic_event(event, **how)
 
 
-def seconds_of(text: str | None) -> float | None:
-    """What a Retry-After says."""
-    try:
-        return None if text is None else max(0.0, float(text))
-    except ValueError:
-        return None
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Pydantic warns of what it did not expect, and tells what that is: answers are not for logs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

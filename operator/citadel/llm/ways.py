@@ -20,6 +20,10 @@ def provider_of(spec: ModelSpec, key: str | None, client: "Callable[[], httpx2.A
         except InvalidScript as error:
             raise ProviderError(Reason.MODEL_ERROR, str(error), sent=False) from None
     try:
+        if spec.provider == "bedrock":
+            from citadel.llm.bedrock import Bedrock
+
+            return Bedrock(spec, key, client)
         from citadel.llm.langchain import LangChain
     except ImportError:
         message = "the clients of real providers are not installed: pip install 'citadel-workflows[models]'"

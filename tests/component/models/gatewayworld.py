@@ -7,13 +7,12 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from nacl.public import PrivateKey, SealedBox
 from prometheus_client import CollectorRegistry
 
@@ -35,69 +34,9 @@ from citadel.models.process import Ways
 from citadel.models.working import ModelWorker
 from citadel.store.calls import PlacedCall
 from citadel.store.sql.database import Database, open_database
+from providers import Providers
 
 HOST, KEY = "models.example.com", "sk-very-secret-0123456789"
-Handler = Callable[[dict[str, Any]], web.Response]
-
-
-@dataclass
-class Providers:
-    """Servers of both protocols at one address: what they were asked, and what they say next."""
-
-    port: int = 0
-    asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
-    came: asyncio.Event = field(default_factory=asyncio.Event)
-    replies: list[Any] = field(default_factory=list)
-    """Texts, responses, or events that are waited for; at the end the last one stays."""
-
-    async def handle(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        self.asked.append((request.path, body, dict(request.headers)))
-        self.came.set()
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        if isinstance(reply, asyncio.Event):
-            await reply.wait()
-            reply = "late"
-        if isinstance(reply, tuple):
-            status, headers, text = reply
-            return web.Response(status=status, headers=headers, text=text, content_type="application/json")
-        return web.json_response((_anthropic if request.path == "/v1/messages" else _openai)(body, reply))
-
-    async def were_asked(self, times: int = 1) -> None:
-        """Returns when they were asked so often."""
-        async with asyncio.timeout(60):
-            while len(self.asked) < times:
-                self.came.clear()
-                await self.came.wait()
-
-
-def _openai(body: dict[str, Any], text: str) -> dict[str, Any]:
-    return {
-        "id": "c1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": body["model"],
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
-        "usage": {
-            "prompt_tokens": 30,
-            "completion_tokens": 4,
-            "total_tokens": 34,
-            "prompt_tokens_details": {"cached_tokens": 10},
-        },
-    }
-
-
-def _anthropic(body: dict[str, Any], text: str) -> dict[str, Any]:
-    return {
-        "id": "m1",
-        "type": "message",
-        "role": "assistant",
-        "model": body["model"],
-        "content": [{"type": "text", "text": text}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": 30, "output_tokens": 4},
-    }
 
 
 class _Gateway:
@@ -155,7 +94,7 @@ class World:
         given = {
             "provider": "openai",
             "model": "m-1",
-            "endpoint": f"{url}/v1" if fields.get("provider") != "anthropic" else url,
+            "endpoint": f"{url}/v1" if fields.get("provider", "openai") == "openai" else url,
             "prices": {"input": "1", "output": "10", "cachedInput": "0.5"},
             "credential": {"secretKeyRef": {"name": "s", "key": "k"}},
             **fields,
@@ -270,15 +209,7 @@ async def world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
     server.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     client = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     async with AsyncExitStack() as stack:
-        providers = Providers()
-        app = web.Application()
-        app.router.add_post("/{path:.*}", providers.handle)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server)
-        await site.start()
-        providers.port = runner.addresses[0][1]
+        providers = await stack.enter_async_context(Providers().serving(server))
         database = open_database(postgres_url)
         stack.push_async_callback(database.close)
         key = PrivateKey.generate()
