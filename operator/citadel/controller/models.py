@@ -15,6 +15,7 @@ from citadel.core.policy import Policy, egress_rules
 from citadel.core.values import ByReference
 from citadel.kube.cache import Cache
 from citadel.kube.resources import MODELS, Object
+from citadel.llm.aws import AwsCredential, InvalidCredential, region_of
 from citadel.llm.scripted import InvalidScript, Script
 
 #: Seconds between two looks at a Model that is ready: what its Secret holds nobody tells us.
@@ -90,9 +91,14 @@ class Models:
         except Unread as unread:
             raise Unusable(unread.reason, unread.message, waits=True) from None
         text = text.strip()
-        if not text or not text.isascii() or not text.isprintable():
-            message = f"Model {model.name}, credential: key {ref.key} of Secret {ref.name} holds no key"
-            raise Unusable(Reason.SECRET_NOT_FOUND, message, waits=True)
+        where = f"Model {model.name}, credential: key {ref.key} of Secret {ref.name}"
+        if model.spec.provider == "bedrock":
+            try:
+                AwsCredential.parse(text)
+            except InvalidCredential as problem:
+                raise Unusable(Reason.SECRET_NOT_FOUND, f"{where}: {problem}", waits=True) from None
+        elif not text or not text.isascii() or not text.isprintable():
+            raise Unusable(Reason.SECRET_NOT_FOUND, f"{where} holds no key", waits=True)
         _check_host(model, secret)
         return text
 
@@ -112,7 +118,7 @@ def _check_host(model: Found, secret: Object) -> None:
     """A credential goes where its Secret says, and without a word of it to the provider itself."""
     listed = (secret["metadata"].get("annotations") or {}).get(HOSTS_ANNOTATION)
     if listed is None:
-        hosts = [destination_of(DEFAULT_ENDPOINTS[model.spec.provider])]
+        hosts = _own_hosts(model.spec)
     else:
         hosts = [host.strip() for host in listed.split(",") if host.strip()]
     if model.spec.destination in hosts:
@@ -125,6 +131,14 @@ def _check_host(model: Found, secret: Object) -> None:
         f"{name} {HOSTS_ANNOTATION}={model.spec.destination}"
     )
     raise Unusable(Reason.HOST_NOT_ALLOWED, message, waits=True)
+
+
+def _own_hosts(spec: ModelSpec) -> list[str]:
+    """Where the provider itself is."""
+    if spec.provider in DEFAULT_ENDPOINTS:
+        return [destination_of(DEFAULT_ENDPOINTS[spec.provider])]
+    host, _, port = str(spec.destination).rpartition(":")
+    return [str(spec.destination)] if port == "443" and region_of(host) is not None else []
 
 
 def read_model(obj: Object) -> Found:

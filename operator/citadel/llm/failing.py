@@ -26,6 +26,13 @@ def refused_credential(status: int) -> ProviderError:
     return ProviderError(Reason.MODEL_ERROR, message, sent=False)
 
 
+def first_cause(error: BaseException) -> BaseException:
+    """What went wrong before clients wrapped it in errors of their own, once or twice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def told_without(error: BaseException, *secrets: str) -> str:
     """What an error says, without what nobody is to read."""
     text = str(getattr(error, "message", "") or error or type(error).__name__)

@@ -29,6 +29,7 @@ from citadel.llm.conversing import Assembly, answer_of, conversation, described
 from citadel.llm.failing import (
     UNREADABLE,
     broken_off,
+    first_cause,
     refused_credential,
     seconds_of,
     told_without,
@@ -81,7 +82,7 @@ class LangChain:
         except (openai.APIStatusError, anthropic.APIStatusError) as error:
             raise self._of_status(error) from None
         except (openai.APIConnectionError, anthropic.APIConnectionError, httpx2.HTTPError) as error:
-            cause = error.__cause__ or error
+            cause = first_cause(error)
             if isinstance(cause, ProviderError):
                 raise cause from None  # of the way there
             raise ProviderError(Reason.MODEL_UNAVAILABLE, self._told(cause)) from None

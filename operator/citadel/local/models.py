@@ -9,6 +9,7 @@ from citadel.core.models import Wanted, question_of
 from citadel.core.spending import Account
 from citadel.core.values import Values
 from citadel.llm.asking import Target
+from citadel.llm.aws import AwsCredential, InvalidCredential
 from citadel.llm.calling import Call, Caller
 from citadel.llm.provider import Provider
 from citadel.llm.ways import provider_of
@@ -100,3 +101,8 @@ def _of_model(name: str, spec: ModelSpec, contents: Contents) -> Iterator[str]:
             f"Model {name}, credential: key {ref.key} of Secret {ref.name} is not in this file; without a "
             "cluster, credentials come from Secrets in the same file"
         )
+    elif spec.provider == "bedrock":
+        try:
+            AwsCredential.parse(texts[ref.key])
+        except InvalidCredential as problem:
+            yield f"Model {name}, credential: key {ref.key} of Secret {ref.name}: {problem}"

@@ -132,6 +132,28 @@ async def test_a_secret_goes_nowhere_that_its_annotation_does_not_name(cluster: 
     await cluster.until(lambda: cluster.ready("writer", "models") == "True")
 
 
+async def test_what_bedrock_is_paid_with_is_checked_and_goes_to_amazon_alone(cluster: Cluster) -> None:
+    await prepare(cluster)
+    endpoint = "https://bedrock-runtime.eu-west-3.amazonaws.com"
+    await allow(cluster, "bedrock-runtime.eu-west-3.amazonaws.com:443", "evil.example.com:443")
+    await secret(cluster, "team", "paid", key=SESAME)
+    await cluster.apply("models", "writer", {**ANTHROPIC, "provider": "bedrock", "endpoint": endpoint})
+    await cluster.until(lambda: "SecretNotFound" in told(cluster))
+    assert "key key of Secret paid: found no JSON, expected JSON: {accessKeyId" in told(cluster)
+    assert SESAME not in told(cluster)
+    keys = {"accessKeyId": "AKIA0", "secretAccessKey": SESAME, "region": "eu-west-3"}
+    await secret(cluster, "team", "good", key=json.dumps(keys, indent=2))
+    good = {
+        **ANTHROPIC,
+        "provider": "bedrock",
+        "credential": {"secretKeyRef": {"name": "good", "key": "key"}},
+    }
+    await cluster.apply("models", "writer", {**good, "endpoint": "https://evil.example.com"})
+    await cluster.until(lambda: "HostNotAllowed" in told(cluster))
+    await cluster.apply("models", "writer", {**good, "endpoint": endpoint})
+    await cluster.until(lambda: cluster.ready("writer", "models") == "True")
+
+
 async def test_ready_says_what_is_missing(cluster: Cluster) -> None:
     await prepare(cluster)
     await cluster.apply("models", "writer", ANTHROPIC)

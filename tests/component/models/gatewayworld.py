@@ -28,7 +28,7 @@ from citadel.egress.metrics import EgressMetrics
 from citadel.egress.requests import Refused, Request
 from citadel.egress.tunnels import Tunnels
 from citadel.gateway.egress import EgressDesk, callers
-from citadel.llm import langchain  # noqa: F401 - seconds of work, which no test is to wait for
+from citadel.llm import bedrock, langchain  # noqa: F401 - seconds of work, which no test is to wait for
 from citadel.llm.asking import Told
 from citadel.models.process import Ways
 from citadel.models.working import ModelWorker
@@ -37,6 +37,7 @@ from citadel.store.sql.database import Database, open_database
 from providers import Providers
 
 HOST, KEY = "models.example.com", "sk-very-secret-0123456789"
+AWS = {"accessKeyId": "AKIA0123456789", "secretAccessKey": KEY, "region": "eu-west-3"}
 
 
 class _Gateway:
@@ -94,7 +95,7 @@ class World:
         given = {
             "provider": "openai",
             "model": "m-1",
-            "endpoint": f"{url}/v1" if fields.get("provider", "openai") == "openai" else url,
+            "endpoint": url if fields.get("provider") in ("anthropic", "bedrock") else f"{url}/v1",
             "prices": {"input": "1", "output": "10", "cachedInput": "0.5"},
             "credential": {"secretKeyRef": {"name": "s", "key": "k"}},
             **fields,
@@ -130,7 +131,8 @@ class World:
                 }
             )
             if model.credential is not None:
-                content = json.dumps({"key": KEY, "host": host or model.destination}).encode()
+                key = json.dumps(AWS) if model.provider == "bedrock" else KEY
+                content = json.dumps({"key": key, "host": host or model.destination}).encode()
                 box = SealedBox(self._key.public_key)
                 sealed[f"team/{name}"] = base64.b64encode(box.encrypt(content)).decode()
         paying = [account_of(state.plan.workflow.spec.budget, uid, "the budget"), *accounts]

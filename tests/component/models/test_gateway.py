@@ -1,14 +1,17 @@
 """Calls through the model gateway: over the egress proxy to providers, with budgets, and past every death."""
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
 
+from citadel.calls.dialling import MAX_ANSWER
 from citadel.core import events as ev
 from citadel.core.spending import Account, micro
 from citadel.core.values import Inline
 from component.models.gatewayworld import HOST, KEY, World
+from providers import Reply
 
 
 def failure(state: Any) -> tuple[str, str]:
@@ -16,7 +19,7 @@ def failure(state: Any) -> tuple[str, str]:
     return found.reason, found.message
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize("provider", ["openai", "huggingface", "anthropic", "bedrock"])
 async def test_a_provider_is_asked_in_its_own_protocol_and_what_it_took_is_counted(
     world: World, provider: str
 ) -> None:
@@ -28,12 +31,17 @@ async def test_a_provider_is_asked_in_its_own_protocol_and_what_it_took_is_count
     state = await world.ended("u1")
     assert state.steps["ask"].output == Inline("It is 42.")
     ((path, body, headers),) = world.providers.asked
-    assert path == {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}[provider]
-    assert (body["model"], body["temperature"], body["top_p"]) == ("m-1", 0.5, 0.9)
-    assert body["max_tokens"] == 100
-    assert KEY in headers.get("x-api-key", "") + headers.get("Authorization", "")
-    cached = 10 if provider == "openai" else 0
-    cost = micro(f"{((30 - cached) + cached * 0.5 + 4 * 10) / 10**6:.7f}")
+    paths = {"anthropic": "/v1/messages", "bedrock": "/model/m-1/converse"}
+    assert path == paths.get(provider, "/v1/chat/completions")
+    if provider == "bedrock":
+        given = {"maxTokens": 100, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"]}
+        assert body["inferenceConfig"] == given
+        assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIA0123456789/")
+    else:
+        assert (body["model"], body["temperature"], body["top_p"]) == ("m-1", 0.5, 0.9)
+        assert body["max_tokens"] == 100
+        assert KEY in headers.get("x-api-key", "") + headers.get("Authorization", "")
+    cost = micro(f"{((30 - 10) + 10 * 0.5 + 4 * 10) / 10**6:.7f}")
     usage = ev.Usage("m", provider, 30, 4, cost)
     assert state.usage == usage
     assert [told.outcome for told in world.told] == ["ok"]
@@ -75,6 +83,29 @@ async def test_what_a_provider_refuses_is_told_without_the_key(
     assert len(world.providers.asked) == 1
     for table in ("events", "values", "steps", "model_reservations", "executions"):
         assert KEY not in str(await world.sql(f'SELECT * FROM "{table}"'))
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "bedrock"])
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply("x" * (MAX_ANSWER + 1)), f"found an answer of more than {MAX_ANSWER} bytes"),
+        (
+            Reply(body=gzip.compress(b"{}"), headers=(("Content-Encoding", "gzip"),)),
+            "found an answer in gzip, expected none that has to be unpacked",
+        ),
+    ],
+)
+async def test_an_answer_never_takes_more_room_than_it_may(
+    world: World, provider: str, reply: Reply, told: str
+) -> None:
+    world.providers.replies = [reply]
+    await world.place(await world.begin("u1"), world.spec(provider=provider))
+    world.work()
+    state = await world.ended("u1")
+    assert failure(state) == ("ModelError", f"Model m: {told}")
+    assert state.usage is not None
+    assert state.usage.estimated
 
 
 async def test_a_provider_that_is_busy_is_asked_again_when_it_says_so(world: World) -> None:
