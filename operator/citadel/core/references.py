@@ -36,6 +36,7 @@ ROOTS = (
     "output",
     "error",
     "execution",
+    "args",
 )
 ATTRIBUTES = ("output", "status", "error")
 _TYPES = frozenset(("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"))
