@@ -30,8 +30,10 @@ PARENT_ATTEMPT_ANNOTATION = f"{GROUP}/parent-attempt"
 SUSPENDED_BY_PARENT_ANNOTATION = f"{GROUP}/suspended-by-parent"
 #: On Workflow and Execution that install packages: the uid of the Runtime for which.
 PACKAGES_LABEL = f"{GROUP}/packages-of"
-#: On a Secret: where it may be sent as the credential of a Model, as host:port with commas between.
+#: On a Secret: where it may be sent as the credential of a Model or Tool, as host:port with commas between.
 HOSTS_ANNOTATION = f"{GROUP}/hosts"
+#: On what has no field for it, such as a Runtime: its version, by which Agents may depend on it.
+VERSION_ANNOTATION = f"{GROUP}/version"
 #: On a RuntimeClass: "true" if sandboxes of this class can have a user namespace of their own.
 USER_NAMESPACES_ANNOTATION = f"{GROUP}/user-namespaces"
 #: On a RuntimeClass: "true" if its sandboxes have a kernel of their own, which lets any process mount memory.

@@ -89,8 +89,8 @@ class Asking:
         asked = self._models.chain(namespace, call.llm.model)
         sealed = {}
         for model in asked:
-            if (key := await self._models.credential(model)) is not None:
-                sealed[model.key] = await self._seal(model, key)
+            if (found := await self._models.credential(model)) is not None:
+                sealed[model.key] = await self._seal(model, found.key)
         body: dict[str, Any] = {
             "models": [{"name": model.name, "key": model.key, "spec": _dumped(model)} for model in asked],
             "accounts": [asdict(account) for account in await self._accounts(obj, state)],

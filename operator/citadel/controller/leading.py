@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from citadel.api.meta import API_VERSION, TRIGGER_LABEL
+from citadel.controller.agent_readiness import AgentReadiness
+from citadel.controller.agents import Agents
 from citadel.controller.approvals import Approvals
 from citadel.controller.asking import Asking
 from citadel.controller.board import Board
@@ -20,6 +22,7 @@ from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.models import ModelReadiness, Models
+from citadel.controller.openapi import Documents
 from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
@@ -29,8 +32,12 @@ from citadel.controller.reruns import Reruns
 from citadel.controller.room import Limits
 from citadel.controller.runtimes import apply_default_runtimes
 from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.sealing import Sealer
+from citadel.controller.shelf import Shelf
 from citadel.controller.signals import Signals
 from citadel.controller.site import RuntimeClasses, find_site
+from citadel.controller.tool_readiness import ToolReadiness
+from citadel.controller.tools import Tools
 from citadel.controller.triggers import Triggers
 from citadel.controller.turns import Turns
 from citadel.controller.watching import Key, Watcher
@@ -38,7 +45,17 @@ from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
 from citadel.kube.events import EventPoster
 from citadel.kube.metrics import Metrics
-from citadel.kube.resources import EXECUTIONS, MODELS, NAMESPACES, NODES, PODS, POLICIES, RUNTIMES
+from citadel.kube.resources import (
+    AGENTS,
+    EXECUTIONS,
+    MODELS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    POLICIES,
+    RUNTIMES,
+    TOOLS,
+)
 from citadel.render.pod import Site
 from citadel.serving import background, take_due
 from citadel.settings import Settings
@@ -81,7 +98,14 @@ class Leader:
             listed = await self.kube.list(PODS, self.settings.sandbox_namespace)
             self.cache.replace(PODS, listed.items, listed.resource_version)
             # And what is permitted, before anything starts.
-            known = {POLICIES: "policy", NAMESPACES: "namespace", RUNTIMES: "runtime", MODELS: "model"}
+            known = {
+                POLICIES: "policy",
+                NAMESPACES: "namespace",
+                RUNTIMES: "runtime",
+                MODELS: "model",
+                TOOLS: "tool",
+                AGENTS: "agent",
+            }
             for resource in known:
                 listed = await self.kube.list(resource)
                 self.cache.replace(resource, listed.items, listed.resource_version)
@@ -149,6 +173,10 @@ class Leader:
         references = References(kube, account)
         models = Models(cache, references, policies.of, settings.namespace)
         key = (settings.namespace, f"{settings.name}-models-key")
+        shelf = Shelf(kube, settings.namespace)
+        tools = Tools(shelf, references, policies.of, Documents(references))
+        agents = Agents(shelf, references, models, tools)
+        to_tools = Sealer(kube, settings.namespace, f"{settings.name}-tools-key")
         asking = Asking(kube, cache, journal, self.database.model_calls, models, policies.of, key)
         executions = Executions(
             kube,
@@ -185,6 +213,8 @@ class Leader:
             History(kube, cache),
             turns,
             ModelReadiness(cache, models, readiness),
+            AgentReadiness(cache, agents, readiness, settings.namespace),
+            ToolReadiness(cache, tools, self.database.tool_checks, to_tools, readiness),
             gateway_ready=self._gateway_ready,
         )
         return reconciler

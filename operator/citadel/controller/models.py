@@ -3,16 +3,15 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from citadel.api.meta import HOSTS_ANNOTATION
 from citadel.api.model import DEFAULT_ENDPOINTS, ModelSpec, destination_of
 from citadel.api.reasons import Reason
 from citadel.api.validate import InvalidObject, parse
 from citadel.controller.checking import Unusable
+from citadel.controller.credentials import Credential, not_one_line, read_credential
 from citadel.controller.readiness import RECHECK, Readiness
-from citadel.controller.referring import References, Unread
+from citadel.controller.referring import References
 from citadel.core.egress import judge
 from citadel.core.policy import Policy, egress_rules
-from citadel.core.values import ByReference
 from citadel.kube.cache import Cache
 from citadel.kube.resources import MODELS, Object
 from citadel.llm.aws import AwsCredential, InvalidCredential, region_of
@@ -33,6 +32,7 @@ class Found:
     namespace: str
     name: str
     spec: ModelSpec
+    uid: str = ""
 
     @property
     def key(self) -> str:
@@ -80,27 +80,19 @@ class Models:
         for fallback in model.spec.fallbacks:
             self._follow(model.namespace, fallback, (*around, model.key), found)
 
-    async def credential(self, model: Found) -> str | None:
+    async def credential(self, model: Found) -> Credential | None:
         """The credential of a Model, for its own endpoint alone; None if it has none. Raises Unusable."""
         if model.spec.credential is None:
             return None
-        ref = model.spec.credential.secret_key_ref
-        by = ByReference("Secret", ref.name, ref.key)
-        try:
-            text, secret = await self._references.read(model.namespace, by, f"Model {model.name}, credential")
-        except Unread as unread:
-            raise Unusable(unread.reason, unread.message, waits=True) from None
-        text = text.strip()
-        where = f"Model {model.name}, credential: key {ref.key} of Secret {ref.name}"
-        if model.spec.provider == "bedrock":
-            try:
-                AwsCredential.parse(text)
-            except InvalidCredential as problem:
-                raise Unusable(Reason.SECRET_NOT_FOUND, f"{where}: {problem}", waits=True) from None
-        elif not text or not text.isascii() or not text.isprintable():
-            raise Unusable(Reason.SECRET_NOT_FOUND, f"{where} holds no key", waits=True)
-        _check_host(model, secret)
-        return text
+        return await read_credential(
+            self._references,
+            model.namespace,
+            model.spec.credential.secret_key_ref,
+            f"Model {model.name}",
+            model.spec.destination,
+            tuple(_own_hosts(model.spec)),
+            _not_of_aws if model.spec.provider == "bedrock" else not_one_line,
+        )
 
     async def permitted(self, model: Found) -> None:
         """Raises Unusable where no step of the Model's namespace could reach it."""
@@ -114,23 +106,12 @@ class Models:
             raise Unusable(Reason.POLICY_DENIED, message, waits=True)
 
 
-def _check_host(model: Found, secret: Object) -> None:
-    """A credential goes where its Secret says, and without a word of it to the provider itself."""
-    listed = (secret["metadata"].get("annotations") or {}).get(HOSTS_ANNOTATION)
-    if listed is None:
-        hosts = _own_hosts(model.spec)
-    else:
-        hosts = [host.strip() for host in listed.split(",") if host.strip()]
-    if model.spec.destination in hosts:
-        return
-    name = secret["metadata"]["name"]
-    told = ", ".join(hosts) or "nowhere"
-    message = (
-        f"Model {model.name}, endpoint: Secret {name} may be sent to {told[:200]}, not to "
-        f"{model.spec.destination}. To allow it: kubectl -n {model.namespace} annotate --overwrite secret "
-        f"{name} {HOSTS_ANNOTATION}={model.spec.destination}"
-    )
-    raise Unusable(Reason.HOST_NOT_ALLOWED, message, waits=True)
+def _not_of_aws(text: str) -> str | None:
+    try:
+        AwsCredential.parse(text)
+    except InvalidCredential as problem:
+        return f": {problem}"
+    return None
 
 
 def _own_hosts(spec: ModelSpec) -> list[str]:
@@ -153,7 +134,7 @@ def read_model(obj: Object) -> Found:
     except InvalidScript as error:
         message = f"Model {metadata['name']}: spec.{error}"
         raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=False) from None
-    return Found(metadata["namespace"], metadata["name"], spec)
+    return Found(metadata["namespace"], metadata["name"], spec, metadata["uid"])
 
 
 class ModelReadiness:

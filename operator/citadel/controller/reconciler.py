@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
+from citadel.controller.agent_readiness import AgentReadiness
 from citadel.controller.approvals import Approvals
 from citadel.controller.children import Children
 from citadel.controller.deliveries import Deliveries
@@ -20,6 +22,7 @@ from citadel.controller.readiness import Readiness
 from citadel.controller.sandboxes import SandboxPods
 from citadel.controller.signals import Signals
 from citadel.controller.strays import Strays
+from citadel.controller.tool_readiness import ToolReadiness, changed
 from citadel.controller.triggers import Triggers
 from citadel.controller.turns import Turns
 from citadel.controller.watching import WATCHED, Key
@@ -27,7 +30,16 @@ from citadel.kube.cache import Cache, key_of
 from citadel.kube.client import KubeClient
 from citadel.kube.metrics import Metrics
 from citadel.kube.queue import WorkQueue
-from citadel.kube.resources import EXECUTIONS, MODELS, PODS, RUNTIMES, WORKFLOWS, Resource
+from citadel.kube.resources import (
+    AGENTS,
+    EXECUTIONS,
+    MODELS,
+    PODS,
+    RUNTIMES,
+    TOOLS,
+    WORKFLOWS,
+    Resource,
+)
 from citadel.render.child import origin_of
 from citadel.store.journal import Notice
 from citadel.store.sandboxes import SandboxRow
@@ -38,6 +50,8 @@ SWEEP_SECONDS = 15.0
 #: Seconds between two complete lists: kopf tells nothing of what was deleted in a gap of its watch.
 RELIST_SECONDS = 300.0
 _ARCHIVED_AT_ONCE = 10_000
+#: What agents use, and workflows, by what the queue calls it.
+_USED = MappingProxyType({"agent": AGENTS, "tool": TOOLS})
 
 
 class Reconciler:
@@ -64,6 +78,8 @@ class Reconciler:
         history: History,
         turns: Turns,
         models: ModelReadiness,
+        agents: AgentReadiness,
+        tools: ToolReadiness,
         *,
         gateway_ready: Callable[[], Awaitable[bool]],
     ) -> None:
@@ -73,10 +89,10 @@ class Reconciler:
         self._approvals, self._signals = approvals, signals
         self._counted, self._sandbox_namespace = counted, sandbox_namespace
         self.keeper, self._triggers, self._history, self._turns = keeper, triggers, history, turns
-        self._models = models
+        self._models, self._agents, self._tools = models, agents, tools
         self._names: dict[str, Key] = {}
         self._checked: dict[Key, Any] = {}
-        """What was true of each Runtime, and Model, when others were last checked by it."""
+        """What was true of each Runtime, Model, Agent and Tool when others were last checked by it."""
         self.strays = Strays(kube, cache, database.journal, pods, gateway_ready)
         self._look = asyncio.Event()
         self.queue: WorkQueue[Key] = WorkQueue("controller", self._work, metrics=metrics)
@@ -92,9 +108,11 @@ class Reconciler:
         elif key.kind == "runtime":
             self.keeper.poke()
             if self._is_another(key):
-                self._add_all(WORKFLOWS, "workflow")
+                self._tell_users()
+                self._add_all(TOOLS, "tool")
         elif key.kind == "workflow":
             self._add_each(self._history.of_workflow(key.namespace, key.name))
+            self._add_all(TOOLS, "tool", key.namespace)
         elif key.kind == "policy":
             self._add_governed()
         elif key.kind == "namespace":
@@ -102,6 +120,14 @@ class Reconciler:
         elif key.kind == "model" and self._is_new(key):
             self._add_all(MODELS, "model")  # it may be a fallback of any
             self._add_all(WORKFLOWS, "workflow")
+            self._add_all(AGENTS, "agent")
+        elif key.kind in _USED:
+            obj = self._cache.get(_USED[key.kind], key.namespace, key.name)
+            before = self._checked.pop(key, None)
+            if obj is not None:
+                self._checked[key] = obj
+            if changed(before, obj):
+                self._tell_users()
         self.queue.add(key)
 
     def _is_new(self, key: Key) -> bool:
@@ -123,13 +149,23 @@ class Reconciler:
         before, self._checked[key] = self._checked.get(key), now
         return before != now
 
+    def _tell_users(self) -> None:
+        """A Tool, Agent or Model is not what it was, or turned out to be otherwise."""
+        self._add_all(AGENTS, "agent")
+        self._add_all(WORKFLOWS, "workflow")
+
     def _add_each(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self.queue.add(key)
 
     def _add_governed(self, namespace: str | None = None) -> None:
         """Policies may say something else of all that they bound."""
-        for resource, kind in ((WORKFLOWS, "workflow"), (RUNTIMES, "runtime"), (MODELS, "model")):
+        for resource, kind in (
+            (WORKFLOWS, "workflow"),
+            (RUNTIMES, "runtime"),
+            (MODELS, "model"),
+            (TOOLS, "tool"),
+        ):
             self._add_all(resource, kind, namespace)
 
     def _add_all(self, resource: Resource, kind: str, namespace: str | None = None) -> None:
@@ -155,6 +191,9 @@ class Reconciler:
             self.queue.add(Key("approval", namespace, name))
         elif notice.topic == "signal":
             self.queue.add(Key("signal", "", notice.id))
+        elif notice.topic == "tool-checked":
+            namespace, _, name = notice.id.partition("/")
+            self.queue.add(Key("tool", namespace, name))
         elif notice.topic in ("sandbox", "delivery"):
             self.keeper.stir()
             self.queue.add(Key(notice.topic, self._sandbox_namespace, notice.id))
@@ -198,7 +237,11 @@ class Reconciler:
                     self._add_all(WORKFLOWS, "workflow")  # of what we wrote ourselves no watch tells
                 return again
             case "model":
-                return await self._models.reconcile(key.namespace, key.name)
+                return await self._telling(MODELS, key, self._models.reconcile)
+            case "agent":
+                return await self._telling(AGENTS, key, self._agents.reconcile)
+            case "tool":
+                return await self._telling(TOOLS, key, self._tools.reconcile)
             case "trigger":
                 return await self._triggers.reconcile(key.namespace, key.name)
             case "history":
@@ -221,6 +264,19 @@ class Reconciler:
                     self.queue.add(Key("sandbox", key.namespace, waiting))
                 return again
         return None
+
+    async def _telling(
+        self, resource: Resource, key: Key, reconcile: Callable[[str, str], Awaitable[float | None]]
+    ) -> float | None:
+        """Reconciles an object; of what we write ourselves no watch tells those that use it."""
+        before = self._cache.get(resource, key.namespace, key.name)
+        again = await reconcile(key.namespace, key.name)
+        now = self._cache.get(resource, key.namespace, key.name)
+        if now is not before and changed(before, now):
+            if key.kind in _USED and now is not None:
+                self._checked[key] = now
+            self._tell_users()
+        return again
 
     async def follow(self) -> None:
         """Takes the journal's notices, for ever."""

@@ -14,6 +14,7 @@ import kopf
 from citadel.kube.cache import Cache
 from citadel.kube.config import load_config
 from citadel.kube.resources import (
+    AGENTS,
     APPROVALS,
     EXECUTIONS,
     MODELS,
@@ -21,6 +22,7 @@ from citadel.kube.resources import (
     PODS,
     POLICIES,
     RUNTIMES,
+    TOOLS,
     TRIGGERS,
     WORKFLOWS,
     Resource,
@@ -36,6 +38,8 @@ WATCHED: tuple[tuple[Resource, str], ...] = (
     (WORKFLOWS, "workflow"),
     (RUNTIMES, "runtime"),
     (MODELS, "model"),
+    (AGENTS, "agent"),
+    (TOOLS, "tool"),
     (TRIGGERS, "trigger"),
     (POLICIES, "policy"),
     (NAMESPACES, "namespace"),

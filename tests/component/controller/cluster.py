@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 from prometheus_client import CollectorRegistry
 
+from citadel.controller.agent_readiness import AgentReadiness
+from citadel.controller.agents import Agents
 from citadel.controller.approvals import Approvals
 from citadel.controller.asking import Asking
 from citadel.controller.board import Board
@@ -20,6 +22,7 @@ from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
 from citadel.controller.models import ModelReadiness, Models
+from citadel.controller.openapi import Documents
 from citadel.controller.packages import Packages
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
@@ -28,8 +31,12 @@ from citadel.controller.referring import References
 from citadel.controller.reruns import Reruns
 from citadel.controller.room import Limits
 from citadel.controller.sandboxes import SandboxPods
+from citadel.controller.sealing import Sealer
+from citadel.controller.shelf import Shelf
 from citadel.controller.signals import Signals
 from citadel.controller.site import RuntimeClasses
+from citadel.controller.tool_readiness import ToolReadiness
+from citadel.controller.tools import Tools
 from citadel.controller.triggers import Triggers
 from citadel.controller.turns import Turns
 from citadel.controller.watching import WATCHED, Key, Watcher
@@ -75,6 +82,10 @@ class Controller:
         references = References(kube, ACCOUNT)
         models = Models(cache, references, policies.of, "citadel-system")
         key = ("citadel-system", "citadel-models-key")
+        shelf = Shelf(kube, "citadel-system")
+        tools = Tools(shelf, references, policies.of, Documents(references))
+        agents = Agents(shelf, references, models, tools)
+        to_tools = Sealer(kube, "citadel-system", "citadel-tools-key")
         asking = Asking(kube, cache, journal, database.model_calls, models, policies.of, key, cluster.now)
         self.executions = Executions(
             kube,
@@ -143,6 +154,8 @@ class Controller:
             History(kube, cache),
             turns,
             ModelReadiness(cache, models, readiness),
+            AgentReadiness(cache, agents, readiness, "citadel-system"),
+            ToolReadiness(cache, tools, database.tool_checks, to_tools, readiness, cluster.now),
             gateway_ready=self._gateway_ready,
         )
         self.gateway_is_ready = False

@@ -72,6 +72,8 @@ _DISCOVERY = {
         "runtimes": "Runtime",
         "triggers": "Trigger",
         "models": "Model",
+        "agents": "Agent",
+        "tools": "Tool",
         "executionpolicies": "ExecutionPolicy",
     },
     "/apis/apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},

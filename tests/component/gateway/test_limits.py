@@ -9,8 +9,7 @@ import pytest
 
 from build import chain
 from citadel.gateway import limits, routes
-from citadel.gateway.limits import BODY_LIMIT
-from citadel.limiting import CONNECTIONS
+from citadel.gateway.limits import BODY_LIMIT, CONNECTIONS
 from component.gateway.conftest import Site
 
 

@@ -1,6 +1,5 @@
-"""The worlds of these tests, as fixtures."""
+"""The world of these tests, as a fixture."""
 
-from component.models.doorworld import doors
 from component.models.gatewayworld import world
 
-__all__ = ["doors", "world"]
+__all__ = ["world"]

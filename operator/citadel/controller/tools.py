@@ -1,0 +1,277 @@
+"""Tools as they are in the cluster now: found, checked, and made into what definitions pin of them."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from citadel.api.actions import Run
+from citadel.api.model import destination_of
+from citadel.api.reasons import Reason
+from citadel.api.tool import ToolSpec, ToolStatus
+from citadel.api.validate import InvalidObject, parse, without_nulls
+from citadel.controller.checking import Unusable, checked
+from citadel.controller.credentials import Credential, read_credential
+from citadel.controller.objects import status_of
+from citadel.controller.openapi import Documents
+from citadel.controller.referring import References, Unread
+from citadel.controller.shelf import Shelf
+from citadel.core.egress import judge
+from citadel.core.inputs import InvalidSchema, compile_inputs
+from citadel.core.mcp import digest_of
+from citadel.core.openapi import Operation
+from citadel.core.outputs import compile_output
+from citadel.core.policy import Policy, egress_rules
+from citadel.core.values import ByReference
+from citadel.kube.resources import RUNTIMES, TOOLS, WORKFLOWS, Object
+
+PoliciesOf = Callable[[str], Awaitable[tuple[Policy, ...]]]
+#: Seconds between two looks at what stands in a ConfigMap, as nobody watches those.
+READ_AGAIN = 60.0
+_PLACE = re.compile(r"[$][{]args[.]([A-Za-z_][A-Za-z0-9_]*)")
+_ANYTHING: Mapping[str, Any] = {"type": "object"}
+
+
+@dataclass(frozen=True)
+class FoundTool:
+    """A Tool."""
+
+    namespace: str
+    name: str
+    spec: ToolSpec
+    obj: Object = field(repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The spec as it is written, without fields that are left empty."""
+        found: dict[str, Any] = without_nulls(ToolSpec, self.obj["spec"])
+        return found
+
+    @property
+    def status(self) -> ToolStatus:
+        """What was found out about it; nothing where that cannot be read."""
+        try:
+            return ToolStatus.model_validate(status_of(self.obj))
+        except ValueError:
+            return ToolStatus()
+
+    @property
+    def pinned_functions(self) -> dict[str, dict[str, Any]] | None:
+        """The functions of an MCP server that the Tool pins, by name; None while nobody knows them."""
+        status = self.status
+        if self.spec.mcp is None or self.spec.mcp.digest is None or status.digest != self.spec.mcp.digest:
+            return None
+        found = {
+            item.name: {"description": item.description, "parameters": item.parameters}
+            for item in status.functions
+        }
+        return found if digest_of(found) == status.digest else None
+
+
+class Tools:
+    """Finds Tools, and reads what they need."""
+
+    def __init__(
+        self, shelf: Shelf, references: References, policies: PoliciesOf, documents: Documents
+    ) -> None:
+        self._shelf, self._references = shelf, references
+        self._policies, self._documents = policies, documents
+
+    async def find(self, namespace: str, name: str) -> FoundTool:
+        """The Tool of this namespace, else the shared one; raises Unusable."""
+        obj = await self._shelf.find(TOOLS, namespace, name)
+        if obj is None:
+            message = f"Tool {name} exists {self._shelf.where(namespace)}"
+            raise Unusable(Reason.TOOL_NOT_FOUND, message, waits=True)
+        return read_tool(obj)
+
+    async def credential(self, tool: FoundTool) -> Credential | None:
+        """Its credential, for its own server alone; None if it has none. Raises Unusable."""
+        remote = tool.spec.http or tool.spec.mcp
+        if remote is None or remote.credential is None:
+            return None
+        ref = remote.credential.secret_key_ref
+        where = destination_of(remote.url)
+        return await read_credential(self._references, tool.namespace, ref, f"Tool {tool.name}", where)
+
+    async def permitted(self, tool: FoundTool) -> None:
+        """Raises Unusable where no step of the Tool's namespace could reach it."""
+        remote = tool.spec.http or tool.spec.mcp
+        if remote is None or tool.namespace == self._shelf.shared:
+            return  # a shared one serves every namespace: each has policies of its own
+        host, _, port = destination_of(remote.url).rpartition(":")
+        rules = egress_rules(await self._policies(tool.namespace))
+        verdict = judge(rules, tool.namespace, host, int(port))
+        if not verdict.allowed:
+            message = f"Tool {tool.name}, endpoint {host}:{port}: {verdict.reason}"
+            raise Unusable(Reason.POLICY_DENIED, message, waits=True)
+
+    async def pinned(self, tool: FoundTool, namespace: str) -> dict[str, Any]:
+        """What a definition of `namespace` pins of a Tool; raises Unusable."""
+        spec = tool.spec
+        made: dict[str, Any] = {"namespace": tool.namespace}
+        if spec.mcp is not None:
+            functions = tool.pinned_functions
+            if functions is None:
+                raise not_ready(tool.obj, "Tool") or Unusable(
+                    Reason.NOT_PINNED, f"Tool {tool.name}: nobody knows its functions yet", waits=True
+                )
+            return made | {"spec": tool.raw, "functions": functions, "parameters": dict(_ANYTHING)}
+        raw = tool.raw
+        if spec.http is not None and spec.http.openapi is not None:
+            raw, spec = _templated(tool, await self._operation(tool))
+        if spec.code is not None:
+            await self._check_runtime(tool, spec.code.runtime, namespace)
+            if spec.code.code_from is not None:
+                raw = {**raw, "code": await self._inlined(tool, spec.code)}
+        parameters = spec.parameters
+        if spec.workflow is not None and namespace != self._shelf.shared:
+            inputs = await self._inputs(tool, namespace)
+            parameters = inputs if parameters is None else parameters
+        _check_arguments(tool, spec, parameters)
+        return made | {"spec": raw, "parameters": parameters or dict(_ANYTHING)}
+
+    async def _operation(self, tool: FoundTool) -> Operation:
+        assert tool.spec.http is not None
+        assert tool.spec.http.openapi is not None
+        where = f"Tool {tool.name}, http.openapi"
+        return await self._documents.operation(tool.namespace, tool.spec.http.openapi, where)
+
+    async def _check_runtime(self, tool: FoundTool, runtime: str, namespace: str) -> None:
+        if await self._shelf.find(RUNTIMES, namespace, runtime) is None:
+            message = f"Tool {tool.name}, code: Runtime {runtime} exists {self._shelf.where(namespace)}"
+            raise Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True)
+
+    async def _inlined(self, tool: FoundTool, code: Run) -> dict[str, Any]:
+        """The code of a Tool, with the text where its ConfigMap was named."""
+        assert code.code_from is not None
+        ref = code.code_from.config_map_key_ref
+        by = ByReference("ConfigMap", ref.name, ref.key)
+        try:
+            text, _ = await self._references.read(tool.namespace, by, f"Tool {tool.name}, code.codeFrom")
+        except Unread as unread:
+            raise Unusable(Reason.CODE_NOT_FOUND, unread.message, waits=True) from None
+        inlined = {key: value for key, value in tool.raw["code"].items() if key != "codeFrom"} | {
+            "code": text
+        }
+        try:
+            Run.model_validate(inlined)
+        except ValueError as error:
+            message = f"Tool {tool.name}, code.codeFrom: {error}"
+            raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=True) from None
+        return inlined
+
+    async def _inputs(self, tool: FoundTool, namespace: str) -> dict[str, Any]:
+        """The arguments of a Workflow, as it is now; the Execution is of the namespace where it is called."""
+        assert tool.spec.workflow is not None
+        name = tool.spec.workflow.name
+        try:
+            found = await self._shelf.own(WORKFLOWS, namespace, name)
+            if found is None:
+                message = f"Workflow {name} does not exist in namespace {namespace}"
+                raise Unusable(Reason.WORKFLOW_NOT_FOUND, message, waits=True)
+            return checked(found).inputs or dict(_ANYTHING)
+        except Unusable as problem:
+            message = f"Tool {tool.name}, workflow: {problem.message}"
+            raise Unusable(problem.reason, message[:1024], waits=True) from None
+
+
+def read_tool(obj: Object) -> FoundTool:
+    """The Tool of an object; raises Unusable."""
+    try:
+        spec = parse("Tool", obj)
+    except InvalidObject as error:
+        raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
+    return FoundTool(obj["metadata"]["namespace"], obj["metadata"]["name"], spec, obj)
+
+
+def not_ready(obj: Object, kind: str) -> Unusable | None:
+    """Why an object is not ready, as its status says; None where it is, or where that is of another spec."""
+    metadata = obj["metadata"]
+    conditions = status_of(obj).get("conditions")
+    for item in conditions if isinstance(conditions, list) else ():
+        if not isinstance(item, dict) or (item.get("type"), item.get("status")) != ("Ready", "False"):
+            continue
+        if item.get("observedGeneration") == metadata.get("generation", 0):
+            try:
+                reason = Reason(str(item.get("reason")))
+            except ValueError:
+                reason = Reason.INVALID_SPEC
+            message = f"{kind} {metadata['name']} is not ready: {item.get('message') or reason}"
+            return Unusable(reason, message[:1024], waits=True)
+    return None
+
+
+def schema_problem(schema: Mapping[str, Any], where: str, *, arguments: bool = True) -> Unusable | None:
+    """Why a schema cannot be used; None if it can."""
+    try:
+        if arguments:
+            compile_inputs(schema)
+        else:
+            compile_output(schema)
+    except InvalidSchema as error:
+        return Unusable(Reason.INVALID_SPEC, f"{where}: {error}"[:1024], waits=False)
+    return None
+
+
+def _check_arguments(tool: FoundTool, spec: ToolSpec, parameters: Mapping[str, Any] | None) -> None:
+    """Raises Unusable for schemas that cannot be used, and templates whose arguments nobody declares."""
+    whose = f"Tool {tool.name}"
+    problem = schema_problem(parameters or _ANYTHING, f"{whose}, parameters")
+    if problem is None and spec.output_schema is not None:
+        problem = schema_problem(spec.output_schema, f"{whose}, outputSchema", arguments=False)
+    if problem is not None:
+        raise problem
+    if spec.http is None or parameters is None:
+        return
+    declared = parameters.get("properties")
+    declared = declared if isinstance(declared, dict) else {}
+    closed = not any(name in parameters for name in ("patternProperties", "$ref", "allOf", "anyOf", "oneOf"))
+    closed = closed and parameters.get("additionalProperties", False) is False
+    needed = parameters.get("required")
+    for place, texts in (
+        ("url", spec.http.url),
+        ("query", spec.http.query),
+        ("headers", spec.http.headers),
+        ("body", spec.http.body),
+    ):
+        for name in dict.fromkeys(_PLACE.findall(str(texts))):
+            where = f"{whose}, http.{place}: found args.{name}"
+            if closed and name not in declared:
+                told = ", ".join(declared) or "none"
+                message = f"{where}, expected one that parameters declare: {told}"
+                raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=False)
+            known = declared.get(name)
+            has_default = isinstance(known, dict) and "default" in known
+            if place == "url" and not has_default and (not isinstance(needed, list) or name not in needed):
+                message = f"{where}, which may be missing: expected it in parameters.required"
+                raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=False)
+
+
+def _templated(tool: FoundTool, operation: Operation) -> tuple[dict[str, Any], ToolSpec]:
+    """A Tool that names an operation, as the template of its request."""
+    http = tool.raw["http"]
+    request: dict[str, Any] = {
+        "method": operation.method,
+        "url": http["url"].rstrip("/") + operation.path,
+        "query": dict(operation.query),
+        "headers": {**operation.headers, **http.get("headers", {})},
+        **({"body": operation.body} if operation.body is not None else {}),
+        **{key: value for key, value in http.items() if key == "credential"},
+    }
+    said = {
+        **tool.raw,
+        "description": tool.spec.description or operation.description,
+        "parameters": dict(operation.parameters),
+        "http": request,
+    }
+    try:
+        return said, ToolSpec.model_validate(said)
+    except ValueError as error:
+        message = f"Tool {tool.name}, http.openapi: the operation makes no request: {error}"
+        raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=True) from None

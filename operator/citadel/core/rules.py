@@ -1,0 +1,27 @@
+"""Conditions over the arguments of a call: CEL that knows `args` and nothing else. Pure."""
+
+from citadel.core.expressions import Expression, ExpressionError, InvalidExpression, compile_expression
+from citadel.core.jsonvalues import Json
+
+__all__ = ["InvalidExpression", "compile_rule", "holds"]
+
+
+def compile_rule(source: str) -> Expression:
+    """A rule; raises InvalidExpression."""
+    if source.startswith("${") and source.endswith("}"):
+        raise InvalidExpression("found ${…} around it, expected bare CEL")
+    rule = compile_expression(source)
+    if others := sorted(rule.names - {"args"}):
+        raise InvalidExpression(f"found {others[0]}, expected args alone: the arguments of the call")
+    return rule
+
+
+def holds(rule: Expression, arguments: Json) -> str | None:
+    """Why a rule does not hold for these arguments, as where it cannot be evaluated; None if it does."""
+    try:
+        found = rule.evaluate({"args": arguments})
+    except ExpressionError as error:
+        return f"cannot be evaluated: {error}"
+    if found is True:
+        return None
+    return "does not hold" if found is False else f"gives {type(found).__name__}, expected true or false"
