@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -169,8 +170,10 @@ class Run:
         """What holds of each state between two advances."""
         again = self.decide(self.now)
         assert not again, f"not everything was said: {again}"
-        limit = self.plan.workflow.spec.parallelism
-        assert len(self.usable()) <= limit
+        layers = Counter(
+            self.plan.layers.get(self.state.sandboxes[name].placement, 0) for name in self.usable()
+        )
+        assert max(layers.values(), default=0) <= self.plan.workflow.spec.parallelism
         wake = wake_at(self.state, self.now)
         if wake is not None:
             assert wake > self.now, "busy loop"
@@ -282,7 +285,7 @@ class Run:
         arguments = {}
         for key, item in found["arguments"].items():
             arguments[key] = self.store[item["d"]] if "d" in item else item.get("v", item.get("ref"))
-        return {"arguments": arguments, "env": found["env"]}
+        return {"arguments": arguments, "env": found["env"]} if "env" in found else arguments
 
     def replayed(self) -> State:
         """The state as another process folds it from the log's JSON."""

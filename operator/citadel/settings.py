@@ -135,6 +135,10 @@ class ModelSettings:
     egress_host: str
     egress_port: int
     health_port: int
+    tls_dir: Path
+    """Folder with tls.crt and tls.key of its door."""
+    port: int
+    """Port of its door, where agents ask."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "ModelSettings":
@@ -146,6 +150,8 @@ class ModelSettings:
             egress_host=_get(env, "CITADEL_EGRESS_HOST"),
             egress_port=_integer(env, "CITADEL_EGRESS_PORT", 443),
             health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
+            tls_dir=Path(_get(env, "CITADEL_TLS_DIR", "/var/run/citadel/tls")),
+            port=_integer(env, "CITADEL_PORT", 8444),
         )
 
 

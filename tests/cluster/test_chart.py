@@ -70,9 +70,9 @@ def test_every_container_is_restricted_and_bounded(values: Object) -> None:
             assert container["image"] in IMAGES.values()
 
 
-def test_sandboxes_reach_the_gateway_and_the_egress_proxy_and_nothing_else() -> None:
+def test_sandboxes_reach_the_gateway_and_the_egress_proxy_and_agents_their_models() -> None:
     objects = render({"networkPolicies": {"enabled": False}})
-    (policy,) = of_kind(objects, "NetworkPolicy")
+    policy, of_agents = of_kind(objects, "NetworkPolicy")
     found = {o["metadata"]["name"]: o for o in of_kind(objects, "Deployment")}
     permitted = [
         found[f"citadel-{name}"]["spec"]["selector"]["matchLabels"] for name in ("gateway", "egress")
@@ -95,6 +95,24 @@ def test_sandboxes_reach_the_gateway_and_the_egress_proxy_and_nothing_else() -> 
             for labels in permitted
         ],
     }
+    assert of_agents["metadata"]["namespace"] == "citadel-sandboxes"
+    assert of_agents["spec"] == {
+        "podSelector": {"matchLabels": {"citadel.dev/agents": "true"}},
+        "policyTypes": ["Egress"],
+        "egress": [
+            {
+                "to": [
+                    {
+                        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "x"}},
+                        "podSelector": {
+                            "matchLabels": found["citadel-models"]["spec"]["selector"]["matchLabels"]
+                        },
+                    }
+                ],
+                "ports": [{"protocol": "TCP", "port": 8444}],
+            }
+        ],
+    }
     (namespace,) = of_kind(objects, "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
@@ -103,7 +121,14 @@ def test_the_model_gateway_reaches_database_proxy_and_dns_and_no_provider() -> N
     policies = {o["metadata"]["name"]: o["spec"] for o in of_kind(render({}), "NetworkPolicy")}
     spec = policies["citadel-models"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}]}]
+    agents = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "citadel-sandboxes"}},
+        "podSelector": {"matchLabels": {"citadel.dev/agents": "true"}},
+    }
+    assert spec["ingress"] == [
+        {"from": [agents], "ports": [{"protocol": "TCP", "port": 8444}]},
+        {"ports": [{"protocol": "TCP", "port": 8080}]},
+    ]
     reached = {
         to.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/component", "dns")
         for rule in spec["egress"]
@@ -191,6 +216,7 @@ def test_names_follow_the_overrides() -> None:
         "forge-gateway-tls",
         "forge-api-tls",
         "forge-egress-tls",
+        "forge-models-tls",
         "forge-models-key",
         "forge-tools-key",
         "forge-database",

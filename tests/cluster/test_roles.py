@@ -81,6 +81,7 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "core/secrets[citadel-gateway-tls]: get patch",
             "core/secrets[citadel-api-tls]: get patch",
             "core/secrets[citadel-egress-tls]: get patch",
+            "core/secrets[citadel-models-tls]: get patch",
             "core/secrets[citadel-models-key]: get patch",
             "core/secrets[citadel-tools-key]: get patch",
             "core/secrets[citadel-database]: get patch",
@@ -88,6 +89,8 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "core/services[citadel-gateway]: get",
             "core/services[citadel-api]: get",
             "core/services[citadel-egress]: get",
+            # Its addresses stand in the certificate of its door.
+            "core/services[citadel-models]: get",
             "citadel.dev/runtimes: create patch",
         },
     ),

@@ -133,6 +133,7 @@ livenessProbe:
 - {name: CITADEL_SANDBOX_NAMESPACE, value: {{ .Values.sandboxes.namespace | quote }}}
 - {name: CITADEL_GATEWAY_SERVICE, value: {{ include "citadel.fullname" . }}-gateway}
 - {name: CITADEL_EGRESS_SERVICE, value: {{ include "citadel.fullname" . }}-egress}
+- {name: CITADEL_MODELS_SERVICE, value: {{ include "citadel.fullname" . }}-models}
 - {name: CITADEL_LOG_LEVEL, value: {{ .Values.logLevel }}}
 - {name: CITADEL_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: CITADEL_POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}

@@ -148,6 +148,10 @@ class ExecutionPolicySpec(Model):
     """What one sandbox may have at most."""
     budget: DailyBudget | None = None
     """What the models may cost that executions of each of these namespaces ask in a day."""
+    record_prompts: bool = False
+    """Whether what agents ask models is kept beside the answers, until the execution is gone: for a record of
+    a run that can be played back. It holds whatever they read and were told. One policy that says so is
+    enough."""
     pools: PoolLimits | None = None
     """Warm pools of the namespaces' own Runtimes."""
     image_pull_secrets: Annotated[tuple[ObjectName, ...], Field(max_length=64)] | None = None

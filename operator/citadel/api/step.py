@@ -12,8 +12,7 @@ from citadel.api.meta import ArgumentName, Duration, Expression, Model, StepName
 from citadel.api.modifiers import Artifacts, Cache, ForEach, Repeat, Retry
 
 ACTIONS = ("run", "container", "steps", "switch", "wait", "approval", "workflow", "llm", "agent", "tool")
-#: Actions that need a sandbox.
-SANDBOXED = frozenset({"run", "container"})
+_FIRST_OF_ALL = ("agent", "tool", *ACTIONS)
 #: Names below a step that are not its inner steps.
 RESERVED_NAMES = frozenset({"compensate", "onError"})
 MAX_INNER_STEPS = 100
@@ -158,8 +157,8 @@ class Step(Model):
 
     @property
     def action(self) -> str:
-        """Which of ACTIONS it is."""
-        return next(name for name in ACTIONS if getattr(self, name) is not None)
+        """Which of ACTIONS it is. What an agent or a tool turns out to be may stand beside them."""
+        return next(name for name in _FIRST_OF_ALL if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

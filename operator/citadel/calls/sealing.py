@@ -29,12 +29,16 @@ class Opener:
 
     def open(self, sealed: str, destination: str | None) -> str:
         """A credential that is sent to `destination`, as `host:port`; raises Unopened."""
-        try:
-            found = json.loads(self._box.decrypt(base64.b64decode(sealed)))
-        except (CryptoError, ValueError):
-            message = "its credential cannot be opened: it was sealed for another installation"
-            raise Unopened(message) from None
+        found = json.loads(self.text(sealed))
         if found["host"] != destination:
             message = f"its credential is for {found['host']}, not for {destination}"
             raise Unopened(message, elsewhere=True)
         return str(found["key"])
+
+    def text(self, sealed: str) -> str:
+        """A text as it was before it was sealed; raises Unopened."""
+        try:
+            return self._box.decrypt(base64.b64decode(sealed)).decode()
+        except (CryptoError, ValueError):
+            message = "its credential cannot be opened: it was sealed for another installation"
+            raise Unopened(message) from None

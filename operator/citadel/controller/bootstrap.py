@@ -53,6 +53,7 @@ class Installation:
     gateway_service: str
     api_service: str
     egress_service: str
+    models_service: str
     cluster_domain: str
     bundled_database: bool
     folder: Path
@@ -68,6 +69,7 @@ class Installation:
             gateway_service=env.get("CITADEL_GATEWAY_SERVICE", f"{name}-gateway"),
             api_service=env.get("CITADEL_API_SERVICE", f"{name}-api"),
             egress_service=env.get("CITADEL_EGRESS_SERVICE", f"{name}-egress"),
+            models_service=env.get("CITADEL_MODELS_SERVICE", f"{name}-models"),
             cluster_domain=env.get("CITADEL_CLUSTER_DOMAIN", "cluster.local"),
             bundled_database=env.get("CITADEL_DATABASE_BUNDLED", "false") == "true",
             folder=Path(env.get("CITADEL_BOOTSTRAP_DIR", "/var/run/citadel/bootstrap")),
@@ -104,6 +106,7 @@ async def prepare(kube: KubeClient, installation: Installation, now: datetime) -
         "gateway": installation.gateway_service,
         "api": installation.api_service,
         "egress": installation.egress_service,
+        "models": installation.models_service,
     }
     for component, service in services.items():
         identity = await _identity(kube, installation, service)

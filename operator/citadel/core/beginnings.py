@@ -4,12 +4,15 @@ from immutables import Map
 
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
+from citadel.core.calls import REFUSED, Call, Calls
 from citadel.core.compiled import FINALLY
 from citadel.core.copying import replace
 from citadel.core.instances import COMPENSATE, ON_ERROR, turn, visible
 from citadel.core.plan import Plan
 from citadel.core.state import Admission, Scope, State, StepState, compiled_of, with_sandbox, with_step
 from citadel.core.tickets import Ticket
+
+_NO_CALLS = Calls()
 
 
 def created(state: State, event: ev.Created, at: float, plan: Plan) -> State:
@@ -24,7 +27,7 @@ def created(state: State, event: ev.Created, at: float, plan: Plan) -> State:
         steps=Map({path: StepState() for path in plan.steps if path in eager}),
         scopes=Map({"": Scope(len(main)), FINALLY: Scope(len(eager) - len(main))}),
         candidates=frozenset(path for path in main if not plan.steps[path].after),
-        total_steps=sum(plan.steps[path].builds is None for path in eager),
+        total_steps=sum(plan.steps[path].counts for path in eager),
     )
 
 
@@ -64,10 +67,37 @@ def begun(state: State, name: str, step: StepState) -> State:
     )
 
 
+def called(state: State, event: ev.ToolCalled) -> State:
+    """An agent has called a tool: the turn of a hidden step may begin."""
+    tool = event.tool if event.tool in compiled_of(state, event.step).tools else REFUSED
+    name = f"{event.step}.{tool}"
+    before = state.calls.get(event.step, _NO_CALLS)
+    instance = f"{name}[{before.of_step.get(tool, 0) + 1}]"
+    calls = before.add(event.attempt, event.call, event.tool, tool, instance)
+    call = Call(
+        event.step,
+        event.attempt,
+        event.tool,
+        event.arguments,
+        calls.of_attempt[event.tool],
+        calls.total,
+    )
+    return replace(
+        state,
+        steps=state.steps.set(instance, StepState()),
+        calls=state.calls.set(event.step, calls),
+        called=state.called.set(instance, call),
+        candidates=state.candidates | {instance},
+    )
+
+
 def asks_outside(
-    state: State, event: ev.ChildWanted | ev.ModelWanted, at: float, cache: str | None = None
+    state: State,
+    event: ev.ChildWanted | ev.ModelWanted | ev.ToolWanted,
+    at: float,
+    cache: str | None = None,
 ) -> State:
-    """The step waits for another execution, or for a model."""
+    """The step waits for another execution, for a model, or for a tool."""
     before = state.steps.get(event.step, StepState())
     changed = StepState(
         StepStatus.WAITING,
@@ -110,7 +140,7 @@ def _with_children(state: State, name: str) -> State:
         steps=state.steps.update({instance: StepState() for instance in inner}),
         scopes=state.scopes.set(name, Scope(len(inner))),
         candidates=state.candidates | {key for key, child in inner.items() if not plan.steps[child].after},
-        total_steps=state.total_steps + len(inner),
+        total_steps=state.total_steps + (len(inner) if plan.step(name).counts else 0),
     )
 
 

@@ -38,7 +38,9 @@ def build_of(
 
     `last`: the step comes after a failure as well."""
     run = step.spec.run
-    if run is None or run.runtime not in runtimes or runtimes[run.runtime].language not in FLAGS:
+    if run is None or step.agent is not None or run.runtime not in runtimes:
+        return None
+    if runtimes[run.runtime].language not in FLAGS:
         return None
     scope, waited_for = _scope(step)
     spec = Step.model_construct(
@@ -57,7 +59,7 @@ def build_of(
 
 def _scope(step: CompiledStep) -> tuple[str, bool]:
     """The scope of a step's build, and whether the workflow waits for it: some may never be wanted."""
-    late = step.scope == FINALLY or {ON_ERROR, COMPENSATE} & set(step.path.split("."))
+    late = step.hidden or step.scope == FINALLY or {ON_ERROR, COMPENSATE} & set(step.path.split("."))
     return (ON_DEMAND, False) if late else ("", True)
 
 

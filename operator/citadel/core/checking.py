@@ -24,7 +24,7 @@ _ELSEWHERE = MappingProxyType(
         "previous": "inside repeat",
         "output": "in until and compensate",
         "error": "in onError",
-        "args": "in rules of an agent's tools",
+        "args": "in constraints of an Agent's tools",
     }
 )
 #: Fields of `valueFrom`, and the kinds they refer to.
@@ -136,7 +136,8 @@ class Checker:
         """Notes a problem for every name in it that means nothing here."""
         for name in sorted(found.names - sight.roots):
             known = "steps" in sight.roots
-            where = f"which exists only {_ELSEWHERE[name]}" if known else "expected inputs or execution"
+            alone = " or ".join(sorted(sight.roots, reverse=True))
+            where = f"which exists only {_ELSEWHERE[name]}" if known else f"expected {alone}"
             self.problem(path, f"found {name!r}, {where}")
         for name in sorted({read.step for read in found.reads}) if "steps" in sight.roots else ():
             self.known(path, name, sight)

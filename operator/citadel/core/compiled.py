@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from citadel.api.agent import AgentSpec
 from citadel.api.durations import seconds
 from citadel.api.modifiers import ForEach, Repeat
-from citadel.api.step import SANDBOXED, Step
+from citadel.api.step import Step
+from citadel.core.bounds import Bounds
 from citadel.core.expressions import Expression
 from citadel.core.instances import COMPENSATE, turn
+from citadel.core.outputs import OutputSchema
 from citadel.core.parcels import Source
+from citadel.core.pinned import PinnedTool
 from citadel.core.templates import Template
 from citadel.core.values import ByReference
 
@@ -92,7 +96,7 @@ class CompiledStep:
     wait: Template | None = None
     """How long, or until when, a step waits."""
     question: Mapping[str, Template] = field(default_factory=dict)
-    """What a model is asked: `prompt`, and `system` if it is told anything before."""
+    """What a model or an agent is asked, by the fields of the action: `prompt`, `system`, `conversation`."""
     handler: str | None = None
     """What is done when the step has failed for good."""
     compensation: str | None = None
@@ -102,6 +106,18 @@ class CompiledStep:
     cache: Template | None = None
     schema: Any = None
     """Validator of its output."""
+    agent: AgentSpec | None = None
+    """What runs, in a step of an agent."""
+    tools: Mapping[str, str] = field(default_factory=dict)
+    """The hidden steps whose turns are the calls of an agent's tools, by what the agent calls them."""
+    tool: PinnedTool | None = None
+    """What is called, in a step of a tool; also where that is another workflow, or code."""
+    parameters: OutputSchema | None = None
+    """What the arguments of a tool have to fit."""
+    bounds: Bounds | None = None
+    """Of the calls of an agent's tool: on what, and how often."""
+    hidden: bool = False
+    """Whether it is a call of an agent's tool, or part of one."""
 
     @property
     def name(self) -> str:
@@ -117,7 +133,12 @@ class CompiledStep:
     @cached_property
     def sandboxed(self) -> bool:
         """Whether its attempts run in sandboxes."""
-        return not self.children and self.spec.action in SANDBOXED
+        return not self.children and (self.spec.run is not None or self.spec.container is not None)
+
+    @cached_property
+    def counts(self) -> bool:
+        """Whether it is one of the steps that people count: what nobody wrote down is not."""
+        return self.builds is None and not self.hidden
 
     @property
     def leaves(self) -> tuple[str, ...]:

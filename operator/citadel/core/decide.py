@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.admission import awaits_turn, deadline, enter, not_begun, pending_deadline
+from citadel.core.agents import exceeded
 from citadel.core.closing import CANCEL_LIMIT, compensate, conclude, end, verdict
 from citadel.core.compiled import FINALLY, CompiledStep
 from citadel.core.containers import go_on, next_iteration_at
@@ -152,6 +153,8 @@ def _attempt(state: State, name: str, now: float, values: Values) -> ev.Event | 
         return ev.StepSkipped(name, Reason.EXECUTION_FAILED, message)
     if is_outside(step, compiled):
         return None if state.suspended else start_again(state, name, now)
+    if is_running(step) and (why := exceeded(state, name, step, compiled)) is not None:
+        return ev.AttemptFailed(name, step.attempt, str(step.sandbox), why)
     overdue = _overdue_at(state, step, compiled)
     if overdue is None or now < overdue:
         return None

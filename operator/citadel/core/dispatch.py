@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from citadel.core.agents import agent_input
 from citadel.core.compiled import PROGRAM, CompiledStep
 from citadel.core.instances import visible
 from citadel.core.jsonvalues import Json
@@ -60,6 +61,8 @@ def dispatch(state: State, name: str, loaded: Mapping[str, Json]) -> Dispatch:
             references[path] = value
         else:
             files[path] = str(values.get(value))
+    if compiled.agent is not None:
+        arguments = {"agent": agent_input(state, name, payload["agent"], arguments)}
     run, container = compiled.spec.run, compiled.spec.container
     # The Runtime's variables, then the step's, which win.
     env: dict[str, str] = {}

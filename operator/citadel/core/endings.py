@@ -1,24 +1,27 @@
 """How steps, sandboxes and executions end: what an event of an end makes of the state."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
 from citadel.core.compiled import FINALLY
 from citadel.core.copying import replace
-from citadel.core.instances import ON_ERROR, turn
+from citadel.core.instances import ON_ERROR, turn, visible
 from citadel.core.plan import Plan
 from citadel.core.state import (
     MAX_PLACINGS,
     SandboxState,
     State,
     StepState,
+    compiled_of,
     next_ready,
     tried,
     with_sandbox,
     with_step,
 )
 
+#: Losses after which an agent goes on in another sandbox: what models and tools have answered is recorded.
+_RESUMED = (Reason.SANDBOX_LOST, Reason.EVICTED)
 #: Why a sandbox could not start, where placing the attempt again would only repeat it.
 _HOPELESS = (
     Reason.IMAGE_PULL_FAILED,
@@ -71,7 +74,7 @@ def _with_finishers(state: State, name: str) -> State:
 
 
 def sandbox_ended(state: State, event: ev.SandboxEnded, at: float) -> State:
-    """An attempt whose code had not started is placed again; one that had started has failed."""
+    """An attempt whose code had not started is placed again, and so is an agent's; any other has failed."""
     sandbox = state.sandboxes[event.sandbox]
     state = with_sandbox(state, event.sandbox, replace(sandbox, ended=True, step=None))
     if state.finished is not None:
@@ -81,12 +84,15 @@ def sandbox_ended(state: State, event: ev.SandboxEnded, at: float) -> State:
         return state
     step = state.steps[name]
     hopeless = sandbox.step is None and event.failure.reason in _HOPELESS
-    if step.delivered_at is not None or step.placing >= MAX_PLACINGS or hopeless:
-        return with_step(state, name, replace(step, undecided=True, failure=event.failure))
+    resumed = event.failure.reason in _RESUMED and compiled_of(state, name).agent is not None
+    if (step.delivered_at is not None and not resumed) or step.placing >= MAX_PLACINGS or hopeless:
+        changed = replace(step, undecided=True, failure=event.failure)
+        return with_step(calls_cut_off(state, name, at), name, changed)
     changed = replace(
         step,
         status=StepStatus.READY,
         sandbox=None,
+        delivered_at=None,
         placing=step.placing + 1,
         ready_at=at,
         tries=tried(step, at, event.failure.reason),
@@ -123,7 +129,7 @@ def cut_off(state: State, at: float) -> State:
             message=None,
             finished_at=at,
         )
-    counted = sum(plan.step(name).builds is None for name in left)
+    counted = sum(plan.step(name).counts for name in left)
     return replace(
         state,
         steps=steps.finish(),
@@ -131,6 +137,51 @@ def cut_off(state: State, at: float) -> State:
         active=frozenset(),
         open=frozenset(),
     )
+
+
+def calls_cut_off(state: State, step: str, at: float) -> State:
+    """The attempt of an agent is over: calls that are under way are not waited for, and give nothing."""
+    if step not in state.calls:
+        return state
+    over = [name for name in calls_within(state, step) if not state.steps[name].status.terminal]
+    if not over:
+        return state
+    for name in over:
+        found = state.steps[name]
+        if found.sandbox is not None and state.sandboxes[found.sandbox].step == name:
+            state = freed(state, found.sandbox, at)  # it is of no more use, and released as such
+    steps = state.steps.mutate()
+    for name in over:
+        steps[name] = replace(
+            steps[name],
+            status=StepStatus.CANCELLED,
+            undecided=False,
+            answer=None,
+            reason=Reason.CANCELLED,
+            message=f"the attempt of step {step} ended",
+            finished_at=at,
+        )
+    gone = frozenset(over)
+    return replace(
+        state,
+        steps=steps.finish(),
+        candidates=state.candidates - gone,
+        active=state.active - gone,
+        open=state.open - gone,
+    )
+
+
+def calls_within(state: State, step: str) -> Iterator[str]:
+    """The instances that answer calls of the last attempt of an agent, and all that is within them."""
+    calls = state.calls.get(step)
+    for instance in calls.instances.values() if calls is not None else ():
+        yield instance
+        yield from calls_within(state, instance)
+        for child in compiled_of(state, instance).children:
+            inner = visible(instance, child)
+            if inner in state.steps:
+                yield inner
+                yield from calls_within(state, inner)
 
 
 def concluded(state: State, event: ev.Concluded, at: float) -> State:
@@ -165,14 +216,15 @@ def ended(state: State, name: str, step: StepState, at: float) -> State:
     plan = state.plan
     assert plan is not None
     compiled = plan.step(name)
+    state = calls_cut_off(state, name, at)
     # What is within it and has not begun will not any more: it counts as ended, too.
-    never_begun = state.scopes[name].left if name in state.scopes else 0
+    never_begun = state.scopes[name].left if compiled.counts and name in state.scopes else 0
     state = replace(
         with_step(state, name, replace(step, finished_at=at)),
         candidates=state.candidates - {name} | _waiting_for(state, plan, name),
         active=state.active - {name},
         open=state.open - {name},
-        ended_steps=state.ended_steps + (compiled.builds is None) + never_begun,
+        ended_steps=state.ended_steps + compiled.counts + never_begun,
         completed=(*state.completed, name)
         if compiled.compensation is not None
         and step.status is StepStatus.SUCCEEDED

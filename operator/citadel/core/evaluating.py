@@ -113,6 +113,8 @@ def _add_turn(view: View, names: frozenset[str], seen: _Scope) -> int | None:
     done: set[bool] = set()
     for loop, number in turns(view.instance):
         compiled = compiled_of(state, loop)
+        if compiled.hidden:
+            continue  # what a call is given, no expression reads
         assert compiled.loop is not None
         over_items = isinstance(compiled.loop.spec, ForEach)
         if over_items in done:

@@ -1,6 +1,7 @@
 """Which facts still change anything: what is decided stays decided, a repetition is no news."""
 
 from citadel.core import events as ev
+from citadel.core.agents import may_call
 from citadel.core.state import State, StepState, awaits_answer, is_current, is_ready, is_running
 
 
@@ -36,10 +37,10 @@ def admissible(state: State, fact: ev.Event) -> bool:
             return id_ not in state.signal_ids
         case ev.ApprovalDecided(step=name):
             return _is_waiting(state, name)
-        case ev.ChildFinished(step=name, attempt=attempt) | ev.ModelAnswered(step=name, attempt=attempt):
-            return _is_waiting(state, name) and state.steps[name].attempt == attempt
-        case ev.ToolCalled() | ev.ToolAnswered():
-            return False  # no step waits for one yet
+        case ev.ChildFinished() | ev.ModelAnswered() | ev.ToolAnswered():
+            return _is_waiting(state, fact.step) and state.steps[fact.step].attempt == fact.attempt
+        case ev.ToolCalled():
+            return may_call(state, fact.step, fact.attempt, fact.call)
         case ev.StopRequested(mode=mode):
             return state.stop is None or (state.stop.mode == "Cancel" and mode == "Terminate")
         case ev.SuspendChanged(suspended=suspended, generation=generation):

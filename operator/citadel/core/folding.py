@@ -13,13 +13,14 @@ from citadel.core.beginnings import (
     assigned,
     begun,
     born,
+    called,
     created,
     handler_opened,
     opened,
     queued,
 )
 from citadel.core.copying import replace
-from citadel.core.endings import concluded, cut_off, ended, freed, sandbox_ended, step_failed
+from citadel.core.endings import calls_cut_off, concluded, cut_off, ended, freed, sandbox_ended, step_failed
 from citadel.core.plan import Plan
 from citadel.core.spending import add
 from citadel.core.state import SandboxState, Signal, State, StepState, tried, with_sandbox, with_step
@@ -67,8 +68,10 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             return begun(state, event.step, changed)
         case ev.ChildWanted():
             return asks_outside(state, event, at)
-        case ev.ModelWanted():
+        case ev.ModelWanted() | ev.ToolWanted():
             return asks_outside(state, event, at, event.cache)
+        case ev.ToolCalled():
+            return called(state, event)
         case ev.ModelAnswered():
             step = state.steps[event.step]
             step = replace(step, answer=event, usage=add(step.usage, event.usage))
@@ -108,11 +111,14 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             return ended(state, event.step, changed, at)
         case ev.AttemptFailed():
             changed = replace(state.steps[event.step], undecided=True, failure=event.failure)
-            return with_step(freed(state, event.sandbox, at), event.step, changed)
+            state = calls_cut_off(freed(state, event.sandbox, at), event.step, at)
+            return with_step(state, event.step, changed)
         case ev.RetryScheduled():
             step = state.steps[event.step]
             failure = step.failure or (
-                step.answer.failure if isinstance(step.answer, ev.ChildFinished | ev.ModelAnswered) else None
+                None
+                if step.answer is None or isinstance(step.answer, ev.ApprovalDecided)
+                else step.answer.failure
             )
             changed = replace(
                 step,
@@ -139,7 +145,7 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
                 signals=(*state.signals, (event.id, Signal(event.name, event.payload))),
                 signal_ids=state.signal_ids | {event.id},
             )
-        case ev.ApprovalDecided() | ev.ChildFinished():
+        case ev.ApprovalDecided() | ev.ChildFinished() | ev.ToolAnswered():
             return with_step(state, event.step, replace(state.steps[event.step], answer=event))
         case ev.SandboxWanted():
             claimed = event.claimed

@@ -35,7 +35,7 @@ def lookup_problems(workflow: Workflow, others: Mapping[str, Workflow] = _NONE) 
     sights = Sights(workflow, others)
     found: list[Problem] = []
     for step in workflow.steps.values():
-        if step.builds is None:
+        if step.counts:
             found += _of_step(step, sights)
             found += _of_child(step, sights)
             found += _of_constants(step)
@@ -148,7 +148,7 @@ def _own(step: CompiledStep) -> Iterator[_Placed]:
         if step.switch.default is not None:
             yield ("switch", "default"), step.switch.default
     for field, template in step.question.items():
-        yield ("llm", field), template
+        yield (step.spec.action, field), template
     if step.wait is not None and step.spec.wait is not None:
         yield ("wait", "for" if step.spec.wait.duration is not None else "until"), step.wait
     if step.cache is not None:

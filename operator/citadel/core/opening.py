@@ -3,22 +3,28 @@
 from citadel.api.durations import LONGEST, moment, seconds
 from citadel.api.reasons import Reason, StepStatus
 from citadel.core import events as ev
+from citadel.core.agents import given, refusal, task_of
+from citadel.core.bounds import misfit
 from citadel.core.compiled import CompiledStep
 from citadel.core.evaluating import View, evaluate, holds, lacking, text_of, view_of
 from citadel.core.expressions import Expression, ExpressionError
 from citadel.core.failing import completed, expression_failure, failed
-from citadel.core.failures import shorten
+from citadel.core.failures import Failure, shorten
 from citadel.core.instances import COMPENSATE, turn, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
-from citadel.core.models import answer_until
+from citadel.core.outside import answer_until
 from citadel.core.recalling import cache_key, from_cache, recalled
 from citadel.core.schemas import shown_value
 from citadel.core.state import State
 from citadel.core.templates import Template
-from citadel.core.values import ByReference, Values, encode
+from citadel.core.values import ByReference, Value, Values, encode
 
 #: Items of one loop.
 MAX_ITEMS = 10_000
+
+
+class _Misfit(Exception):
+    """The arguments of a tool are not what it takes."""
 
 
 class _At:
@@ -41,6 +47,8 @@ def due(state: State, name: str, values: Values, now: float) -> ev.Event | None:
         return skipped
     at = _At()
     view = _view(state, compiled, name)
+    if (refused := refusal(state, name, compiled, values)) is not None:
+        return ev.StepFailed(name, refused)
     try:
         asked = compiled.when if compiled.per_item == (turn(name) is not None) else None
         if asked is not None and not holds(view, asked, values):
@@ -51,6 +59,8 @@ def due(state: State, name: str, values: Values, now: float) -> ev.Event | None:
         if compiled.children:
             return ev.StepOpened(name)
         return _act(view, compiled, name, values, now, at)
+    except _Misfit as error:
+        return failed(state, name, Failure.cut(Reason.TOOL_REFUSED, f"step {name}, with: {error}"), values)
     except ExpressionError as error:
         return failed(state, name, expression_failure(name, at.field, error), values)
 
@@ -109,21 +119,49 @@ def _act(
             return ev.ChildWanted(name, 1, values.put({"arguments": arguments}), until)
         case "llm":
             return _ask(view, compiled, name, values, now, at)
+        case "tool":
+            return _call(view, compiled, name, values, now, at)
+        case "agent":
+            return _task(view, compiled, name, values, now, at)
         case _:
             return _ready(view, compiled, name, values, now, at)
 
 
 def _ask(view: View, compiled: CompiledStep, name: str, values: Values, now: float, at: _At) -> ev.Event:
-    asked: dict[str, Json] = {}
-    for field, template in compiled.question.items():
-        at.field = f"llm.{field}"
-        found = values.get(evaluate(view, template, values))
-        asked[field] = found if isinstance(found, str) else canonical(found).decode()
-    if not str(asked["prompt"]).strip():
-        raise ExpressionError("found nothing but spaces, expected a question")
-    payload: dict[str, Json] = {"llm": asked}
+    payload: dict[str, Json] = {"llm": _question(view, compiled, values, at)}
     known, key = _known(view, compiled, name, payload, values, now, at)
     return known or ev.ModelWanted(name, 1, values.put(payload), answer_until(compiled, now), key)
+
+
+def _question(view: View, compiled: CompiledStep, values: Values, at: _At) -> dict[str, Json]:
+    asked: dict[str, Json] = {}
+    for field, template in compiled.question.items():
+        at.field = f"{compiled.spec.action}.{field}"
+        found = values.get(evaluate(view, template, values))
+        asked[field] = found if isinstance(found, str) else canonical(found).decode()
+        if not str(asked[field]).strip():
+            expected = "a name" if field == "conversation" else "a question"
+            raise ExpressionError(f"found nothing but spaces, expected {expected}")
+    return asked
+
+
+def _task(view: View, compiled: CompiledStep, name: str, values: Values, now: float, at: _At) -> ev.Event:
+    """What an agent is to do: what its step says, or, as a tool of another, what it is called on."""
+    arguments = _arguments(view, compiled, values, at)
+    if compiled.hidden:
+        prompt, arguments = task_of(arguments, values)
+        asked: dict[str, Json] = {"prompt": prompt}
+    else:
+        asked = _question(view, compiled, values, at)
+    payload: dict[str, Json] = {"arguments": arguments, "env": [], "agent": asked}
+    known, key = _known(view, compiled, name, payload, values, now, at)
+    return known or ev.StepReady(name, values.put(payload), False, key)
+
+
+def _call(view: View, compiled: CompiledStep, name: str, values: Values, now: float, at: _At) -> ev.Event:
+    payload: dict[str, Json] = {"arguments": _arguments(view, compiled, values, at)}
+    known, key = _known(view, compiled, name, payload, values, now, at)
+    return known or ev.ToolWanted(name, 1, values.put(payload), answer_until(compiled, now), key)
 
 
 def _known(
@@ -221,14 +259,20 @@ def _unbuilt(state: State, build: str, name: str, values: Values) -> ev.Event:
 
 
 def _arguments(view: View, compiled: CompiledStep, values: Values, at: _At) -> dict[str, Json]:
-    arguments: dict[str, Json] = {}
+    if compiled.hidden:
+        return given(view.state, view.instance, compiled, values)
+    found: dict[str, Value | ByReference] = {}
     for argument, template in compiled.arguments.items():
         at.field = f"with.{argument}"
         if isinstance(template, ByReference):
-            arguments[argument] = encode(template)
+            found[argument] = template
         else:
-            arguments[argument] = encode(evaluate(view, template, values))
-    return arguments
+            found[argument] = evaluate(view, template, values)
+    if compiled.parameters is not None:
+        plain = {name: values.get(item) for name, item in found.items() if not isinstance(item, ByReference)}
+        if (problem := misfit(compiled.parameters, plain)) is not None:
+            raise _Misfit(problem)
+    return {name: encode(item) for name, item in found.items()}
 
 
 def _files(view: View, compiled: CompiledStep, values: Values) -> dict[str, Json]:

@@ -14,6 +14,8 @@ from citadel.core.schemas import InvalidSchema
 from citadel.core.templates import Template
 from citadel.core.values import ByReference
 
+#: Actions whose arguments stand in the journal.
+_STORED = frozenset(("workflow", "approval", "agent", "tool"))
 ITERATION = frozenset(("iteration", "previous"))
 
 
@@ -66,12 +68,15 @@ class PartCompiler(Checker):
         return template
 
     def question(self, step: Step, place: Path, sight: Sight) -> dict[str, Template]:
-        """What a model is asked, by the fields of `llm`."""
-        if step.llm is None:
+        """What a model or an agent is asked, by the fields of the action."""
+        if step.llm is not None:
+            given = {"prompt": step.llm.prompt, "system": step.llm.system}
+        elif step.agent is not None:
+            given = {"prompt": step.agent.prompt, "conversation": step.agent.conversation}
+        else:
             return {}
-        given = {"prompt": step.llm.prompt, "system": step.llm.system}
         found = {
-            field: self.template((*place, "llm", field), text, sight)
+            field: self.template((*place, step.action, field), text, sight)
             for field, text in given.items()
             if text is not None
         }
@@ -119,8 +124,8 @@ class PartCompiler(Checker):
     def refuse_references(
         self, step: Step, arguments: Mapping[str, Template | ByReference], place: Path
     ) -> None:
-        """What people are shown, and inputs of another execution, is stored: no secret may be in it."""
-        if step.workflow is None and step.approval is None:
+        """What people and models are shown, and what goes elsewhere, is stored: no secret may be in it."""
+        if step.action not in _STORED:
             return
         for name, argument in arguments.items():
             if isinstance(argument, ByReference):

@@ -73,9 +73,11 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
     if step.spec.run is not None:
         name = step.spec.run.runtime
         if name not in runtimes:
-            path = (*step.place, "run", "runtime")
-            raise InvalidDefinition([Problem(path, f"found {name!r}, expected the name of a Runtime")])
+            raise InvalidDefinition([_no_runtime(step, name)])
         runtime = runtimes[name]
+        if step.agent is not None and runtime.language != "python":
+            found = f"found Runtime {name} of the language {runtime.language}, expected one of python"
+            raise InvalidDefinition([Problem((*step.place, "agent", "name"), found)])
         if step.spec.run.entrypoint is not None and runtime.language in builds.FLAGS:
             found = f"found one, but {runtime.language} is compiled from code; expected code or codeFrom"
             raise InvalidDefinition([Problem((*step.place, "run", "entrypoint"), found)])
@@ -108,8 +110,19 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
         template["shared"] = True  # whose it is makes no other sandbox of it
     if step.spec.run is not None and step.spec.run.runtime in given.images:
         template["imageId"] = given.images[step.spec.run.runtime]  # what it turns out to be, neither
+    if step.agent is not None:
+        template["agent"] = True  # a member of the Runtime's pool does as well
     placed = f"{key}/{step.name}" if exclusive else key
     return Placement(placed, template, exclusive, reached, pool=pool, index=given.index)
+
+
+def _no_runtime(step: CompiledStep, name: str) -> Problem:
+    own = step.agent is None and step.tool is None
+    field = (
+        ("run", "runtime") if own else ("agent" if step.agent is not None or step.hidden else "tool", "name")
+    )
+    by = "" if own else f" for what step {step.path} runs"
+    return Problem((*step.place, *field), f"found {name!r}, expected the name of a Runtime{by}")
 
 
 def runtime_template(

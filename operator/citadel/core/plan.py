@@ -3,26 +3,30 @@
 A definition is the JSON document that an execution pins: `{"spec": WorkflowSpec,
 "runtimes": {name: RuntimeSpec}, "code": {step: text}}`, and what the admin's policies make of it: `"shared"`,
 the Runtimes that are the admin's own, and `"runtimeClassName"` of sandboxes that name none; and `"packages"`,
-where those of its Runtimes are, and `"images"`, the ids of their images.
+where those of its Runtimes are, and `"images"`, the ids of their images. `"agents"` and `"tools"` are those
+that its steps name, and those that these name (`core/pinned.py`).
 Its digest names the plan, so a plan may be cached for ever.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from citadel.api.agent import AgentSpec
 from citadel.api.durations import quantity
 from citadel.api.problems import Problem
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.validate import without_nulls
 from citadel.api.workflow import WorkflowSpec
 from citadel.core import builds
+from citadel.core.agentsteps import with_agents
 from citadel.core.checking import Sight
 from citadel.core.compiled import CompiledStep
 from citadel.core.graph import dependents
 from citadel.core.inputs import InputSchema, InvalidSchema, compile_inputs
-from citadel.core.instances import container, definition, turn, visible
+from citadel.core.instances import around, container, definition, turn, visible
 from citadel.core.jsonvalues import canonical, digest
+from citadel.core.pinned import PinnedTool, pinned_agents, pinned_tools
 from citadel.core.placing import Given, InvalidDefinition, Placement, place
 from citadel.core.steps import StepCompiler
 from citadel.core.templates import Template
@@ -57,6 +61,11 @@ class Plan:
     runtimes: Mapping[str, RuntimeSpec]
     index: str | None = None
     """Where this definition installs packages from, as `host:port`, if it is the operator's own for that."""
+    agents: Mapping[str, AgentSpec] = field(default_factory=dict)
+    tools: Mapping[str, PinnedTool] = field(default_factory=dict)
+    layers: Mapping[str, int] = field(default_factory=dict)
+    """Of placements of agents' calls: how many agents are around them. Those of a layer wait for what is in
+    deeper ones alone, so each layer has its own `parallelism`; else calls could wait for their agents."""
 
     def step(self, instance: str) -> CompiledStep:
         """The definition of a step instance."""
@@ -155,20 +164,31 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
         definition.get("index"),
         definition.get("limits", {}),
     )
-    steps = builds.with_builds(workflow.steps, runtimes, given.limits)
-    if len(steps) > len(workflow.steps):
+    agents, tools = pinned_agents(definition), pinned_tools(definition)
+    steps = with_agents(workflow.steps, agents, tools, given.limits)
+    changed = any(step.agent is not None or step.tool is not None for step in steps.values())
+    steps = builds.with_builds(steps, runtimes, given.limits)
+    if changed or len(steps) > len(workflow.steps):
         after = {name: step.after for name, step in steps.items()}
         finishers = finishers_of(steps.values())
         workflow = replace(workflow, steps=steps, dependents=dependents(after), finishers=finishers)
+    placements = {
+        name: place(step, runtimes, given) for name, step in workflow.steps.items() if step.sandboxed
+    }
     return Plan(
         digest=digest(canonical(dict(definition))),
         workflow=workflow,
-        placements={
-            name: place(step, runtimes, given) for name, step in workflow.steps.items() if step.sandboxed
-        },
+        placements=placements,
         code=definition["code"],
         runtimes=runtimes,
         index=definition.get("index"),
+        agents=agents,
+        tools=tools,
+        layers={
+            placements[name].key: depth
+            for name in placements
+            if changed and (depth := sum(steps[path].agent is not None for path in around(name)))
+        },
     )
 
 

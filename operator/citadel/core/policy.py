@@ -190,6 +190,11 @@ def isolation_required(policies: Sequence[Policy]) -> bool:
     return any(policy.spec is None or policy.spec.isolation.required for policy in policies)
 
 
+def prompts_recorded(policies: Sequence[Policy]) -> bool:
+    """Whether what agents ask models is kept."""
+    return any(policy.spec is not None and policy.spec.record_prompts for policy in policies)
+
+
 def _broken(policy: Policy) -> Denial:
     return Denial(policy.name, "spec", "policy", f"found one that cannot be understood: {policy.broken}")
 

@@ -10,6 +10,7 @@ from citadel.core.dispatch import taken_by
 from citadel.core.events import StepRecalled
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json, canonical, digest
+from citadel.core.pinned import PinnedTool
 from citadel.core.plan import Plan
 from citadel.core.state import State, StepState
 from citadel.core.values import BuildKey, CacheKey, Content, Inline, MissingValues, Values, decode_value
@@ -70,6 +71,15 @@ def cache_key(state: State, name: str, payload: Mapping[str, Json], given: Json)
             "key": given,
         }
         return CacheKey(state.created.namespace, digest(canonical(asks)))
+    if compiled.spec.tool is not None:
+        called: dict[str, Json] = {
+            "tool": _dumped(compiled.tool),
+            "function": compiled.spec.tool.function,
+            "payload": dict(payload),
+            "schema": compiled.spec.output_schema,
+            "key": given,
+        }
+        return CacheKey(state.created.namespace, digest(canonical(called)))
     template, run = plan.placements[compiled.path].template, compiled.spec.run
     made_of: dict[str, Any] = {
         "image": [template["image"], template.get("imageId")],
@@ -80,6 +90,11 @@ def cache_key(state: State, name: str, payload: Mapping[str, Json], given: Json)
         "schema": compiled.spec.output_schema,
         "key": given,
     }
+    if compiled.agent is not None:
+        # All of them: which of them it works with, it decides itself.
+        made_of["agents"] = {name: agent.model_dump(mode="json") for name, agent in plan.agents.items()}
+        made_of["tools"] = {name: _dumped(tool) for name, tool in plan.tools.items()}
+        made_of["name"] = compiled.spec.agent.name if compiled.spec.agent is not None else ""
     if run is not None:
         runtime = plan.runtimes[run.runtime]
         made_of["run"] = [runtime.language, run.entrypoint, plan.code_of(compiled)]
@@ -88,6 +103,13 @@ def cache_key(state: State, name: str, payload: Mapping[str, Json], given: Json)
         assert compiled.spec.container is not None
         made_of["container"] = [compiled.spec.container.command, compiled.spec.container.args]
     return CacheKey(state.created.namespace, digest(canonical(made_of)))
+
+
+def _dumped(tool: PinnedTool | None) -> Json:
+    if tool is None:
+        return None
+    functions: Any = dict(tool.functions)
+    return [tool.spec.model_dump(mode="json"), functions, tool.code]
 
 
 def from_cache(

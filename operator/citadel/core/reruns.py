@@ -81,7 +81,7 @@ def take_over(
 def _check(old: State, plan: Plan, point: str) -> None:
     path = definition(point)
     if path not in plan.steps:
-        names = [name for name, step in plan.steps.items() if step.builds is None]
+        names = [name for name, step in plan.steps.items() if step.counts]
         top = ", ".join([name for name in names if plan.steps[name].scope == ""][:20])
         within = f"found no step {point}, expected one of {top}, or what is within them"
         raise CannotRerun(f"{within}{suggestion(path, names)}")
@@ -89,12 +89,7 @@ def _check(old: State, plan: Plan, point: str) -> None:
         raise CannotRerun(f"found no step {point}: the execution has not come to it")
     step = plan.steps[path]
     parts = path.split(".")
-    if (
-        step.builds is not None
-        or COMPENSATE in parts
-        or ON_ERROR in parts
-        or plan.steps[parts[0]].scope == FINALLY
-    ):
+    if not step.counts or COMPENSATE in parts or ON_ERROR in parts or plan.steps[parts[0]].scope == FINALLY:
         raise CannotRerun(
             f"step {point} follows from others by itself; expected a step of the workflow's own"
         )
@@ -119,7 +114,9 @@ class _Search:
         asks_again = () if same_inputs else ("approval", "workflow")
         if before.digest != plan.digest:
             asks_again = (*asks_again, "approval")
-        self._asked = {path for path, step in plan.steps.items() if step.spec.action in asks_again}
+        self._asked = {
+            _whole(plan, path) for path, step in plan.steps.items() if step.spec.action in asks_again
+        }
         # What is within them must be known one by one: to be undone later, or to be asked again.
         self._opened = {above for path in self._compensated | self._asked for above in around(path)}
         # Around what runs again; a point may be meant in every turn of a loop.
@@ -183,12 +180,23 @@ class _Search:
         return turns or path in self._opened or path in self._in_all or instance in self._around
 
 
+def _said(step: CompiledStep) -> tuple[object, ...]:
+    return step.spec, step.after, step.agent, step.tool
+
+
+def _whole(plan: Plan, path: str) -> str:
+    """The step that is taken over, or runs again, as a whole: what an agent calls is the agent's."""
+    return next((name for name in (path, *around(path)) if not plan.steps[name].hidden), path)
+
+
 def _changed(before: Plan, plan: Plan) -> frozenset[str]:
-    """Steps of which something is not as it was: what they say, what they wait for, or code within them."""
+    """Steps of which something is not as it was: what they say, what they wait for, or code within them; of
+    an agent also what is said of it and its tools.
+    """
     found: set[str] = set()
     for path, step in plan.steps.items():
         old = before.steps.get(path)
-        same = old is not None and (old.spec, old.after) == (step.spec, step.after)
+        same = old is not None and _said(old) == _said(step)
         if not same or before.code.get(path) != plan.code.get(path):
             found |= {path, *around(path)}
     return frozenset(found)

@@ -13,6 +13,7 @@ from citadel.core.failures import Failure
 from citadel.core.instances import COMPENSATE, definition
 from citadel.core.jsonvalues import digest
 from citadel.core.members import Members, Wish
+from citadel.core.plan import Plan
 from citadel.core.state import SandboxState, State, is_over, is_ready, is_running, next_ready
 
 SPREAD_SECONDS = 0.3
@@ -69,8 +70,9 @@ def scale(state: State, now: float, members: Members | None = None) -> Iterator[
         if reason is not None:
             yield ev.SandboxReleased(name, reason)
             return
-    room = plan.workflow.spec.parallelism - len(usable)
     for key, ready in waiting.items():
+        beside = _beside(plan, key, usable)
+        room = plan.workflow.spec.parallelism - len(beside)
         same = [sandbox for sandbox in usable.values() if sandbox.placement == key]
         free = sum(1 for sandbox in same if sandbox.step is None)
         # Where each attempt needs a sandbox of its own, waiting for one that serves would be in vain.
@@ -82,11 +84,19 @@ def scale(state: State, now: float, members: Members | None = None) -> Iterator[
             return
         # Only one that has nothing to take: else two placements would push each other out for ever.
         idle = (
-            name for name, sandbox in usable.items() if _is_idle(sandbox) and sandbox.placement not in waiting
+            name for name, sandbox in beside.items() if _is_idle(sandbox) and sandbox.placement not in waiting
         )
         for name in idle:
             yield ev.SandboxReleased(name, "MadeRoom")
             return
+
+
+def _beside(plan: Plan, placement: str, usable: dict[str, SandboxState]) -> dict[str, SandboxState]:
+    """The sandboxes that share the `parallelism` of a placement: all of them, where no agent calls tools."""
+    if not plan.layers:
+        return usable
+    layer = plan.layers.get(placement, 0)
+    return {name: item for name, item in usable.items() if plan.layers.get(item.placement, 0) == layer}
 
 
 def _want(state: State, key: str, now: float, members: Members | None) -> Iterator[ev.Event]:

@@ -91,6 +91,8 @@ class Sights:
             return Shape(step.schema.schema, step.schema.schema)
         if step.spec.llm is not None:
             return _TEXT
+        if step.spec.agent is not None and step.agent is not None:
+            return _TEXT
         if step.spec.approval is not None:
             decision = of_fields(approved="boolean", by="string", reason="string", form="any", at="string")
             form = step.spec.approval.form

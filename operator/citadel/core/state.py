@@ -7,6 +7,7 @@ from immutables import Map
 
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
+from citadel.core.calls import Call, Calls
 from citadel.core.compiled import FINALLY, CompiledStep
 from citadel.core.copying import replace
 from citadel.core.failures import Failure
@@ -60,7 +61,7 @@ class StepState:
     finished_at: float | None = None
     until: float | None = None
     """When waiting ends by itself."""
-    answer: ev.ApprovalDecided | ev.ChildFinished | ev.ModelAnswered | None = None
+    answer: ev.ApprovalDecided | ev.ChildFinished | ev.ModelAnswered | ev.ToolAnswered | None = None
     """What came from outside, and is not decided upon yet."""
     usage: ev.Usage | None = None
     """What the models took that it asked, in all its attempts."""
@@ -150,6 +151,10 @@ class State:
     """By instance id."""
     scopes: Map[str, Scope] = Map()  # noqa: RUF009 - immutable
     """By the id of the group or loop; what stands at the top has the empty one."""
+    calls: Map[str, Calls] = Map()  # noqa: RUF009 - immutable
+    """By agent step: the calls of tools that it has made."""
+    called: Map[str, Call] = Map()  # noqa: RUF009 - immutable
+    """The same by the instance that answers each."""
     candidates: frozenset[str] = frozenset()
     """Pending steps that a recent event may have made ready."""
     active: frozenset[str] = frozenset()
@@ -266,7 +271,9 @@ def next_ready(state: State, placement: str, now: float) -> str | None:
 
 
 def listed(state: State) -> list[tuple[str, StepState]]:
-    """All steps for people: as in the definition, what is within a step after it, turns by their numbers."""
+    """All steps for people: as in the definition, what is within a step after it, turns by their numbers, and
+    the calls of an agent as it made them.
+    """
     plan = state.plan
     if plan is None:
         return []
@@ -274,11 +281,16 @@ def listed(state: State) -> list[tuple[str, StepState]]:
 
     def key(item: tuple[str, StepState]) -> list[int]:
         found: list[int] = []
-        path = ""
+        path = above = ""
         for part in item[0].split("."):
             name, _, number = part.partition("[")
             path = f"{path}.{name}" if path else name
-            found += (indexes[path], int(number[:-1]) if number else -1)
+            above = f"{above}.{part}" if above else part
+            call = state.called.get(above) if state.called else None
+            if call is not None:
+                found += (len(indexes), call.order)
+            else:
+                found += (indexes[path], int(number[:-1]) if number else -1)
         return found
 
     return sorted(state.steps.items(), key=key)

@@ -70,8 +70,6 @@ class StepCompiler(PartCompiler):
         self, step: Step, path: str, scope: str, needs: tuple[str, ...], place: Path, sight: Sight
     ) -> None:
         index = len(self.compiled)
-        if step.agent is not None or step.tool is not None:
-            self.problem((*place, step.action), f"found {step.action}, which nothing can run yet")
         inner = sight.also(*_roots_of(step))
         when = None
         if step.when is not None:

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 
 from citadel.api.reasons import Phase, Reason, StepStatus
 from citadel.core.admission import awaits_turn, turn_of
+from citadel.core.agents import busy, made_words
 from citadel.core.children import name_for
 from citadel.core.closing import not_undone
 from citadel.core.events import Usage
 from citadel.core.failures import shorten
+from citadel.core.outside import asked_of
 from citadel.core.spending import dollars
 from citadel.core.state import State, compiled_of, position
 
@@ -29,6 +31,9 @@ def summarise(state: State) -> Summary:
     if not state.known:
         return Summary(Phase.PENDING, Reason.ACCEPTED, "")
     running = [name for name in state.active if _runs(state, name)]
+    if state.calls:
+        # An agent that waits for what it has called does nothing itself.
+        running = [name for name in running if not busy(state, name)]
     if state.stop is not None and state.concluded is None:
         return Summary(Phase.RUNNING, Reason.CANCEL_REQUESTED, state.stop.message)
     if state.suspended and not running:
@@ -48,9 +53,9 @@ def summarise(state: State) -> Summary:
 
 
 def _runs(state: State, name: str) -> bool:
-    """Whether something of a step is under way: also where a model is asked."""
+    """Whether something of a step is under way: also where a model or a tool is asked."""
     status = state.steps[name].status
-    asks = status is StepStatus.WAITING and compiled_of(state, name).spec.llm is not None
+    asks = status is StepStatus.WAITING and asked_of(compiled_of(state, name)) is not None
     return status is StepStatus.RUNNING or asks
 
 
@@ -80,6 +85,8 @@ def step_words(state: State, name: str) -> tuple[str | None, str | None]:
     message = step.message
     if message is None and step.usage is not None:
         message = used(step.usage)
+    if message is None:
+        message = made_words(state, name)
     if message is None and (child := name_for(state, name)) is not None:
         message = f"Execution {child}"
     return step.reason, message
@@ -105,8 +112,9 @@ def waits_for(state: State, name: str) -> tuple[Reason, str]:
     if spec.workflow is not None:
         what = f"for Execution {name_for(state, name)} of workflow {spec.workflow.name}{at}"
         return Reason.WAITING_FOR_EXECUTION, what
-    if spec.llm is not None:
-        return Reason.WAITING_FOR_MODEL, f"for Model {spec.llm.model}{at}"
+    if (asked := asked_of(state.plan.step(name))) is not None:
+        reason = Reason.WAITING_FOR_MODEL if spec.llm is not None else Reason.WAITING_FOR_TOOL
+        return reason, f"for {asked}{at}"
     if spec.wait is not None and spec.wait.signal is not None:
         return Reason.WAITING_FOR_SIGNAL, f"for signal {spec.wait.signal}{at}"
     return Reason.WAITING_FOR_TIME, at.lstrip() or "for its time"

@@ -8,13 +8,13 @@ from citadel.core.compiled import CompiledStep
 from citadel.core.failing import completed, failed
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
-from citadel.core.models import answer_until
+from citadel.core.outside import answer_until, asked_of
 from citadel.core.retry import next_delay
 from citadel.core.state import State, StepState, blocker, compiled_of
 from citadel.core.values import Inline, Values
 
 #: Actions that go on outside until they end: for nothing else that fails are they given up.
-OUTSIDE = frozenset(("workflow", "llm"))
+OUTSIDE = frozenset(("workflow", "llm", "tool"))
 
 
 def attend(state: State, name: str, now: float, values: Values) -> ev.Event | None:
@@ -25,7 +25,7 @@ def attend(state: State, name: str, now: float, values: Values) -> ev.Event | No
             return _decided(state, name, decision, values)
         case ev.ChildFinished() as end:
             return _child_ended(state, name, compiled, end, now, values)
-        case ev.ModelAnswered() as answer:
+        case ev.ModelAnswered() | ev.ToolAnswered() as answer:
             return _answered(state, name, compiled, answer, now, values)
     action = compiled.spec.action
     if action not in OUTSIDE and (failing := blocker(state, name)) is not None:
@@ -38,10 +38,9 @@ def attend(state: State, name: str, now: float, values: Values) -> ev.Event | No
                 return completed(state, name, signal.payload, values, signal=id_)
     if step.until is None or now < step.until:
         return None
-    if compiled.spec.llm is not None:
-        message = f"Model {compiled.spec.llm.model} has not answered within {compiled.spec.timeout}"
-        lost = ev.ModelAnswered(name, step.attempt, None, Failure.cut(Reason.TIMEOUT, message))
-        return _answered(state, name, compiled, lost, now, values)
+    if (asked := asked_of(compiled)) is not None:
+        lost = Failure.cut(Reason.TIMEOUT, f"{asked} has not answered within {compiled.spec.timeout}")
+        return _failed_outside(state, name, compiled, lost, now, values)
     return _time_is_up(state, name, compiled, now, values)
 
 
@@ -92,12 +91,22 @@ def _child_ended(
 
 
 def _answered(
-    state: State, name: str, compiled: CompiledStep, answer: ev.ModelAnswered, now: float, values: Values
+    state: State,
+    name: str,
+    compiled: CompiledStep,
+    answer: ev.ModelAnswered | ev.ToolAnswered,
+    now: float,
+    values: Values,
 ) -> ev.Event:
     if answer.failure is None:
         return completed(state, name, answer.output or Inline(None), values)
-    again = retried(state, name, compiled, answer.failure, now)
-    return again or failed(state, name, answer.failure, values)
+    return _failed_outside(state, name, compiled, answer.failure, now, values)
+
+
+def _failed_outside(
+    state: State, name: str, compiled: CompiledStep, failure: Failure, now: float, values: Values
+) -> ev.Event:
+    return retried(state, name, compiled, failure, now) or failed(state, name, failure, values)
 
 
 def retried(
@@ -113,13 +122,15 @@ def retried(
 
 
 def start_again(state: State, name: str, now: float) -> ev.Event | None:
-    """The next execution of another workflow, or call of a model, when its time has come."""
+    """The next execution of another workflow, or call of a model or a tool, when its time has come."""
     compiled, step = compiled_of(state, name), state.steps[name]
     if now < step.ready_at:
         return None
     assert step.payload is not None
     if compiled.spec.llm is not None:
         return ev.ModelWanted(name, step.attempt, step.payload, answer_until(compiled, now), step.cache)
+    if compiled.spec.tool is not None:
+        return ev.ToolWanted(name, step.attempt, step.payload, answer_until(compiled, now), step.cache)
     until = None if compiled.timeout is None else now + compiled.timeout
     return ev.ChildWanted(name, step.attempt, step.payload, until)
 

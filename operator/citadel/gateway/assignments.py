@@ -37,6 +37,8 @@ def assignment(advance: Advance, sealed: Mapping[str, Any] | None) -> dict[str, 
         runtime = state.plan.runtimes[spec.run.runtime]
         action = "build" if compiled.builds is not None else "run"
         told |= {"action": action, "language": runtime.language, "code": given.code}
+        if compiled.agent is not None:
+            told["agent"] = True
         if spec.run.entrypoint is not None:
             told["entrypoint"] = spec.run.entrypoint
         return told if given.program is None else {**told, "program": asdict(given.program)}

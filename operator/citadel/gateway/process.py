@@ -10,11 +10,11 @@ from citadel.core.egress import EgressRules
 from citadel.core.policy import egress_rules
 from citadel.gateway.egress import EgressDesk, callers
 from citadel.gateway.internal import internal_app, internal_tls
-from citadel.gateway.limits import LimitedServer
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.policies import LivePolicies
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
+from citadel.limiting import LimitedServer
 from citadel.serving import (
     answering,
     background,

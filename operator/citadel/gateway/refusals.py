@@ -1,9 +1,5 @@
-"""What is not served, as the protocol says it."""
+"""What is not served, as the protocol says it: `status` and `reason` as on the protocol page."""
 
+from citadel.limiting import Refused
 
-class Refused(Exception):
-    """A request that is not served; `status` and `reason` as on the protocol page."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.reason, self.message = status, reason, message
+__all__ = ["Refused"]

@@ -11,21 +11,18 @@ from typing import Any
 from aiohttp import web
 
 from citadel.gateway.answers import answered, json_answer, json_object
-from citadel.gateway.limits import BODY_LIMIT, Bucket
+from citadel.gateway.limits import BODY_LIMIT
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.refusals import Refused
 from citadel.gateway.service import Gateway
 from citadel.gateway.sessions import Session
+from citadel.limiting import Strangers, read_body
 from citadel.store.blobs import BlobLost
 from citadel.store.journal import JournalUnavailable
 
 log = logging.getLogger(__name__)
 
 BODY_SECONDS = 30.0
-#: Requests that need a look at the database to know who asks; a pod needs a registration, and one more at
-#: each gateway that it comes to later. While its pod is not recorded yet a runner asks every 50 ms.
-_STRANGERS_PER_SECOND, _STRANGERS_BURST = 25.0, 50.0
-_KNOWN_ADDRESSES = 10_000
 _REQUESTS = frozenset(("register", "poll", "heartbeat", "isolation", "result", "logs"))
 #: Ids of step instances: fix[2].write
 _STEP = r"[A-Za-z][A-Za-z0-9_.\[\]]{0,639}"
@@ -43,7 +40,7 @@ class Routes:
 
     def __init__(self, gateway: Gateway, metrics: GatewayMetrics) -> None:
         self._gateway, self._metrics = gateway, metrics
-        self._strangers: dict[str, Bucket] = {}
+        self._strangers = Strangers()
         self._paths: dict[str, Answer] = {
             "/v1/poll": self._poll,
             "/v1/heartbeat": self._heartbeat,
@@ -83,14 +80,14 @@ class Routes:
         if answer is None:
             raise Refused(404, "Path", "this path is not part of the protocol")
         async with self._admitted(request, request.content_length or BODY_LIMIT // 8) as session:
-            return await answer(request, session, await _body(request))
+            return await answer(request, session, await read_body(request, BODY_LIMIT, BODY_SECONDS))
 
     @asynccontextmanager
     async def _admitted(self, request: web.BaseRequest, size: int) -> AsyncIterator[Session]:
         """The session that asks, within its allowance; raises Refused."""
         authorization = request.headers.get("Authorization", "")
         if not self._gateway.registry.remembers(authorization):
-            self._admit_stranger(request.remote or "")
+            self._strangers.admit(request.remote or "")
         session = await self._gateway.registry.session(authorization)
         allowance = session.allowance
         if not allowance.admits(size):
@@ -130,16 +127,8 @@ class Routes:
             return response
 
     async def _register(self, request: web.BaseRequest) -> dict[str, Any]:
-        self._admit_stranger(request.remote or "")
-        return await self._gateway.register(json_object(await _body(request)))
-
-    def _admit_stranger(self, address: str) -> None:
-        """Bounds what an address may ask without a session that is known here; raises Refused."""
-        if address not in self._strangers and len(self._strangers) >= _KNOWN_ADDRESSES:
-            self._strangers.clear()
-        bucket = self._strangers.setdefault(address, Bucket(_STRANGERS_PER_SECOND, _STRANGERS_BURST))
-        if not bucket.take(1):
-            raise Refused(429, "TooManyRequests", "too many requests without a session from this address")
+        self._strangers.admit(request.remote or "")
+        return await self._gateway.register(json_object(await read_body(request, BODY_LIMIT, BODY_SECONDS)))
 
     async def _poll(self, _: web.BaseRequest, session: Session, __: bytes) -> dict[str, Any]:
         return await self._gateway.work.poll(session)
@@ -167,23 +156,6 @@ def _attempt(request: web.BaseRequest) -> tuple[str, int]:
     match = _ATTEMPT.fullmatch(request.path)
     assert match is not None
     return match["step"], int(match["attempt"])
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    """The body; raises Refused when it is too large, or takes too long to come."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for piece in request.content.iter_any():
-                body += piece
-                if len(body) > BODY_LIMIT:
-                    raise Refused(413, "TooLarge", f"expected at most {BODY_LIMIT} bytes")
-    except TimeoutError:
-        raise Refused(408, "TooSlow", f"the body did not come within {BODY_SECONDS:.0f} s") from None
-    except (ConnectionError, web.RequestPayloadError):
-        # Nobody hears this answer; but it is no fault of ours that would have to be logged.
-        raise Refused(400, "BadRequest", "the body ended too early") from None
-    return bytes(body)
 
 
 async def _pieces(request: web.BaseRequest, session: Session) -> AsyncIterator[bytes]:

@@ -37,3 +37,27 @@ class ModelMetrics:
         self._tokens.labels(model, told.provider).inc(told.tokens)
         self._cost.labels(model, told.provider).inc(told.cost / DOLLAR)
         self._seconds.labels(model, told.provider).observe(told.seconds)
+
+
+class DoorMetrics:
+    """What comes to the door of one process. Outcomes are `answered`, `recorded` and reasons."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "citadel_model_door_requests_total", "Calls of agents.", ("outcome",), registry=registry
+        )
+        self._seconds = Histogram(
+            "citadel_model_door_seconds",
+            "How long calls of agents took, their models included.",
+            ("outcome",),
+            buckets=(0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300),
+            registry=registry,
+        )
+        self.under_way = Gauge(
+            "citadel_model_door_under_way", "Calls of agents under way.", registry=registry
+        )
+
+    def answered(self, outcome: str, seconds: float) -> None:
+        """One request has ended."""
+        self._requests.labels(outcome).inc()
+        self._seconds.labels(outcome).observe(seconds)

@@ -5,62 +5,36 @@ import ssl
 from contextlib import AsyncExitStack
 from importlib import import_module
 
-import httpx2
 from prometheus_client import CollectorRegistry
 
-from citadel.api.reasons import Reason
-from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
-from citadel.calls.sealing import Opener, Unopened
-from citadel.llm.asking import Target
-from citadel.llm.provider import Provider, ProviderError
-from citadel.llm.ways import provider_of
-from citadel.models.metrics import ModelMetrics
+from citadel.calls.sealing import Opener
+from citadel.limiting import LimitedServer
+from citadel.models.answering import Answering
+from citadel.models.door import Door
+from citadel.models.grants import OpenGrants
+from citadel.models.metrics import DoorMetrics, ModelMetrics
+from citadel.models.sessions import Sessions
+from citadel.models.ways import Ways
 from citadel.models.working import ModelWorker
-from citadel.serving import answering, background, health_app, run_process, serve
+from citadel.serving import (
+    answering,
+    background,
+    health_app,
+    keep_certificate,
+    run_process,
+    serve,
+    server_tls,
+)
 from citadel.settings import ModelSettings
+from citadel.store.policies import RecentPolicies
 from citadel.store.sql.database import Database, open_database
 
 PRUNE_SECONDS = 3600.0
 #: Seconds between two looks at the CA, which may be a new one.
 CA_SECONDS = 60.0
-
-
-class Ways:
-    """The ways to Models: what is sealed is opened here, for one call, and sent to its own host alone."""
-
-    def __init__(
-        self,
-        opener: Opener,
-        proxy: tuple[str, int],
-        tls: ssl.SSLContext,
-        to_providers: ssl.SSLContext | None = None,
-    ) -> None:
-        """`tls` checks the egress proxy, `to_providers` those who answer: by default as everybody does."""
-        self._opener, self._proxy, self._tls = opener, proxy, tls
-        self._to_providers = to_providers or ssl.create_default_context()
-
-    def __call__(self, target: Target, sealed: str | None, ticket: Ticket) -> Provider:
-        """The way to a Model; raises ProviderError."""
-        key = None if sealed is None else self._open(target, sealed)
-
-        def client() -> httpx2.AsyncClient:
-            backend = Proxied(*self._proxy, self._tls, ticket, _problem)
-            # No redirects: what is sent is for the host that is named. Times are kept by the caller.
-            transport = ProxiedTransport(backend, self._to_providers)
-            return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
-
-        return provider_of(target.spec, key, client)
-
-    def _open(self, target: Target, sealed: str) -> str:
-        try:
-            return self._opener.open(sealed, target.spec.destination)
-        except Unopened as error:
-            reason = Reason.HOST_NOT_ALLOWED if error.elsewhere else Reason.MODEL_ERROR
-            raise ProviderError(reason, error.message, sent=False) from None
-
-
-def _problem(message: str, *, passes: bool, sent: bool) -> ProviderError:
-    return ProviderError(Reason.MODEL_UNAVAILABLE if passes else Reason.MODEL_ERROR, message, sent=sent)
+HANDSHAKE_SECONDS = 5.0
+#: Seconds that calls of agents have to end when the process does; what is cut off is asked again.
+SHUTDOWN_SECONDS = 5.0
 
 
 def run() -> None:
@@ -84,19 +58,47 @@ async def main(stop: asyncio.Event) -> None:
         # Seconds of work: not when the first call waits for it, and not in this thread.
         await asyncio.to_thread(import_module, "citadel.llm.langchain")
 
+        sessions = Sessions(database.journal, database.sandboxes)
+        grants = OpenGrants(database.model_grants, ways.of_grant)
+        stack.push_async_callback(grants.close)
+        policies = RecentPolicies(database.policies)
+        answers = Answering(
+            database.journal, grants, database.model_records, database.ledger, policies, metrics.told
+        )
+        counting = DoorMetrics(registry)
+        door = Door(sessions, answers, counting)
+        counting.under_way.set_function(lambda: door.under_way)
+        # Whoever asks no longer is not answered: the provider's call ends with its client's connection.
+        server = LimitedServer(door.handle, access_log=None, handler_cancellation=True)
+        door_tls = server_tls(str(settings.tls_dir))
+        listening = await asyncio.get_running_loop().create_server(
+            server,
+            None,
+            settings.port,
+            ssl=door_tls,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            backlog=512,
+            reuse_address=True,
+        )
+        stack.callback(listening.close)
+
         async def follow() -> None:
             async for notice in database.journal.listen():
-                worker.take(notice)
+                for follower in (worker, sessions, grants):
+                    follower.take(notice)
 
         work = {
             "following notices": follow,
             "taking calls": worker.work,
+            "closing grants that are idle": grants.sweep,
+            "renewing the certificate": lambda: keep_certificate(door_tls, str(settings.tls_dir)),
             "pruning the ledger": lambda: _prune(database),
             "renewing the CA": lambda: _keep(tls, settings),
         }
         async with background(work):
             await stop.wait()
         await worker.close()
+        await server.shutdown(SHUTDOWN_SECONDS)
 
 
 async def _keep(tls: ssl.SSLContext, settings: ModelSettings) -> None:

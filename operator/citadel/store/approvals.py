@@ -72,6 +72,8 @@ def asked(before: State, outcome: Outcome, now: float) -> Iterator[ApprovalRow]:
                 touched.add(step)
             case ev.Concluded() | ev.Finished():
                 touched |= before.active | opened
+    if before.calls:
+        touched |= before.active - state.active  # an agent that ends has its calls cut off
     for step in sorted(touched):
         if step not in opened and not _waited(before, step):
             continue

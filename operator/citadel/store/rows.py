@@ -14,6 +14,7 @@ from citadel.core import events as ev
 from citadel.core.advance import Outcome
 from citadel.core.compiled import PROGRAM
 from citadel.core.decide import wake_at
+from citadel.core.endings import calls_within
 from citadel.core.recalling import key_of
 from citadel.core.state import State, StepState
 from citadel.core.summary import summarise
@@ -208,12 +209,23 @@ def _steps(before: State, state: State, events: tuple[ev.Event, ...], uid: str) 
     if plan is None:
         return
     names: Iterable[str] = {event.step for event in events if isinstance(event, _OF_ONE_STEP)}
+    if state.calls:
+        names = {*names, *_calls(state, names, events)}
     if any(isinstance(event, _OF_MANY_STEPS) for event in events):
         names = state.steps
     for name in names:
         step = state.steps[name]
         if before.steps.get(name) is not step:
             yield _step_row(uid, plan.step(name).index, name, step)
+
+
+def _calls(state: State, names: Iterable[str], events: Iterable[ev.Event]) -> Iterator[str]:
+    """Calls of tools that begin, or end with the step that has made them."""
+    for name in names:
+        yield from calls_within(state, name)
+    for event in events:
+        if isinstance(event, ev.ToolCalled):
+            yield from calls_within(state, event.step)
 
 
 def _step_row(uid: str, position: int, name: str, step: StepState) -> StepRow:

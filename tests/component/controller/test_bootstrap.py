@@ -25,6 +25,7 @@ INSTALLATION = Installation(
     gateway_service="citadel-gateway",
     api_service="citadel-api",
     egress_service="citadel-egress",
+    models_service="citadel-models",
     cluster_domain="cluster.local",
     bundled_database=True,
     folder=Path("/nowhere"),
@@ -35,11 +36,14 @@ INSTALLATION = Installation(
 async def api() -> AsyncIterator[FakeApi]:
     """An API server that holds what the chart brings."""
     async with serve_fake_api() as server:
-        for part in ("ca", "gateway-tls", "api-tls", "egress-tls", "models-key", "tools-key", "database"):
+        tls = ("gateway-tls", "api-tls", "egress-tls", "models-tls")
+        for part in ("ca", *tls, "models-key", "tools-key", "database"):
             name = f"citadel-{part}"
             await server.change("ADDED", f"{CORE}/secrets/{name}", {"metadata": {"name": name}})
         await server.change("ADDED", f"{CORE}/configmaps/citadel-ca", {"metadata": {"name": "citadel-ca"}})
-        for number, name in enumerate(("citadel-gateway", "citadel-api", "citadel-egress"), 7):
+        for number, name in enumerate(
+            ("citadel-gateway", "citadel-api", "citadel-egress", "citadel-models"), 7
+        ):
             await set_address(server, name, f"10.96.0.{number}")
         yield server
 
@@ -63,6 +67,7 @@ async def test_all_that_the_chart_left_empty_is_filled(api: FakeApi) -> None:
         sorted(found["citadel-gateway-tls"])
         == sorted(found["citadel-api-tls"])
         == sorted(found["citadel-egress-tls"])
+        == sorted(found["citadel-models-tls"])
         == ["ca.crt", "tls.crt", "tls.key"]
     )
     assert sorted(found["citadel-database"]) == [
@@ -128,6 +133,7 @@ async def test_certificates_are_renewed_before_they_expire_and_passwords_never(a
         "citadel-gateway-tls",
         "citadel-api-tls",
         "citadel-egress-tls",
+        "citadel-models-tls",
     }
     assert {name for name in before if after[name] == before[name]} == {"citadel-database"}
     assert b64decode(after["citadel-api-tls"]["ca.crt"]).decode() == after["public"]["ca.crt"]

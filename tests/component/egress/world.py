@@ -21,15 +21,15 @@ from prometheus_client import CollectorRegistry
 from build import created, definition, python_step
 from citadel.controller.certificates import Identity, issue, new_authority
 from citadel.core.policy import egress_rules, read_policy
-from citadel.gateway import policies
 from citadel.gateway.egress import EgressDesk, callers
 from citadel.gateway.internal import internal_app, internal_tls
-from citadel.gateway.limits import LimitedServer
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.gateway.sessions import egress_token
+from citadel.limiting import LimitedServer
 from citadel.serving import serve, server_tls
+from citadel.store import policies
 from citadel.store.blobs import BlobLimits
 from citadel.store.sandboxes import hashed
 from citadel.store.sql.database import open_database

@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 from build import created
 from citadel.core import events as ev
 from citadel.core.state import State
-from citadel.gateway.limits import LimitedServer
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
+from citadel.limiting import LimitedServer
 from citadel.store.blobs import BlobLimits
 from citadel.store.sandboxes import hashed
 from citadel.store.sql.database import Database, open_database

@@ -9,7 +9,8 @@ import pytest
 
 from build import chain
 from citadel.gateway import limits, routes
-from citadel.gateway.limits import BODY_LIMIT, CONNECTIONS
+from citadel.gateway.limits import BODY_LIMIT
+from citadel.limiting import CONNECTIONS
 from component.gateway.conftest import Site
 
 

@@ -1,5 +1,6 @@
-"""The world of these tests, as a fixture."""
+"""The worlds of these tests, as fixtures."""
 
+from component.models.doorworld import doors
 from component.models.gatewayworld import world
 
-__all__ = ["world"]
+__all__ = ["doors", "world"]

@@ -30,7 +30,7 @@ from citadel.egress.tunnels import Tunnels
 from citadel.gateway.egress import EgressDesk, callers
 from citadel.llm import bedrock, langchain  # noqa: F401 - seconds of work, which no test is to wait for
 from citadel.llm.asking import Told
-from citadel.models.process import Ways
+from citadel.models.ways import Ways
 from citadel.models.working import ModelWorker
 from citadel.store.calls import PlacedCall
 from citadel.store.sql.database import Database, open_database
@@ -80,7 +80,7 @@ class World:
     """What tests have of it."""
 
     def __init__(self, database: Database, providers: Providers, ways: Ways, key: PrivateKey) -> None:
-        self.database, self.providers, self.ways, self._key = database, providers, ways, key
+        self.database, self.providers, self.ways, self.key = database, providers, ways, key
         self.allow: tuple[str, ...] | None = (f"{HOST}:{providers.port}",)
         self.told: list[Told] = []
         self.workers: list[tuple[ModelWorker, list[asyncio.Task[Any]]]] = []
@@ -133,7 +133,7 @@ class World:
             if model.credential is not None:
                 key = json.dumps(AWS) if model.provider == "bedrock" else KEY
                 content = json.dumps({"key": key, "host": host or model.destination}).encode()
-                box = SealedBox(self._key.public_key)
+                box = SealedBox(self.key.public_key)
                 sealed[f"team/{name}"] = base64.b64encode(box.encrypt(content)).decode()
         paying = [account_of(state.plan.workflow.spec.budget, uid, "the budget"), *accounts]
         body = {"models": models, "accounts": [asdict(account) for account in paying]}

@@ -147,6 +147,7 @@ def test_the_controller_finds_its_own_password_and_the_migration_finds_all(tmp_p
         "roles/gateway": b"secret-gateway",
         "roles/api": b"secret-api",
         "roles/models": b"secret-models",
+        "roles/tools": b"secret-tools",
         "controller/ca.crt": b"CERTIFICATE",
         "controller/database-password": b"secret-controller",
     }
@@ -161,8 +162,8 @@ def test_what_is_secret_is_not_in_representations() -> None:
 
 def test_names_follow_from_the_environment_of_the_chart() -> None:
     found = Installation.from_env({"CITADEL_NAME": "runner", "CITADEL_DATABASE_BUNDLED": "true"})
-    services = (found.gateway_service, found.api_service, found.egress_service)
-    assert services == ("runner-gateway", "runner-api", "runner-egress")
+    services = (found.gateway_service, found.api_service, found.egress_service, found.models_service)
+    assert services == ("runner-gateway", "runner-api", "runner-egress", "runner-models")
     assert found.bundled_database
     assert not Installation.from_env({}).bundled_database
 

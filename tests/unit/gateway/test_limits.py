@@ -2,8 +2,9 @@
 
 import pytest
 
-from citadel.gateway.limits import BYTES_PER_SECOND, CONNECTIONS, REQUESTS_BURST, Allowance, Bucket
+from citadel.gateway.limits import BYTES_PER_SECOND, REQUESTS_BURST, Allowance
 from citadel.gateway.sessions import KNOWN_SESSIONS, Sessions, hashed, is_public_key, session_secret
+from citadel.limiting import CONNECTIONS, Bucket
 
 
 class Clock:

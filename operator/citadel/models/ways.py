@@ -1,0 +1,107 @@
+"""Ways to Models: credentials are opened here, and sent through the egress proxy to their own hosts alone."""
+
+import ssl
+
+import httpx2
+
+from citadel.api.reasons import Reason
+from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
+from citadel.calls.sealing import Opener, Unopened
+from citadel.llm.asking import Target
+from citadel.llm.provider import Provider, ProviderError
+from citadel.llm.ways import provider_of
+from citadel.store.model_grants import TOKEN, Grant
+
+
+class Ways:
+    """The ways to Models: what is sealed is opened here, for one call, and sent to its own host alone."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        proxy: tuple[str, int],
+        tls: ssl.SSLContext,
+        to_providers: ssl.SSLContext | None = None,
+    ) -> None:
+        """`tls` checks the egress proxy, `to_providers` those who answer: by default as everybody does."""
+        self._opener, self._proxy, self._tls = opener, proxy, tls
+        self._to_providers = to_providers or ssl.create_default_context()
+
+    def __call__(self, target: Target, sealed: str | None, ticket: Ticket) -> Provider:
+        """The way to a Model; raises ProviderError."""
+        key = self.key(target, sealed)
+        return provider_of(target.spec, key, lambda: _client(self.transport(ticket)))
+
+    def of_grant(self, grant: Grant) -> "GrantedWays":
+        """The ways of a grant, whose connections are kept between calls."""
+        return GrantedWays(self, grant)
+
+    def transport(self, ticket: Ticket) -> ProxiedTransport:
+        """HTTP through the egress proxy, which is shown this ticket."""
+        return ProxiedTransport(Proxied(*self._proxy, self._tls, ticket, _problem), self._to_providers)
+
+    def token(self, grant: Grant) -> str:
+        """What the calls of a grant show the egress proxy; raises ProviderError."""
+        sealed = (grant.sealed or {}).get(TOKEN)
+        try:
+            if sealed is not None:
+                return self._opener.text(sealed)
+        except Unopened as error:
+            raise ProviderError(Reason.MODEL_ERROR, error.message, sent=False) from None
+        raise ProviderError(Reason.MODEL_ERROR, "its grant has no token for the egress proxy", sent=False)
+
+    def key(self, target: Target, sealed: str | None) -> str | None:
+        """The credential of a Model; raises ProviderError."""
+        if sealed is None:
+            return None
+        try:
+            return self._opener.open(sealed, target.spec.destination)
+        except Unopened as error:
+            reason = Reason.HOST_NOT_ALLOWED if error.elsewhere else Reason.MODEL_ERROR
+            raise ProviderError(reason, error.message, sent=False) from None
+
+
+class GrantedWays:
+    """The ways of one grant."""
+
+    def __init__(self, ways: Ways, grant: Grant) -> None:
+        self._ways, self._grant = ways, grant
+        self._transport: _Kept | None = None
+
+    def __call__(self, target: Target) -> Provider:
+        """The way to a Model; raises ProviderError."""
+        key = self._ways.key(target, (self._grant.sealed or {}).get(target.key))
+        return provider_of(target.spec, key, self._client)
+
+    def _client(self) -> httpx2.AsyncClient:
+        if self._transport is None:
+            ticket = Ticket(self._ways.token(self._grant), self._grant.step, self._grant.attempt)
+            self._transport = _Kept(self._ways.transport(ticket))
+        return _client(self._transport)
+
+    async def aclose(self) -> None:
+        """Cuts the connections."""
+        if self._transport is not None:
+            await self._transport.inner.aclose()
+
+
+class _Kept(httpx2.AsyncBaseTransport):
+    """A transport that outlives the clients that use it."""
+
+    def __init__(self, inner: ProxiedTransport) -> None:
+        self.inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await self.inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Nothing: who made it closes it."""
+
+
+def _problem(message: str, *, passes: bool, sent: bool) -> ProviderError:
+    return ProviderError(Reason.MODEL_UNAVAILABLE if passes else Reason.MODEL_ERROR, message, sent=sent)
+
+
+def _client(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncClient:
+    # No redirects: what is sent is for the host that is named. Times are kept by the caller.
+    return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)

@@ -1,0 +1,203 @@
+"""The model gateway's door, with agents before it: sandboxes that have registered, and have an attempt."""
+
+import asyncio
+import base64
+import json
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from nacl.public import SealedBox
+from prometheus_client import CollectorRegistry
+
+import build
+from citadel.api.model import ModelSpec
+from citadel.calls.working import token_hash
+from citadel.core import events as ev
+from citadel.core.spending import Account
+from citadel.limiting import LimitedServer
+from citadel.models.answering import Answering
+from citadel.models.door import Door
+from citadel.models.grants import OpenGrants
+from citadel.models.metrics import DoorMetrics
+from citadel.models.sessions import Sessions
+from citadel.serving import server_tls
+from citadel.store.model_grants import TOKEN, Grant
+from citadel.store.policies import RecentPolicies
+from citadel.store.sandboxes import hashed
+from component.models.gatewayworld import KEY, World
+
+STEP = "write"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the door said."""
+
+    status: int
+    body: Any
+    headers: Any
+
+    @property
+    def text(self) -> str:
+        return str(self.body["choices"][0]["message"]["content"])
+
+    @property
+    def error(self) -> tuple[int, str]:
+        return self.status, self.body["error"]["code"]
+
+
+class Agent:
+    """A sandbox, as far as its model is concerned."""
+
+    def __init__(self, doors: "Doors", uid: str, sandbox: str, secret: str) -> None:
+        self._doors, self.uid, self.sandbox, self.secret = doors, uid, sandbox, secret
+        self.attempt, self.door = 1, 0
+
+    def request(self, body: Any, **changed: Any) -> Any:
+        """A request that is about to be sent."""
+        step, attempt = changed.get("step", STEP), changed.get("attempt", self.attempt)
+        path = changed.get("path", f"/v1/attempts/{step}/{attempt}/chat/completions")
+        raw = body if isinstance(body, bytes) or hasattr(body, "__aiter__") else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {changed.get('secret', self.secret)}"}
+        url = f"https://localhost:{self._doors.ports[self.door]}{path}"
+        return self._doors.client.request(changed.get("method", "POST"), url, data=raw, headers=headers)
+
+    async def ask(self, text: Any = "hi", *, raw: Any = None, **fields: Any) -> Reply:
+        """Asks, and waits for the whole answer."""
+        changed = {name: fields.pop(name) for name in list(fields) if name in CHANGED}
+        body = raw if raw is not None else {**question(text), **fields}
+        async with self.request(body, **changed) as response:
+            return Reply(response.status, await response.json(), response.headers)
+
+    async def stream(self, text: Any = "hi", **fields: Any) -> AsyncIterator[Any]:
+        """The pieces of an answer, as they come."""
+        async with self.request({**question(text), "stream": True, **fields}) as response:
+            assert response.status == 200, await response.text()
+            async for line in response.content:
+                if line.startswith(b"data: "):
+                    data = line.removeprefix(b"data: ").strip()
+                    yield "done" if data == b"[DONE]" else json.loads(data)
+
+
+CHANGED = frozenset(("step", "attempt", "secret", "path", "method"))
+
+
+def question(text: Any) -> dict[str, Any]:
+    return {"model": "any", "messages": [{"role": "user", "content": text}]}
+
+
+class Doors:
+    """Model gateways with doors."""
+
+    def __init__(self, world: World, stack: AsyncExitStack, folder: Path) -> None:
+        self.world, self._stack, self._folder = world, stack, folder
+        self.ports: list[int] = []
+        self.grants: list[OpenGrants] = []
+        self.client: aiohttp.ClientSession
+
+    async def open(self) -> None:
+        """One more of them."""
+        database = self.world.database
+        sessions = Sessions(database.journal, database.sandboxes)
+        grants = OpenGrants(database.model_grants, self.world.ways.of_grant)
+        self._stack.push_async_callback(grants.close)
+        policies = RecentPolicies(database.policies)
+        answering = Answering(
+            database.journal,
+            grants,
+            database.model_records,
+            database.ledger,
+            policies,
+            self.world.told.append,
+        )
+        door = Door(sessions, answering, DoorMetrics(CollectorRegistry()))
+        server = LimitedServer(door.handle, access_log=None, handler_cancellation=True)
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(server, "127.0.0.1", 0, ssl=server_tls(str(self._folder)))
+        self._stack.push_async_callback(server.shutdown, 0.1)
+        self._stack.callback(listening.close)
+
+        async def follow() -> None:
+            async for notice in database.journal.listen():
+                sessions.take(notice)
+                grants.take(notice)
+
+        task = asyncio.create_task(follow())
+        self._stack.callback(task.cancel)
+        self.ports.append(listening.sockets[0].getsockname()[1])
+        self.grants.append(grants)
+
+    async def agent(self, uid: str = "u1", *, granted: bool = True, spec: Any = None, **grant: Any) -> Agent:
+        """An execution whose step has its attempt in a sandbox."""
+        flow = build.definition({**build.python_step(STEP, isolation="step"), **(spec or {})})
+        database = self.world.database
+        advance = await database.journal.advance(
+            uid, [build.created(uid, flow, {}, name=uid)], definition=flow
+        )
+        (sandbox,) = advance.state.sandboxes
+        secret = f"{sandbox}.{secrets.token_urlsafe(8)}"
+        await database.sandboxes.observe(sandbox, pod_uid=f"pod-{uid}", key_hash="k")
+        assert await database.sandboxes.register(sandbox, f"pod-{uid}", hashed(secret), "key")
+        taken = await database.journal.advance(uid, [ev.SandboxRegistered(sandbox)], claim=sandbox)
+        assert taken.step == STEP
+        agent = Agent(self, uid, sandbox, secret)
+        if granted:
+            await self.grant(agent, **grant)
+        return agent
+
+    async def grant(
+        self,
+        agent: Agent,
+        *specs: Any,
+        models: Sequence[Any] = (),
+        accounts: Sequence[Account] = (),
+        limits: Any = None,
+        **of_agent: Any,
+    ) -> None:
+        """What the controller would place for the agent's attempt."""
+        found = [ModelSpec.model_validate(each) for each in models or (self.world.spec(),)]
+        token = f"model.{secrets.token_urlsafe(8)}"
+        box = SealedBox(self.world.key.public_key)
+        sealed = {TOKEN: base64.b64encode(box.encrypt(token.encode())).decode()}
+        told = []
+        for number, model in enumerate(found):
+            name = f"m{number or ''}"
+            told.append(
+                {
+                    "name": name,
+                    "key": f"team/{name}",
+                    "spec": model.model_dump(mode="json", by_alias=True, exclude_none=True),
+                }
+            )
+            if model.credential is not None:
+                content = json.dumps({"key": KEY, "host": model.destination}).encode()
+                sealed[f"team/{name}"] = base64.b64encode(box.encrypt(content)).decode()
+        paying = accounts or (Account(f"execution:{agent.uid}", "the budget", agent.uid),)
+        body = {
+            "models": told,
+            "accounts": [asdict(account) for account in paying],
+            "agent": {"name": "writer", "limits": limits or {"turns": 25}, **of_agent},
+        }
+        hosts = tuple(sorted({str(model.destination) for model in found if model.destination}))
+        await self.world.database.model_grants.place(
+            Grant(agent.uid, STEP, agent.attempt, "team", body, hosts, sealed, token_hash(token))
+        )
+
+
+@pytest.fixture
+async def doors(world: World, tmp_path: Path) -> AsyncIterator[Doors]:
+    tls = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+    async with AsyncExitStack() as stack:
+        found = Doors(world, stack, tmp_path)
+        found.client = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=0))
+        )
+        await found.open()
+        yield found
