@@ -8,7 +8,7 @@ from citadel.core.telling import Told
 
 #: What is drawn for each kind of piece: its glyph, and its style where that is not the status'.
 WAITED, RAN, FAILED, AROUND, OUTSIDE = "░", "█", "▓", "━", "─"
-_OUTSIDE = frozenset(("wait", "approval", "workflow"))
+_OUTSIDE = frozenset(("wait", "approval", "workflow", "llm", "tool"))
 _STYLES = {
     "Succeeded": "green",
     "Failed": "red",

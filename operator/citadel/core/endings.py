@@ -216,7 +216,8 @@ def ended(state: State, name: str, step: StepState, at: float) -> State:
     plan = state.plan
     assert plan is not None
     compiled = plan.step(name)
-    state = calls_cut_off(state, name, at)
+    if state.calls:
+        state = calls_cut_off(state, name, at)
     # What is within it and has not begun will not any more: it counts as ended, too.
     never_begun = state.scopes[name].left if compiled.counts and name in state.scopes else 0
     state = replace(

@@ -1,6 +1,5 @@
 """The door for agents: what is asked there is answered, recorded and paid."""
 
-
 from component.models.doorworld import STEP, Doors
 from component.models.gatewayworld import KEY
 

@@ -1,0 +1,122 @@
+"""Agent steps as others see them: in the summary, in rows, and by a rerun."""
+
+from typing import Any
+
+import pytest
+
+from agents import AgentRun, agent, plan, run_agent
+from citadel.core import events as ev
+from citadel.core.plan import Plan
+from citadel.core.reruns import CannotRerun, take_over
+from citadel.core.state import State
+from citadel.core.summary import step_words, summarise
+from citadel.core.telling import told
+from citadel.core.values import Inline
+from citadel.store.rows import changes
+from engine import failure, step
+
+ASK = {
+    "name": "ask",
+    "tool": "search",
+    "requireApproval": {"approvers": {"users": ["jane"]}},
+}
+
+
+def writer(*tools: Any, **fields: Any) -> AgentRun:
+    return AgentRun(plan(run_agent(**fields), agents={"writer": agent(*tools)})).begin()
+
+
+def test_an_execution_waits_when_its_agent_waits_for_people_alone() -> None:
+    run = writer(ASK, "count")
+    assert summarise(run.state).phase == "Running"
+    run.call("ask", {"text": "a"})
+    found = summarise(run.state)
+    assert (found.phase, found.reason) == ("Waiting", "WaitingForApproval")
+    assert "step write.ask[1].approve waits for approval by jane" in found.message
+    run.call("count", {"text": "a"})
+    run.begin()
+    assert summarise(run.state).phase == "Running"
+
+
+def test_a_step_says_how_many_tools_its_agent_has_called() -> None:
+    run = writer("search", "bill")
+    run.call("search", {"text": "a"})
+    run.call("rm")
+    assert step_words(run.state, "write") == (None, "2 calls of tools, 1 refused")
+    assert step_words(run.state, "write.search[1]")[0] == "WaitingForTool"
+    assert step_words(run.state, "write.refused[1]")[0] == "ToolNotAllowed"
+
+
+def test_each_call_is_told_by_what_it_does() -> None:
+    run = writer(ASK, "bill", "count", {"name": "critic", "tool": "search"})
+    calls = [run.call(tool, {"text": "a"}) for tool in ("ask", "bill", "count", "critic", "rm")]
+    names = ["write", *map(str, calls), "write.ask[1].approve"]
+    actions = {name: told(run.state, name, run.state.steps[name]).action for name in names}
+    assert list(actions.values()) == ["agent", "steps", "workflow", "run", "tool", "tool", "approval"]
+
+
+def test_rows_of_calls_follow_them_and_the_end_of_their_agent() -> None:
+    run = writer(ASK, "search")
+    before = run.state
+    outcome = run.post(ev.ToolCalled("write", 1, "x", "ask", Inline({"text": "a"})))
+    first = changes(before, outcome, run.now)
+    assert {row.name: row.status for row in first.steps} == {
+        "write.ask[1]": "Running",
+        "write.ask[1].approve": "Waiting",
+        "write.ask[1].call": "Pending",
+    }
+    assert [row.phase for row in first.approvals] == ["Pending"]
+    before = run.state
+    last = changes(before, run.end("write", "done"), run.now)
+    assert {row.name: row.status for row in last.steps} == {
+        "write": "Succeeded",
+        "write.ask[1]": "Cancelled",
+        "write.ask[1].approve": "Cancelled",
+        "write.ask[1].call": "Cancelled",
+    }
+    assert [row.phase for row in last.approvals] == ["Cancelled"]
+
+
+# ---- reruns
+
+
+def _ended(*tools: Any, **spec: Any) -> tuple[State, Plan]:
+    given = plan(run_agent(), step("after"), agents={"writer": agent(*tools, **spec)})
+    run = AgentRun(given).begin()
+    run.call("bill", {"text": "a"})
+    run.post(ev.ChildFinished("write.bill[1]", 1, "Succeeded", Inline({})))
+    run.end("write", "done")
+    run.begin().end("after", failure())
+    return run.state, given
+
+
+def test_an_agent_that_succeeded_is_taken_over_as_a_whole_and_its_calls_are_not() -> None:
+    old, given = _ended("bill", ASK)
+    assert list(take_over(old, given).steps) == ["write"]
+
+
+@pytest.mark.parametrize("changed", [{"system": "Be brief."}, {"limits": {"turns": 3}}])
+def test_another_agent_runs_again(changed: dict[str, Any]) -> None:
+    old, _ = _ended("bill")
+    other = plan(run_agent(), step("after"), agents={"writer": agent("bill", **changed)})
+    assert list(take_over(old, other).steps) == []
+
+
+def test_what_was_approved_of_another_definition_is_asked_again() -> None:
+    old, _ = _ended("bill", ASK)
+    other = plan(run_agent(), step("after", timeout="1h"), agents={"writer": agent("bill", ASK)})
+    assert list(take_over(old, other).steps) == []
+
+
+def test_an_agent_that_failed_runs_again_from_its_beginning() -> None:
+    run = writer("search")
+    run.answer(run.call("search", {"text": "a"}), "found")
+    run.end("write", failure())
+    assert list(take_over(run.state, run.plan).steps) == []
+
+
+@pytest.mark.parametrize("point", ["write.bill", "write.bill[1]", "write.ask.call"])
+def test_nobody_runs_again_from_a_call(point: str) -> None:
+    old, given = _ended("bill", ASK)
+    with pytest.raises(CannotRerun):
+        take_over(old, given, point)
