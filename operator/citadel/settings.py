@@ -180,6 +180,8 @@ class Settings:
     """Port at which the gateway answers the egress proxy, and nobody else."""
     egress_service: str
     """Name of the egress proxy's Service."""
+    models_service: str
+    """Name of the model gateway's Service."""
     runner_image: str
     max_sandboxes: int
     """Live sandbox pods in the whole cluster at most."""
@@ -194,9 +196,11 @@ class Settings:
     ca: str
     """PEM of the CA that signed the gateway's certificate; empty where the process does not need it."""
     runtime_images: Mapping[str, str]
-    """Images of the default Runtimes, by language."""
+    """Images of the default Runtimes, by name."""
     runtime_pools: Mapping[str, Any]
-    """Warm pools of the default Runtimes, by language."""
+    """Warm pools of the default Runtimes, by name."""
+    runtime_resources: Mapping[str, Any]
+    """What their sandboxes ask for, by name."""
     artifact_bytes: int
     """Bytes of one artifact that the database keeps; larger ones go to object storage."""
     s3: S3Settings | None
@@ -223,6 +227,7 @@ class Settings:
             gateway_service=_get(env, "CITADEL_GATEWAY_SERVICE", "citadel-gateway"),
             internal_port=_integer(env, "CITADEL_INTERNAL_PORT", 8445),
             egress_service=_get(env, "CITADEL_EGRESS_SERVICE", "citadel-egress"),
+            models_service=_get(env, "CITADEL_MODELS_SERVICE", "citadel-models"),
             runner_image=_get(env, "CITADEL_RUNNER_IMAGE", ""),
             max_sandboxes=_integer(env, "CITADEL_MAX_SANDBOXES", 40),
             max_sandboxes_per_namespace=_integer(env, "CITADEL_MAX_SANDBOXES_PER_NAMESPACE", 30),
@@ -235,6 +240,7 @@ class Settings:
             name=_get(env, "CITADEL_NAME", "citadel"),
             indexes=_indexes(env),
             runtime_pools=_object(env, "CITADEL_RUNTIME_POOLS"),
+            runtime_resources=_object(env, "CITADEL_RUNTIME_RESOURCES"),
             runtime_images={
                 name.removeprefix(prefix).lower(): image
                 for name, image in env.items()

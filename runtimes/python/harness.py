@@ -46,6 +46,7 @@ def serve():
     import_all(["json", "types", "signal", "atexit"])  # every fork needs these
     load_ours()
     rehearse()
+    import_all(filter(None, os.environ.get("CITADEL_PRELOAD", "").split(",")))
     missing = [name for name in WARM if name not in sys.modules]
     while True:
         status, used = run_fork(channel, missing)

@@ -47,14 +47,23 @@ type gateway struct {
 	session string // set once, by register, before anything else is called
 }
 
-// newGateway trusts the CA (PEM) and nothing else.
+// newGateway speaks to whom a CA (PEM) vouches for.
 func newGateway(base string, ca []byte) (*gateway, error) {
+	transport, err := newTransport(ca, 8)
+	if err != nil {
+		return nil, err
+	}
+	return &gateway{base: base, client: &http.Client{Transport: transport}}, nil
+}
+
+// newTransport trusts the CA (PEM) and nothing else, and holds so many connections at most.
+func newTransport(ca []byte, connections int) (*http.Transport, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
 		return nil, errors.New("CITADEL_CA holds no PEM certificate")
 	}
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	transport := &http.Transport{
+	return &http.Transport{
 		DialContext:         dialer.DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
 		TLSClientConfig: &tls.Config{
@@ -65,13 +74,12 @@ func newGateway(base string, ca []byte) (*gateway, error) {
 		// HTTP/1.1: three connections at most, and no framing cost on the way of a warm step.
 		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{},
 		MaxIdleConnsPerHost: 4,
-		MaxConnsPerHost:     8,
+		MaxConnsPerHost:     connections,
 		IdleConnTimeout:     30 * time.Second,
 		DisableCompression:  true,
 		ReadBufferSize:      32 << 10,
 		WriteBufferSize:     32 << 10,
-	}
-	return &gateway{base: base, client: &http.Client{Transport: transport}}, nil
+	}, nil
 }
 
 // call posts body to path and decodes the answer. It repeats while the gateway is busy or away, for ever: what is

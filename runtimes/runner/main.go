@@ -72,6 +72,8 @@ type config struct {
 	address string // where the shim connects
 	egress  string // ip:port of the egress proxy; empty where there is none
 	dns     string // where names are answered
+	models  string // https://ip:port of the model gateway; empty where agents do not run
+	agent   string // where agents find it
 
 	forbidden []target // what must not answer here
 }
@@ -85,6 +87,8 @@ func configFromEnvironment() (config, error) {
 		address: os.Getenv("CITADEL_SHIM_ADDRESS"),
 		egress:  os.Getenv("CITADEL_EGRESS"),
 		dns:     os.Getenv("CITADEL_DNS_ADDRESS"),
+		models:  strings.TrimSuffix(os.Getenv("CITADEL_MODELS_URL"), "/"),
+		agent:   os.Getenv("CITADEL_AGENT_ADDRESS"),
 
 		forbidden: targetsOf(os.Getenv("CITADEL_FORBIDDEN")),
 	}
@@ -93,6 +97,9 @@ func configFromEnvironment() (config, error) {
 	}
 	if c.dns == "" {
 		c.dns = dnsAddress
+	}
+	if c.agent == "" {
+		c.agent = agentAddress
 	}
 	if c.address == "" {
 		c.address = "127.0.0.1:7070"
@@ -132,6 +139,10 @@ func run(c config) error {
 	if err != nil {
 		return err
 	}
+	agents, err := newAgents(c)
+	if err != nil {
+		return err
+	}
 	keys, err := newKeys()
 	if err != nil {
 		return err
@@ -152,6 +163,8 @@ func run(c config) error {
 	s := newSession(gateway, keys, sandbox, shipper, bounds)
 	s.parcels.packages = registered.Packages
 	s.door = door
+	agents.session = registered.Session
+	s.agents = agents
 	go s.heartbeats(ctx, stop)
 	go s.reportIsolation(ctx, probing)
 	err = causeOf(ctx, s.serve(ctx, registered.Assignment))

@@ -32,24 +32,28 @@ func newDoor(c config) (*egress.Door, *egress.Proxy) {
 	return door, proxy
 }
 
-// open lets an attempt reach what its assignment names; what it is refused stands in its log.
-func (s *session) open(next *assignment, log *logs.Log, secrets *mask.Secrets) error {
-	if s.door == nil {
-		if len(next.Egress) > 0 {
-			return errNoDoor
-		}
-		return nil
+// open lets an attempt reach what its assignment names; what it is refused stands in its log. What it returns ends
+// what was opened.
+func (s *session) open(next *assignment, log *logs.Log, secrets *mask.Secrets) (end func(), err error) {
+	end = func() {}
+	switch {
+	case s.door != nil:
+		err = s.door.Open(egress.Attempt{
+			Step: next.Step, Number: next.Attempt, Destination: next.Egress,
+			// Code may ask for a name that holds what is to be hidden.
+			Log: func(line string) { log.Mark(secrets.Text(line) + "\n") },
+		})
+		end = s.door.Close
+	case len(next.Egress) > 0:
+		err = errNoDoor
 	}
-	return s.door.Open(egress.Attempt{
-		Step: next.Step, Number: next.Attempt, Destination: next.Egress,
-		// Code may ask for a name that holds what is to be hidden.
-		Log: func(line string) { log.Mark(secrets.Text(line) + "\n") },
-	})
-}
-
-// close ends what the attempt opened.
-func (s *session) close() {
-	if s.door != nil {
-		s.door.Close()
+	if err != nil || !next.Agent {
+		return end, err
 	}
+	leave, err := s.agents.open(next.key())
+	if err != nil {
+		end()
+		return nil, err
+	}
+	return func() { leave(); end() }, nil
 }

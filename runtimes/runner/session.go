@@ -33,7 +33,8 @@ type session struct {
 	shipper *logs.Shipper
 	parcels *parcels
 	limits  limits
-	door    *egress.Door  // nil where there is no egress proxy
+	door    *egress.Door // nil where there is no egress proxy
+	agents  *agents
 	drained chan struct{} // closed when no further assignment is wanted
 
 	reported chan struct{} // closed when the gateway knows what the probe found
@@ -136,14 +137,15 @@ func (s *session) attempt(ctx context.Context, next *assignment) (*report, error
 	defer s.end()
 	next.OutputBytes = s.limits.OutputBytes
 	log := s.shipper.Open(next.Step, next.Attempt, secrets)
-	if err := s.open(next, log, secrets); err != nil {
+	leave, err := s.open(next, log, secrets)
+	if err != nil {
 		chunks, _ := log.Close()
 		body, marshalErr := wire.Marshal(wire.Failf(wire.ReasonError, "%v", err))
 		return &report{key: next.key(), body: body, chunks: chunks, next: s.wantsMore(next)}, marshalErr
 	}
 	var kept atomic.Bool
 	ended, err := s.sandbox.run(s.work(ctx, next, log, cancels, &kept))
-	s.close()
+	leave()
 	chunks, tail := log.Close()
 	if err != nil {
 		return nil, err

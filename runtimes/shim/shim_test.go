@@ -159,6 +159,8 @@ func TestVerdictOfAHarness(t *testing.T) {
 		{"success", `S{"a":1}`, exit{}, `{"a":1}`, "", ""},
 		{"failure", `F{"reason":"InvalidCode","message":"m"}`, exit{}, "", wire.ReasonInvalidCode, "m"},
 		{"a reason that it may not claim", `F{"reason":"Timeout","message":"m"}`, exit{}, "", wire.ReasonError, "m"},
+		{"an agent passes on what the gateway said", `F{"reason":"TurnLimitExceeded","message":"m"}`, exit{}, "", "TurnLimitExceeded", "m"},
+		{"an agent claims what no gateway says", `F{"reason":"Cancelled","message":"m"}`, exit{}, "", wire.ReasonError, "m"},
 		{"nothing", "", exit{}, "", wire.ReasonError, "ended before main returned"},
 		{"success and a crash", "S1", exit{code: -11}, "", wire.ReasonError, "killed by SIGSEGV"},
 		{"not JSON", "Sx", exit{}, "", wire.ReasonInvalidOutput, "not valid JSON"},
@@ -166,7 +168,7 @@ func TestVerdictOfAHarness(t *testing.T) {
 		{"gone", "S1", exit{lost: true}, "", wire.ReasonError, "the interpreter that ran the step has ended"},
 	}
 	for _, test := range cases {
-		output, failure := harnessVerdict([]byte(test.said), test.end, 20)
+		output, failure := harnessVerdict([]byte(test.said), test.end, &wire.Assignment{OutputBytes: 20, Agent: strings.HasPrefix(test.name, "an agent")})
 		switch {
 		case string(output) != test.output || (failure == nil) != (test.reason == ""):
 			t.Errorf("%s: %q, %v", test.name, output, failure)

@@ -36,13 +36,13 @@ func (s *shim) verdictOf(a *wire.Assignment, said []byte, end exit) ([]byte, *wi
 			return nil, wire.Failf(wire.ReasonOOMKilled, "out of memory: the heap, a part of the sandbox's memory, is full")
 		}
 	}
-	return harnessVerdict(said, end, a.OutputBytes)
+	return harnessVerdict(said, end, a)
 }
 
 // harnessVerdict is a code step's output or failure, from what its fork said. User code may have said it.
-func harnessVerdict(said []byte, end exit, limit int) ([]byte, *wire.Failure) {
+func harnessVerdict(said []byte, end exit, a *wire.Assignment) ([]byte, *wire.Failure) {
 	if len(said) > 0 && said[0] == 'F' {
-		if failure, err := wire.ParseFailure(said[1:]); err == nil {
+		if failure, err := wire.ParseFailure(said[1:], a.Agent); err == nil {
 			return nil, failure
 		}
 	}
@@ -53,8 +53,8 @@ func harnessVerdict(said []byte, end exit, limit int) ([]byte, *wire.Failure) {
 		return nil, exitFailure(end)
 	case len(said) == 0 || said[0] != 'S':
 		return nil, wire.Failf(wire.ReasonError, "the process ended before main returned")
-	case len(said)-1 > limit:
-		return nil, tooLarge(len(said)-1, limit)
+	case len(said)-1 > a.OutputBytes:
+		return nil, tooLarge(len(said)-1, a.OutputBytes)
 	}
 	if err := jsontext.Check(said[1:]); err != nil {
 		return nil, wire.Failf(wire.ReasonInvalidOutput, "the output is %v", err)

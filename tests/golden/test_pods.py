@@ -63,6 +63,13 @@ def pod(step: dict[str, Any], runtime: Mapping[str, Any] | None = None, site: Si
     )
 
 
+def agents_pod() -> dict[str, Any]:
+    """A pod in which an agent runs: of a step, or of a warm pool."""
+    site = replace(SITE, models="https://10.96.0.8:8444")
+    template = {**placement(python_step("a")).template, "agent": True}
+    return sandbox_pod("cx-0123456789abcdef-0", "team/run", template, site, "the-key")
+
+
 PODS = {
     "session": pod(python_step("a")),
     "scratch": pod(python_step("a"), {"language": "python", "image": "python", "scratch": "1Gi"}),
@@ -72,6 +79,7 @@ PODS = {
     "own-mounts": pod(python_step("a"), UNDER_GVISOR, OWN_MOUNTS),
     "javascript": pod(python_step("a"), {"language": "javascript", "image": "javascript"}),
     "go": pod(python_step("a"), {"language": "go", "image": "go"}),
+    "agent": agents_pod(),
     "java": pod(python_step("a"), {"language": "java", "image": "java"}),
     "container": pod(container(resources={"limits": {"memory": "8Mi"}})),
     "without-user-namespaces": pod(container(), site=OLD_SITE),
@@ -258,8 +266,10 @@ def test_every_pod_of_every_runtime_passes_restricted(runtime: dict[str, Any], u
 
 
 def test_labels_are_the_same_for_all_and_identity_stands_in_annotations() -> None:
-    labels = {tuple(sorted(found["metadata"]["labels"].items())) for found in PODS.values()}
-    assert len(labels) == 1
+    labels = {name: found["metadata"]["labels"] for name, found in PODS.items()}
+    agents = labels.pop("agent")
+    assert agents == {**labels["session"], "citadel.dev/agents": "true"}
+    assert all(found == labels["session"] for found in labels.values())
     hashes = {found["metadata"]["annotations"]["citadel.dev/spec-hash"] for found in PODS.values()}
     assert len(hashes) == len(PODS) - 1  # session and exclusive are the same
 

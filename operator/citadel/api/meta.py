@@ -15,6 +15,10 @@ SANDBOX_LABELS = {
     "app.kubernetes.io/component": "sandbox",
     "app.kubernetes.io/managed-by": "citadel",
 }
+#: One more, of pods in which agents run: they alone reach the model gateway.
+AGENTS_LABELS = {f"{GROUP}/agents": "true"}
+#: On a Runtime: its warm pool is for agents.
+AGENTS_ANNOTATION = f"{GROUP}/agents"
 EXECUTION_ANNOTATION = f"{GROUP}/execution"
 SPEC_HASH_ANNOTATION = f"{GROUP}/spec-hash"
 #: On an Execution: the Trigger that started it, and for which time of its schedule.

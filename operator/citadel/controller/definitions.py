@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from citadel.api.meta import AGENTS_ANNOTATION
 from citadel.api.reasons import Reason
 from citadel.api.runtime import RuntimeSpec
 from citadel.api.workflow import WorkflowSpec
@@ -190,8 +191,10 @@ class Definitions:
 
     def warm_extras(self, runtime: Object) -> dict[str, Any]:
         """What a template says beside what makes its pods alike, or not."""
-        shared = {"shared": True} if self.is_shared(runtime) else {}
-        return {**shared, **({"imageId": found} if (found := image_ids({"": runtime}).get("")) else {})}
+        extras = {"shared": True} if self.is_shared(runtime) else {}
+        if (runtime["metadata"].get("annotations") or {}).get(AGENTS_ANNOTATION) == "true":
+            extras["agent"] = True
+        return {**extras, **({"imageId": found} if (found := image_ids({"": runtime}).get("")) else {})}
 
     def is_shared(self, runtime: Object) -> bool:
         """Whether a Runtime is the admin's own, for all namespaces."""

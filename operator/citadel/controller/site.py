@@ -30,6 +30,7 @@ async def find_site(kube: KubeClient, settings: Settings) -> Site:
         runner_image=settings.runner_image,
         gateway_url=f"https://{joined(address, ports['https'])}",
         egress=joined(egress["spec"]["clusterIP"], egress_port),
+        models=await _models(kube, settings),
         ca=settings.ca,
         user_namespaces=can_have_user_namespaces((await kube.list(NODES)).items),
         forbidden=(
@@ -37,6 +38,16 @@ async def find_site(kube: KubeClient, settings: Settings) -> Site:
             *(f"apiserver={address}" for address in await _api_servers(kube)),
         ),
     )
+
+
+async def _models(kube: KubeClient, settings: Settings) -> str:
+    """Where agents find their models; empty where nothing serves them."""
+    try:
+        spec = (await kube.get(SERVICES, settings.models_service, settings.namespace))["spec"]
+    except (NotFound, Forbidden) as error:
+        log.warning("agents have no way to their models: %s", error)
+        return ""
+    return f"https://{joined(spec['clusterIP'], spec['ports'][0]['port'])}"
 
 
 async def _api_servers(kube: KubeClient) -> list[str]:

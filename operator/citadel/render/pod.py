@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from citadel.api.durations import quantity
-from citadel.api.meta import EXECUTION_ANNOTATION, SANDBOX_LABELS, SPEC_HASH_ANNOTATION
+from citadel.api.meta import (
+    AGENTS_LABELS,
+    EXECUTION_ANNOTATION,
+    SANDBOX_LABELS,
+    SPEC_HASH_ANNOTATION,
+)
 from citadel.core.jsonvalues import canonical, digest
 
 RUNNER_UID = 65532
@@ -64,6 +69,8 @@ class Site:
     service_account: str = "sandbox"
     egress: str = ""
     """Address and port of the egress proxy."""
+    models: str = ""
+    """URL of the model gateway, for the pods of agents alone; empty where there is none."""
     own_mounts: bool = False
     """Whether a sandbox may mount its own memory: under a RuntimeClass with such a kernel."""
 
@@ -90,7 +97,7 @@ def sandbox_pod(
             # The runner answers DNS, and stands for every host at the host's own port.
             "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
         },
-        "containers": [_runner(name, site, foreign), _main(template, foreign, site.own_mounts)],
+        "containers": [_runner(name, site, template, foreign), _main(template, foreign, site.own_mounts)],
     }
     if volumes := _volumes(template, foreign, site.own_mounts):
         spec["volumes"] = volumes
@@ -108,7 +115,7 @@ def sandbox_pod(
         "metadata": {
             "name": name,
             "namespace": site.namespace,
-            "labels": dict(SANDBOX_LABELS),
+            "labels": {**SANDBOX_LABELS, **(AGENTS_LABELS if template.get("agent") else {})},
             "annotations": {
                 EXECUTION_ANNOTATION: execution,
                 SPEC_HASH_ANNOTATION: spec_hash,
@@ -125,7 +132,7 @@ def key_of(pod: Mapping[str, Any]) -> str | None:
     return next((item.get("value") for item in variables if item["name"] == KEY_VARIABLE), None)
 
 
-def _runner(name: str, site: Site, foreign: bool) -> dict[str, Any]:
+def _runner(name: str, site: Site, template: Mapping[str, Any], foreign: bool) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "runner",
         "image": site.runner_image,
@@ -142,6 +149,8 @@ def _runner(name: str, site: Site, foreign: bool) -> dict[str, Any]:
         "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}},
         "securityContext": _security(RUNNER_UID),
     }
+    if template.get("agent"):
+        container["env"].append({"name": "CITADEL_MODELS_URL", "value": site.models})
     if foreign:
         # The kubelet starts main only after this hook, so the shim is in place by then.
         container["lifecycle"] = {"postStart": {"exec": {"command": ["/runner", "install", SHIM_DIR]}}}

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,6 +17,7 @@ type Assignment struct {
 	Language       string          `json:"language,omitempty"`
 	Code           string          `json:"code,omitempty"`
 	Entrypoint     string          `json:"entrypoint,omitempty"` // module:function of the image, instead of Code
+	Agent          bool            `json:"agent,omitempty"`      // whether it has a model and tools
 	Command        []string        `json:"command,omitempty"`
 	Args           []string        `json:"args,omitempty"`
 	Env            []EnvVar        `json:"env,omitempty"`
@@ -141,9 +143,15 @@ func Failf(reason Reason, format string, args ...any) *Failure {
 	return &Failure{Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
+// agentReasons are those that an agent passes on from the gateways, which check them.
+var agentReasons = []Reason{
+	"BudgetExceeded", "HostNotAllowed", "ModelError", "ModelNotFound", "ModelUnavailable", "RateLimited",
+	"ReplayMismatch", "SecretForbidden", "SecretNotFound", "Timeout", "ToolLimitExceeded", "TurnLimitExceeded",
+}
+
 // ParseFailure reads the failure that a harness wrote. User code may have written it: the reason is confined to what
 // a harness may claim, and every part to its bound.
-func ParseFailure(data []byte) (*Failure, error) {
+func ParseFailure(data []byte, agent bool) (*Failure, error) {
 	var failure Failure
 	if err := json.Unmarshal(data, &failure); err != nil {
 		return nil, err
@@ -151,7 +159,9 @@ func ParseFailure(data []byte) (*Failure, error) {
 	switch failure.Reason {
 	case ReasonError, ReasonInvalidCode, ReasonInvalidOutput, ReasonOutputTooLarge, ReasonOOMKilled:
 	default:
-		failure.Reason = ReasonError
+		if !agent || !slices.Contains(agentReasons, failure.Reason) {
+			failure.Reason = ReasonError
+		}
 	}
 	failure.LogTail = ""
 	return failure.Bounded(), nil

@@ -181,6 +181,21 @@ def test_each_language_that_has_an_image_has_a_default_runtime() -> None:
     assert found == [{"language": name, "image": image} for name, image in sorted(images.items())]
 
 
+def test_agents_have_a_python_of_their_own_with_the_room_that_the_chart_names() -> None:
+    room = {"limits": {"memory": "512Mi"}}
+    (runtime,) = default_runtimes({"agent": "registry/agent:1"}, "citadel-system", {}, {"agent": room})
+    assert runtime["metadata"]["name"] == "agent"
+    assert runtime["metadata"]["annotations"] == {"citadel.dev/agents": "true"}
+    assert runtime["spec"]["language"] == "python"
+    assert runtime["spec"]["resources"]["limits"] == {"memory": "512Mi"}
+
+
+def test_resources_that_are_none_name_the_variable() -> None:
+    given = {"agent": {"limits": {"memory": "much"}}}
+    with pytest.raises(InvalidSettings, match="CITADEL_RUNTIME_RESOURCES: found"):
+        list(default_runtimes({"agent": "registry/agent:1"}, "citadel-system", {}, given))
+
+
 def test_an_image_for_an_unknown_language_names_the_variable() -> None:
     with pytest.raises(
         InvalidSettings, match="CITADEL_RUNTIME_IMAGE_COBOL: found language 'cobol', expected"

@@ -1,0 +1,94 @@
+"""Tools: each call of the model's goes to the gateway, whatever its name; what comes back is text for the model."""
+
+import json
+
+from langchain.agents.middleware import AgentMiddleware, ModelResponse
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import StructuredTool
+
+from citadel_agent.answers import clean
+
+#: What holds the text of arguments that are no JSON object: no name of an argument.
+_BROKEN = "\N{REPLACEMENT CHARACTER}"
+_NOT_READ = {"status": "Failed", "reason": "ToolRefused", "message": "arguments: expected a JSON object"}
+
+
+def tools_of(agent):
+    """What the model is told of its tools."""
+    return [
+        StructuredTool(
+            name=tool["name"],
+            description=tool.get("description") or tool["name"],
+            args_schema=tool.get("parameters") or {"type": "object", "properties": {}},
+            func=_never,
+        )
+        for tool in agent.get("tools") or ()
+    ]
+
+
+def _never(**_):
+    raise AssertionError("unreachable: Calls answers every call")
+
+
+class Calls(AgentMiddleware):
+    """Answers each call from the gateway, in the thread that LangChain gives it: those of one turn run side by side.
+
+    A name that the model has made up goes there as well: it is refused there, and stands in the journal.
+    """
+
+    def __init__(self, door, turns, teller):
+        super().__init__()
+        self._door, self._turns, self._teller = door, turns, teller
+        self._ids = set()
+
+    def wrap_model_call(self, request, handler):
+        message = self._turns.ask(lambda: handler(request).result[0])
+        self._teller.answered()
+        if message.invalid_tool_calls:
+            message.tool_calls = [*message.tool_calls, *map(_mended, message.invalid_tool_calls)]
+            message.invalid_tool_calls = []
+        message.tool_calls = [{**call, "id": self._own(call["id"])} for call in message.tool_calls]
+        return ModelResponse(result=[message])
+
+    def _own(self, call_id):
+        """An id that no other call of this run has: by it the gateway tells a repetition from another call."""
+        name, number = call_id or "call", 1
+        while (own := name if number == 1 else f"{name}-{number}") in self._ids:
+            number += 1
+        self._ids.add(own)
+        return own
+
+    def wrap_tool_call(self, request, handler):
+        call = request.tool_call
+        name, arguments = call["name"], call["args"]
+        self._teller.called(name, arguments)
+        answer = _NOT_READ if _BROKEN in arguments else self._door.call(name, arguments, call["id"])
+        self._teller.gave(name, answer)
+        succeeded = answer.get("status") == "Succeeded"
+        return ToolMessage(
+            content=_text(answer.get("output")) if succeeded else _problem(answer),
+            name=name,
+            tool_call_id=call["id"],
+            status="success" if succeeded else "error",
+        )
+
+
+def _mended(call):
+    """A call whose arguments are no JSON object, as one that the model is told so."""
+    return {
+        "name": call["name"] or "",
+        "args": {_BROKEN: call["args"]},
+        "id": call["id"],
+        "type": "tool_call",
+    }
+
+
+def _text(output):
+    """An output as a model reads it: a text as it is, anything else as JSON."""
+    if isinstance(output, str):
+        return clean(output)
+    return json.dumps(output, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _problem(answer):
+    return clean(f"{answer.get('reason') or 'ToolFailed'}: {answer.get('message') or 'no message'}")

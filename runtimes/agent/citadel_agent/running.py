@@ -1,0 +1,80 @@
+"""One run of an agent, from its definition to its answer."""
+
+import contextlib
+
+from citadel_harness.failures import Failure
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.errors import GraphRecursionError
+
+from citadel_agent import answers, conversation
+from citadel_agent.asking import Turns, fitted, ready_model
+from citadel_agent.calling import Calls, tools_of
+from citadel_agent.door import Door, address
+from citadel_agent.telling import Teller
+
+#: Steps of the graph that one turn takes at most: the model, and the tools.
+_STEPS_PER_TURN = 2
+_REPAIRS = 2
+
+
+def run(agent):
+    """The entry point of the attempt: the agent's answer."""
+    with contextlib.closing(Door(address())) as door:
+        return perform(agent, ready_model(), door, Teller())
+
+
+def perform(agent, model, door, teller):
+    """The agent's answer: its text, or where it has a schema the JSON that fits it."""
+    schema = answers.Schema(agent["outputSchema"]) if agent.get("outputSchema") is not None else None
+    limit = (agent.get("limits") or {}).get("turns")
+    model, turns = fitted(model, agent), Turns(limit)
+    summary, history = _remembered(agent, model, turns, door, teller)
+    graph = create_agent(
+        model,
+        tools_of(agent),
+        system_prompt=conversation.system_of(agent, schema, summary),
+        middleware=[Calls(door, turns, teller)],
+    )
+    messages = [*conversation.messages_of(history), HumanMessage(conversation.prompt_of(agent))]
+    config = {"callbacks": [teller], "recursion_limit": _STEPS_PER_TURN * (limit or 1000) + 1}
+    repairs = agent.get("repairs", _REPAIRS)
+    for again in reversed(range(repairs + 1)):
+        try:
+            messages = graph.invoke({"messages": messages}, config)["messages"]
+        except GraphRecursionError:
+            raise Failure("TurnLimitExceeded", f"limits.turns: the model was asked {limit} times") from None
+        text = _answer(messages)
+        if schema is None:
+            return answers.clean(text)
+        try:
+            return schema.read(text)
+        except answers.Unfit as unfit:
+            if not again:
+                raise Failure("InvalidOutput", f"{unfit} (asked {repairs + 1} times)") from None
+            teller.told(f"asked again: {unfit}")
+            messages = [*messages, HumanMessage(answers.repair(answers.clean(str(unfit))))]
+    raise AssertionError("unreachable: the last round returns or raises")
+
+
+def _remembered(agent, model, turns, door, teller):
+    """The summary and the messages that this run begins with; what is too long is summarised before."""
+    summary, history = agent.get("summary"), agent.get("history") or []
+    covers = conversation.beyond(agent)
+    if not covers:
+        return summary, history
+    teller.told(f"memory: {covers} of {len(history)} messages are summarised")
+    told = turns.ask(
+        lambda: model.invoke(conversation.summary_request(agent, covers), {"callbacks": [teller]})
+    )
+    teller.answered()
+    summary = conversation.shortened(told.text)
+    if summary:
+        door.remember(summary, covers)
+    return summary, history[covers:]
+
+
+def _answer(messages):
+    """The text of the last thing that the model said."""
+    last = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
+    return last.text if last is not None else ""

@@ -1,0 +1,51 @@
+"""What an agent remembers, and what becomes of it when it is too long."""
+
+from collections.abc import Callable
+from typing import Any
+
+from component.agents.doubles import Door, says
+
+Run = Callable[..., Any]
+
+
+def turns(count: int, size: int) -> list[dict[str, str]]:
+    """A history of so many messages of `size` bytes each."""
+    roles = ("user", "assistant")
+    return [{"role": roles[n % 2], "content": f"{n}:".ljust(size, "x")} for n in range(count)]
+
+
+def test_the_history_stands_before_the_prompt(run: Run) -> None:
+    door = Door([says("ok")])
+    history = [{"role": "user", "content": "I am Åsa."}, {"role": "assistant", "content": "Hello Åsa."}]
+    run(door, history=history, summary="Likes tea.", memoryTokens=1000)
+    sent = door.asked[0]["messages"]
+    assert "Likes tea." in sent[0]["content"]
+    assert sent[1:] == [*history, {"role": "user", "content": "Go on."}]
+    assert door.remembered == []
+
+
+def test_beyond_the_limit_the_older_messages_become_a_summary(run: Run) -> None:
+    door = Door([says("They spoke of x."), says("ok")])
+    history = turns(10, 400)  # 100 tokens each
+    assert run(door, history=history, summary="Before.", memoryTokens=600) == "ok"
+    asked = door.asked[0]["messages"][1]["content"]
+    assert "Remembered from before: Before." in asked
+    assert history[6]["content"] in asked
+    assert history[7]["content"] not in asked
+    assert door.remembered == [{"summary": "They spoke of x.", "covers": 7}]
+    sent = door.asked[1]["messages"]
+    assert "They spoke of x." in sent[0]["content"]
+    assert sent[1:] == [*history[7:], {"role": "user", "content": "Go on."}]
+
+
+def test_a_summary_is_bounded_whatever_the_model_says(run: Run) -> None:
+    door = Door([says("é" * 50_000), says("ok")])
+    run(door, history=turns(4, 4000), memoryTokens=500)
+    [put] = door.remembered
+    assert len(put["summary"].encode()) <= 16_000
+    assert put["covers"] == 4
+
+
+def test_without_a_limit_nothing_is_summarised(run: Run) -> None:
+    door = Door([says("ok")])
+    assert run(door, history=turns(50, 4000)) == "ok"
