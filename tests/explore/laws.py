@@ -1,5 +1,6 @@
 """What must hold of every event and every state, said without the engine's own words for it."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from citadel.api.reasons import StepStatus
@@ -11,7 +12,7 @@ from citadel.core.state import State, StepState
 from explore.history import ENDS, History
 
 #: Events with which something of a step begins.
-BEGINNINGS = (ev.StepReady, ev.StepWaiting, ev.StepOpened, ev.ChildWanted)
+BEGINNINGS = (ev.StepReady, ev.StepWaiting, ev.StepOpened, ev.ChildWanted, ev.ToolWanted)
 _DONE = (StepStatus.SUCCEEDED, StepStatus.SKIPPED)
 _ENDED = (*_DONE, StepStatus.FAILED, StepStatus.CANCELLED)
 _NONE = StepState()
@@ -43,7 +44,7 @@ def of_event(before: State, event: ev.Event, history: History) -> Iterator[str]:
                 yield f"attempt {event.attempt} of {event.step} does not follow the one before"
         case ev.Finished():
             yield from _finished(before, event, history)
-        case ev.StepReady() | ev.StepWaiting() | ev.StepOpened() | ev.ChildWanted():
+        case ev.StepReady() | ev.StepWaiting() | ev.StepOpened() | ev.ChildWanted() | ev.ToolWanted():
             yield from _begins(before, event, history)
         case ev.StepCompleted() if before.steps.get(event.step, _NONE).status is StepStatus.PENDING:
             yield from _in_order(before, event.step, history)
@@ -84,7 +85,11 @@ def _in_order(before: State, name: str, history: History) -> Iterator[str]:
         yield from _undoes(before, name.removesuffix(".compensate"), history)
         return
     above = container(name)
-    if above:
+    if name in before.called:
+        agent = before.steps[before.called[name].step]
+        if agent.status not in (StepStatus.RUNNING, StepStatus.READY) or agent.undecided:
+            yield f"{name} begins, and the agent that called it is {agent.status}"
+    elif above:
         if before.steps.get(above, _NONE).status is not StepStatus.RUNNING:
             yield f"{name} begins within {above}, which is not under way"
     elif (compiled.scope == FINALLY) != (before.concluded is not None):
@@ -175,8 +180,15 @@ def of_state(before: State, state: State) -> Iterator[str]:
             if sandbox.step != name or sandbox.ended:
                 yield f"{name} runs in {step.sandbox}, which has {sandbox.step}"
     usable = [name for name, sandbox in state.sandboxes.items() if sandbox.usable]
-    if state.plan is not None and len(usable) > state.plan.workflow.spec.parallelism:
-        yield f"more sandboxes than there may be: {usable}"
+    if state.plan is not None:
+        layers = Counter(state.plan.layers.get(state.sandboxes[name].placement, 0) for name in usable)
+        if max(layers.values(), default=0) > state.plan.workflow.spec.parallelism:
+            yield f"more sandboxes than there may be: {usable}"
+    for name, call in state.called.items():
+        agent = state.steps[call.step]
+        over = agent.status in _ENDED or agent.undecided or agent.attempt != call.attempt
+        if over and state.steps[name].status not in _ENDED:
+            yield f"{name} is {state.steps[name].status}, and the attempt that called it is over"
     waits = any(step.status is StepStatus.WAITING for step in state.steps.values())
     if not (usable or waits or state.suspended or state.behind) and wake_at(state, 0.0) is None:
         yield "nothing can happen any more, and it has not ended"

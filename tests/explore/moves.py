@@ -13,6 +13,7 @@ from explore.history import History
 
 FAILURE = Failure("Error", "boom")
 CHILD_FAILED = Failure("ChildFailed", "it failed")
+TOOL_FAILED = Failure("ToolFailed", "no")
 LOST = Failure("SandboxLost", "gone")
 
 
@@ -77,6 +78,7 @@ def _of_sandbox(state: State, name: str) -> Iterator[Move]:
         if found.delivered_at is None and found.sandbox == name:
             yield Move(f"{given} is sealed", (ev.Delivered(step, attempt, found.placing),))
             continue
+        yield from _calls(state, step, attempt)
         done = ev.AttemptSucceeded(step, attempt, name, Inline(1))
         failed = ev.AttemptFailed(step, attempt, name, FAILURE)
         yield Move(f"{given} succeeds in {name}", (done,), claim=name)
@@ -87,6 +89,16 @@ def _of_sandbox(state: State, name: str) -> Iterator[Move]:
             yield Move(f"{name} is lost, {given} succeeds", (end, done))
 
 
+def _calls(state: State, step: str, attempt: int) -> Iterator[Move]:
+    """An agent calls each of its tools, and one that it does not have."""
+    assert state.plan is not None
+    if state.plan.step(step).agent is None:
+        return
+    for tool in (*state.plan.step(step).tools, "rm"):
+        fact = ev.ToolCalled(step, attempt, tool, tool, Inline({"text": "a"}))
+        yield Move(f"{step} calls {tool} ({attempt})", (fact,))
+
+
 def _from_outside(state: State, name: str, attempt: int, status: StepStatus, now: float) -> Iterator[Move]:
     """Answers to what a step waits for, or has ever waited for."""
     assert state.plan is not None
@@ -95,6 +107,10 @@ def _from_outside(state: State, name: str, attempt: int, status: StepStatus, now
         for approved in (True, False):
             fact = ev.ApprovalDecided(name, approved, "jane", "", Inline(None), now)
             yield Move(f"{name} is decided {approved}", (fact,))
+    if spec.tool is not None:
+        answered = ev.ToolAnswered(name, 1, Inline(1))
+        yield Move(f"the tool of {name} answers", (answered,))
+        yield Move(f"the tool of {name} fails", (ev.ToolAnswered(name, 1, None, TOOL_FAILED),))
     if spec.workflow is not None:
         for tried in range(1, attempt + 1):
             done = ev.ChildFinished(name, tried, "Succeeded", Inline({"n": 1}))

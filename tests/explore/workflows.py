@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import agents
 from citadel.core.plan import Plan
 from engine import plan, step
 
@@ -95,6 +96,20 @@ WORLDS = {
             {"name": "ship", "workflow": {"name": "w"}, "needs": ["a"], "onError": {"output": 1}},
             step("b", needs=["bill", "ship"]),
         )
+    ),
+    "agents": World(
+        agents.plan(
+            agents.run_agent(retry={"attempts": 2}),
+            step("last", join="finished"),
+            agents={
+                "writer": agents.agent(
+                    "count",
+                    {"name": "ask", "tool": "search", "requireApproval": {"approvers": {"users": ["jane"]}}},
+                    limits={"toolCalls": 2},
+                )
+            },
+            parallelism=1,
+        ),
     ),
     "pools and secrets": World(
         plan(

@@ -15,13 +15,15 @@ from citadel.api.durations import seconds
 from citadel.api.modifiers import ForEach
 from citadel.api.problems import Problem, suggestion
 from citadel.api.step import Step
-from citadel.core.bounds import ARGS, Bounds
+from citadel.core.bounds import Bounds
 from citadel.core.calls import APPROVE, CALL, REFUSED
-from citadel.core.checking import Checker, Path, Sight
+from citadel.core.checking import Path
 from citadel.core.compiled import CompiledStep, Loop
+from citadel.core.expressions import Expression
 from citadel.core.outputs import OutputSchema, compile_output
 from citadel.core.pinned import PinnedTool, Schema
 from citadel.core.placing import InvalidDefinition
+from citadel.core.rules import InvalidExpression, compile_rule
 from citadel.core.schemas import InvalidSchema
 from citadel.core.templates import compile_template
 
@@ -63,12 +65,16 @@ def literal(text: str) -> str:
 
 
 @dataclass
-class _Compiler(Checker):
+class _Compiler:
     agents: Mapping[str, AgentSpec]
     tools: Mapping[str, PinnedTool]
     limits: Mapping[str, str]
     found: dict[str, CompiledStep]
     problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, path: Path, message: str) -> None:
+        """Notes what is wrong."""
+        self.problems.append(Problem(path, message))
 
     def agent(self, step: CompiledStep, name: str, around: tuple[str, ...]) -> None:
         """A step that runs an agent, and below it its tools; `around` are the agents that it is a tool of."""
@@ -226,17 +232,14 @@ class _Compiler(Checker):
             self.problem(at, f"{title}: {error}")
             return None
 
-    def _constraints(self, tool: AgentTool, at: Path, title: str) -> Iterator[tuple[Any, str]]:
+    def _constraints(self, tool: AgentTool, at: Path, title: str) -> Iterator[tuple[Expression, str]]:
         for index, constraint in enumerate(tool.constraints):
-            before = len(self.problems)
-            rule = self.expression(at, constraint.rule, Sight("", {}, frozenset((ARGS,))))
-            for number in range(before, len(self.problems)):
-                found = self.problems[number]
-                told = f"{title}, constraints[{index}].rule: {found.message}"
-                self.problems[number] = Problem(found.path, told)
-            if rule is not None:
-                told = constraint.message or f"expected arguments that fulfil {constraint.rule}"
-                yield rule, told
+            try:
+                rule = compile_rule(constraint.rule)
+            except InvalidExpression as error:
+                self.problem(at, f"{title}, constraints[{index}].rule: {error}")
+                continue
+            yield rule, constraint.message or f"expected arguments that fulfil {constraint.rule}"
 
     def _hidden(self, above: CompiledStep, path: str, **fields: Any) -> CompiledStep:
         """A step below another that nobody waits for."""

@@ -10,13 +10,11 @@ from citadel.api.problems import found as found_value
 from citadel.api.problems import shortened
 from citadel.api.reasons import Reason
 from citadel.core.calls import Call
-from citadel.core.expressions import Expression, ExpressionError
+from citadel.core.expressions import Expression
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.outputs import OutputSchema
-
-#: What constraints see.
-ARGS = "args"
+from citadel.core.rules import FALSE, holds
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,9 @@ def objection(bounds: Bounds, parameters: OutputSchema | None, call: Call, argum
     if (problem := misfit(parameters, arguments)) is not None:
         return Failure.cut(Reason.TOOL_REFUSED, problem)
     for rule, message in bounds.constraints:
-        try:
-            fulfilled = rule.evaluate({ARGS: arguments})
-        except ExpressionError as error:
-            return Failure.cut(Reason.TOOL_REFUSED, f"{message} (it cannot be told: {error})")
-        if fulfilled is not True:
-            return Failure.cut(Reason.TOOL_REFUSED, message)
+        if (why := holds(rule, arguments)) is not None:
+            more = "" if why == FALSE else f" ({rule.source} {why})"
+            return Failure.cut(Reason.TOOL_REFUSED, f"{message}{more}")
     return None
 
 

@@ -5,6 +5,9 @@ from citadel.core.jsonvalues import Json
 
 __all__ = ["InvalidExpression", "compile_rule", "holds"]
 
+#: Why a rule does not hold that says just that.
+FALSE = "does not hold"
+
 
 def compile_rule(source: str) -> Expression:
     """A rule; raises InvalidExpression."""
@@ -24,4 +27,4 @@ def holds(rule: Expression, arguments: Json) -> str | None:
         return f"cannot be evaluated: {error}"
     if found is True:
         return None
-    return "does not hold" if found is False else f"gives {type(found).__name__}, expected true or false"
+    return FALSE if found is False else f"gives {type(found).__name__}, expected true or false"

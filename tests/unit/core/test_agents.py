@@ -345,7 +345,7 @@ def test_all_that_an_agent_has_begun_ends_with_it_however_deep() -> None:
         ),
         (
             {"writer": agent({"name": "a", "tool": "search", "constraints": [{"rule": "inputs.x > 1"}]})},
-            "Agent writer, tool a, constraints[0].rule: found 'inputs', expected args",
+            "Agent writer, tool a, constraints[0].rule: found inputs, expected args alone",
         ),
         (
             {"writer": agent({"name": "a", "tool": "search", "constraints": [{"rule": "args.x >"}]})},

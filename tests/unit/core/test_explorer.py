@@ -104,6 +104,10 @@ def retries_for_ever(_: Any) -> Any:
     return lambda retry, attempt, reason, seed="": 1.0
 
 
+def cuts_nothing_off(_: Any) -> Any:
+    return lambda state, step, at: state
+
+
 def runs_undone_steps_over(search: Any) -> Any:
     class Search(search):  # type: ignore[misc]
         def _runs_again(self, compiled: Any, instance: str) -> bool:
@@ -141,6 +145,9 @@ MUTANTS = {
     ),
     "it is tried for ever": Mutant(
         core.waiting, "next_delay", retries_for_ever, "retry and join", "more than there may be"
+    ),
+    "calls outlive the attempt that made them": Mutant(
+        core.endings, "calls_cut_off", cuts_nothing_off, "agents", "the attempt that called it is over"
     ),
     "a rerun takes over what was undone": Mutant(
         core.reruns, "_Search", runs_undone_steps_over, "one to undo", "takes over a"
