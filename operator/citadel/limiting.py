@@ -10,8 +10,8 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-#: Connections of one address: of one sandbox.
-CONNECTIONS = 8
+#: Connections of one address: of one sandbox, half of them of its runner and half of its agent.
+CONNECTIONS = 16
 #: Requests that need a look at the database to know who asks; a pod needs a registration, and one more at
 #: each process that it comes to later. While its pod is not recorded yet a runner asks every 50 ms.
 _STRANGERS_PER_SECOND, _STRANGERS_BURST = 25.0, 50.0

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 from citadel.api.reasons import Reason
@@ -31,6 +32,32 @@ _REASONS = frozenset(
         Reason.CANCELLED,
     )
 )
+#: What an agent passes on of what the model gateway has said to it, and of its own limits.
+AGENT_REASONS = frozenset(
+    (
+        Reason.BUDGET_EXCEEDED,
+        Reason.HOST_NOT_ALLOWED,
+        Reason.MODEL_ERROR,
+        Reason.MODEL_NOT_FOUND,
+        Reason.MODEL_UNAVAILABLE,
+        Reason.RATE_LIMITED,
+        Reason.REPLAY_MISMATCH,
+        Reason.SECRET_FORBIDDEN,
+        Reason.SECRET_NOT_FOUND,
+        Reason.TOOL_LIMIT_EXCEEDED,
+        Reason.TURN_LIMIT_EXCEEDED,
+    )
+)
+#: Of those, what another attempt would end with as well.
+_FINAL = frozenset(
+    (
+        Reason.BUDGET_EXCEEDED,
+        Reason.HOST_NOT_ALLOWED,
+        Reason.MODEL_ERROR,
+        Reason.REPLAY_MISMATCH,
+        Reason.TOOL_LIMIT_EXCEEDED,
+    )
+)
 
 
 class BadReport(ValueError):
@@ -58,19 +85,20 @@ def failure_of(body: bytes) -> Failure:
     """The failure that a body describes; raises BadReport."""
     data = _object(body)
     reason = _text(data, "reason")
-    if reason not in _REASONS:
+    if reason not in _REASONS | AGENT_REASONS:
         raise BadReport(f"reason: found {reason!r:.40}, expected one of {', '.join(sorted(_REASONS))}")
     trace = data.get("traceback") or []
     if not isinstance(trace, list) or not all(isinstance(line, str) for line in trace):
         raise BadReport("traceback: expected a list of lines")
     code = data.get("exitCode")
-    return Failure.cut(
+    failure = Failure.cut(
         reason=reason,
         message=clean(_text(data, "message")),
         traceback=clean("\n".join(trace)),
         exit_code=code if _is_number(code) and abs(code) < 2**31 else None,
         log_tail=clean(_text(data, "logTail")),
     )
+    return replace(failure, final=reason in _FINAL)
 
 
 def isolation(data: Mapping[str, Any]) -> tuple[bool | None, str]:

@@ -23,10 +23,12 @@ from citadel.store.journal import JournalUnavailable
 log = logging.getLogger(__name__)
 
 BODY_SECONDS = 30.0
-_REQUESTS = frozenset(("register", "poll", "heartbeat", "isolation", "result", "logs"))
+_REQUESTS = frozenset(("register", "poll", "heartbeat", "isolation", "result", "logs", "tools"))
 #: Ids of step instances: fix[2].write
 _STEP = r"[A-Za-z][A-Za-z0-9_.\[\]]{0,639}"
-_ATTEMPT = re.compile(rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/(?P<what>result|logs)")
+_ATTEMPT = re.compile(
+    rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/(?P<what>result|logs|tools)"
+)
 _ARTIFACT = re.compile(
     rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/artifacts/(?P<name>[A-Za-z_][A-Za-z0-9_]{{0,62}})"
 )
@@ -47,6 +49,7 @@ class Routes:
             "/v1/isolation": self._isolation,
             "result": self._result,
             "logs": self._logs,
+            "tools": self._tools,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -79,24 +82,24 @@ class Routes:
         answer = self._paths.get(path)
         if answer is None:
             raise Refused(404, "Path", "this path is not part of the protocol")
-        async with self._admitted(request, request.content_length or BODY_LIMIT // 8) as session:
+        size = request.content_length or BODY_LIMIT // 8
+        async with self._admitted(request, size, call=path == "tools") as session:
             return await answer(request, session, await read_body(request, BODY_LIMIT, BODY_SECONDS))
 
     @asynccontextmanager
-    async def _admitted(self, request: web.BaseRequest, size: int) -> AsyncIterator[Session]:
+    async def _admitted(
+        self, request: web.BaseRequest, size: int, *, call: bool = False
+    ) -> AsyncIterator[Session]:
         """The session that asks, within its allowance; raises Refused."""
         authorization = request.headers.get("Authorization", "")
         if not self._gateway.registry.remembers(authorization):
             self._strangers.admit(request.remote or "")
         session = await self._gateway.registry.session(authorization)
         allowance = session.allowance
-        if not allowance.admits(size):
+        if not allowance.admits(size, call=call):
             raise Refused(429, "TooManyRequests", "this sandbox asks too much at once")
-        allowance.under_way += 1
-        try:
+        with allowance.counting(call=call):
             yield session
-        finally:
-            allowance.under_way -= 1
 
     async def _put_artifact(self, request: web.BaseRequest, match: re.Match[str]) -> dict[str, Any]:
         step, attempt, name = match["step"], int(match["attempt"]), match["name"]
@@ -147,6 +150,9 @@ class Routes:
         return await self._gateway.work.result(
             session, step, attempt, outcome, body, claim=claim, artifacts=artifacts
         )
+
+    async def _tools(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
+        return await self._gateway.tools.answer(session, *_attempt(request), body)
 
     async def _logs(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         return await self._gateway.logs(session, *_attempt(request), body)

@@ -7,6 +7,7 @@ from typing import Any
 
 from citadel.core.values import Content
 from citadel.gateway import reports
+from citadel.gateway.calls import ToolCalls
 from citadel.gateway.heartbeats import HEARTBEAT_SECONDS, Heartbeats
 from citadel.gateway.parcels import Parcels
 from citadel.gateway.policies import LivePolicies
@@ -46,6 +47,7 @@ class Gateway:
         self.work = Work(
             journal, sandboxes, self.registry, LivePolicies(policies), self._parcels, waker, ended, told
         )
+        self.tools = ToolCalls(journal, self.registry, waker)
         self.heartbeats = Heartbeats(self.registry, sandboxes, waker)
 
     async def register(self, body: Mapping[str, Any]) -> dict[str, Any]:

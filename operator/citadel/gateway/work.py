@@ -93,6 +93,8 @@ class Work:
         except reports.BadReport as error:
             raise Refused(400, "BadRequest", str(error)) from None
         # Only then it costs another look: a warm step is one commit.
+        if isinstance(fact, ev.AttemptFailed) and fact.failure.reason in reports.AGENT_REASONS:
+            _check_reason(await self._registry.read(session), step, fact.failure.reason)
         if isinstance(fact, ev.AttemptSucceeded) and (artifacts or step.endswith(SUFFIX)):
             fact = await self._parcels.complete(await self._registry.read(session), fact)
         claim = claim and await self._may_work(session)
@@ -176,6 +178,12 @@ class Work:
             if isinstance(event, ev.Delivered):
                 at = advance.state.steps[event.step].delivered_at
                 self._told((at or mine.wanted_at) - mine.wanted_at)
+
+
+def _check_reason(state: State, step: str, reason: str) -> None:
+    """Raises Refused for the reason of an agent that a step claims which is none."""
+    if state.plan is None or step not in state.steps or state.plan.step(step).agent is None:
+        raise Refused(400, "BadRequest", f"reason: found {reason}, which only agents give")
 
 
 def _until_due(state: State) -> float:

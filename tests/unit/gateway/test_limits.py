@@ -1,10 +1,12 @@
 """What one sandbox may take, with a clock that only tests move."""
 
+from contextlib import ExitStack
+
 import pytest
 
-from citadel.gateway.limits import BYTES_PER_SECOND, REQUESTS_BURST, Allowance
+from citadel.gateway.limits import AT_ONCE, BYTES_PER_SECOND, CALLS_AT_ONCE, REQUESTS_BURST, Allowance
 from citadel.gateway.sessions import KNOWN_SESSIONS, Sessions, hashed, is_public_key, session_secret
-from citadel.limiting import CONNECTIONS, Bucket
+from citadel.limiting import Bucket
 
 
 class Clock:
@@ -65,10 +67,17 @@ def test_an_allowance_ends_with_its_bytes() -> None:
 
 def test_an_allowance_ends_with_its_concurrency() -> None:
     allowance = Allowance()
-    allowance.under_way = CONNECTIONS
-    assert not allowance.admits(0)
-    allowance.under_way -= 1
-    assert allowance.admits(0)
+    with ExitStack() as stack:
+        for _ in range(AT_ONCE):
+            stack.enter_context(allowance.counting())
+        assert not allowance.admits(0)
+        assert allowance.admits(0, call=True)
+    with ExitStack() as stack:
+        for _ in range(CALLS_AT_ONCE):
+            stack.enter_context(allowance.counting(call=True))
+        assert not allowance.admits(0, call=True)
+        assert allowance.admits(0)
+    assert allowance.admits(0, call=True)
 
 
 def test_registering_again_gives_the_same_session_and_nothing_of_its_allowance_back() -> None:
