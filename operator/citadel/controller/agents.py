@@ -13,13 +13,12 @@ from citadel.controller.models import Models
 from citadel.controller.referring import References, Unread
 from citadel.controller.shelf import Shelf
 from citadel.controller.tools import FoundTool, Tools, not_ready, schema_problem
+from citadel.core.agentsteps import MAX_DEPTH
 from citadel.core.rules import InvalidExpression, compile_rule
 from citadel.core.values import ByReference
 from citadel.core.versions import PROTOCOL, fits
 from citadel.kube.resources import AGENTS, RUNTIMES, TOOLS, Object, Resource
 
-#: How many agents may be within each other, the outermost one included.
-MAX_DEPTH = 4
 _MOST_FUNCTIONS_TOLD = 20
 
 

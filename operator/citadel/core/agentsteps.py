@@ -29,7 +29,7 @@ from citadel.core.templates import compile_template
 
 #: What runs an agent, in the image of its Runtime.
 ENTRYPOINT = "citadel_agent:run"
-#: How many agents may be below each other, beside the one of the step itself.
+#: How many agents may be within each other, that of the step included.
 MAX_DEPTH = 4
 #: Hidden steps of one definition.
 MAX_HIDDEN = 2000
@@ -88,11 +88,9 @@ class _Compiler:
         if name in around:
             self.problem(at, f"found agents that call each other in a circle: {' > '.join(chain)}")
             return
-        if len(around) > MAX_DEPTH:
+        if len(chain) > MAX_DEPTH:
             told = " > ".join(chain)
-            self.problem(
-                at, f"found {len(around)} agents below {chain[0]}, expected at most {MAX_DEPTH}: {told}"
-            )
+            self.problem(at, f"found agents within each other, expected at most {MAX_DEPTH}: {told}")
             return
         run = actions.Run(runtime=agent.runtime, entrypoint=ENTRYPOINT)
         schema = step.schema or self._schema(at, f"Agent {name}, outputSchema", agent.output_schema)

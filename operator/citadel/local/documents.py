@@ -23,6 +23,7 @@ from citadel.api.tool import ToolSpec
 from citadel.api.trigger import TriggerSpec
 from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_positions
 from citadel.api.workflow import WorkflowSpec
+from citadel.core.agentchecks import agent_problems, tool_problems
 from citadel.core.inputs import InvalidInputs
 from citadel.core.lookups import lookup_problems
 from citadel.core.placing import InvalidDefinition
@@ -117,8 +118,10 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         return _script_problems(spec)
     elif isinstance(spec, AgentSpec):
         contents.agents[name] = spec
+        return agent_problems(spec)
     elif isinstance(spec, ToolSpec):
         contents.tools[name] = spec
+        return tool_problems(spec)
     elif isinstance(spec, TriggerSpec):
         contents.triggers[name] = (spec, document)
     else:

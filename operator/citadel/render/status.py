@@ -11,6 +11,7 @@ from typing import Any
 from citadel.api.conditions import Condition, merge
 from citadel.api.execution import ExecutionStatus, Failure, LargeValue, Progress, StepSummary, UsageSummary
 from citadel.api.reasons import ConditionType, Phase, Reason, StepStatus
+from citadel.core.agents import busy
 from citadel.core.events import Usage
 from citadel.core.failures import shorten
 from citadel.core.jsonvalues import Json, canonical, digest
@@ -112,7 +113,10 @@ def rejected_status(
 
 def _with_waiting(summary: Summary, observed: Observed) -> Summary:
     idle = summary.phase in (Phase.PENDING, Phase.RUNNING) and summary.reason != Reason.CANCEL_REQUESTED
-    running = any(step.status is StepStatus.RUNNING for step in observed.state.steps.values())
+    state = observed.state
+    running = any(
+        step.status is StepStatus.RUNNING and not busy(state, name) for name, step in state.steps.items()
+    )
     if observed.waiting is None or running or not idle:
         return summary
     reason, _, message = observed.waiting.partition(": ")
