@@ -138,6 +138,13 @@ class ScriptedAnswer(Model):
         return self
 
 
+class ModelCache(Model):
+    """Which answers need not be paid for again."""
+
+    ttl: Duration
+    """How long an answer is given again to the same request of the same namespace."""
+
+
 class ModelSpec(Model):
     """A language model: who provides it, how it is asked, and what it costs."""
 
@@ -168,6 +175,9 @@ class ModelSpec(Model):
     """How often it is asked at most."""
     timeout: Duration = "2m"
     """Longest time of one call."""
+    cache: ModelCache | None = None
+    """Answers of requests with temperature 0, and of scripts, are kept and cost nothing when they are asked
+    for again; where the installation has Redis."""
     script: Annotated[tuple[ScriptedAnswer, ...], Field(max_length=100)] = ()
     """Answers of a scripted model: the first whose condition fits is given, each time anew."""
 

@@ -7,12 +7,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from citadel.api.durations import seconds
-from citadel.api.model import ModelSpec
+from citadel.api.model import ModelSpec, RateLimit
 from citadel.api.reasons import Reason
-from citadel.core.spending import Account, Reservation, Turn, cost_of, unpriced
+from citadel.core.spending import Account, Amount, Reservation, Turn, cost_of, unpriced
+from citadel.llm.breaking import Breakers, Open
+from citadel.llm.caching import AnswerCache
+from citadel.llm.chat import pieces
 from citadel.llm.provider import Answer, Delta, Provider, ProviderError, Request
 from citadel.store.ledger import Ledger, OutOfTurns, OverBudget, Throttled
 from citadel.store.model_records import ModelRecord
@@ -32,6 +35,10 @@ class Target:
     key: str
     """`namespace/name`."""
     spec: ModelSpec
+    uid: str = ""
+    """Of the object; where there is none, nothing is kept in a cache."""
+    version: str = ""
+    """Of the credential."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,14 @@ class Told:
     cost: int = 0
 
 
+@dataclass(frozen=True)
+class Common:
+    """What all calls of one process have in common."""
+
+    breakers: Breakers = field(default_factory=Breakers)
+    cache: AnswerCache | None = None
+
+
 class Failed(Exception):
     """The call gives nothing. `retry_after` are seconds after which it may, where the provider said so."""
 
@@ -87,9 +102,11 @@ class Asker:
         tell: Callable[[Told], None] = lambda told: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         patience: float = PATIENCE,
+        common: Common | None = None,
     ) -> None:
         self._ledger, self._provider, self._tell, self._sleep = ledger, provider, tell, sleep
         self._ends = time.monotonic() + patience
+        self._common = common or Common()
 
     async def ask(
         self,
@@ -118,6 +135,7 @@ class _Question:
     ) -> None:
         self._ledger, self._provider, self._tell = asker._ledger, asker._provider, asker._tell
         self._sleep, self._ends = asker._sleep, asker._ends
+        self._breakers, self._cache = asker._common.breakers, asker._common.cache
         self._payer, self._question, self._pass_on, self._record = payer, question, pass_on, record
         self._turn = payer.turn
         self._passed = False
@@ -140,7 +158,7 @@ class _Question:
         last = ProviderError(Reason.MODEL_UNAVAILABLE, "there is no Model to ask")
         for target in self._payer.targets:
             try:
-                return await self._ask(target), target
+                return await self._known(target) or await self._ask(target), target
             except ProviderError as error:
                 problems.append(f"Model {target.name}: {error.message}")
                 last = error
@@ -153,7 +171,11 @@ class _Question:
         tries = TRIES
         while True:
             try:
-                return await self._once(target)
+                with self._breakers.asking(target.key, target.spec):
+                    return await self._once(target)
+            except Open:
+                self._tell(Told(target.name, target.spec.provider, "LeftAlone", 0.0))
+                raise
             except Throttled as throttled:
                 # Nothing was asked yet: it is waited for as long as there is time.
                 error = ProviderError(Reason.RATE_LIMITED, str(throttled), retry_after=throttled.seconds)
@@ -173,15 +195,39 @@ class _Question:
         request = self._question(spec)
         if (why := unpriced(payer.accounts, target.name, spec)) is not None:
             raise Failed(Reason.BUDGET_EXCEEDED, why)
-        limit = spec.rate_limit
+        name = await self._reserve(
+            target, request.upper_bound(spec.prices), request.max_tokens, spec.rate_limit
+        )
+        return await self._reserved(name, target, request)
+
+    async def _known(self, target: Target) -> Answer | None:
+        """The answer that the cache knows: it costs nothing, and is recorded as any other."""
+        if self._cache is None:
+            return None
+        answer = await self._cache.find(self._payer.namespace, target, self._question(target.spec))
+        if answer is None:
+            return None
+        if self._record is not None or self._turn is not None:
+            name = await self._reserve(target, Amount(), 0, None)
+            record = None if self._record is None else self._record(target, answer, (0, 0), 0)
+            await self._ledger.settle(name, 0, 0, 0, record)
+        self._tell(Told(target.name, target.spec.provider, "Cached", 0.0))
+        if self._pass_on is not None:
+            for piece in pieces(answer):
+                self._passed = True
+                await self._pass_on(piece)
+        return answer
+
+    async def _reserve(self, target: Target, need: Amount, max_tokens: int, limit: RateLimit | None) -> str:
+        spec, payer = target.spec, self._payer
         reservation = Reservation(
             payer.uid,
             payer.step,
             payer.attempt,
             payer.namespace,
             target.key,
-            request.upper_bound(spec.prices),
-            request.max_tokens,
+            need,
+            max_tokens,
             payer.accounts,
             limit.requests_per_minute if limit else None,
             limit.tokens_per_minute if limit else None,
@@ -196,7 +242,7 @@ class _Question:
             raise Failed(Reason.TURN_LIMIT_EXCEEDED, str(refused)) from None
         if self._turn is not None:
             self._turn = replace(self._turn, begins=False)
-        return await self._reserved(name, target, request)
+        return name
 
     async def _reserved(self, name: str, target: Target, request: Request) -> Answer:
         """The call itself. By every way out of here its reservation is settled or charged."""
@@ -221,6 +267,8 @@ class _Question:
             if known:
                 await self._ledger.settle(name, *took, cost, record)
                 settled = True
+            if self._cache is not None:
+                await self._cache.keep(self._payer.namespace, target, request, answer)
             return answer
         except ProviderError as error:
             told = replace(told, outcome=error.reason)

@@ -17,7 +17,7 @@ from citadel.core.models import Question, Wanted
 from citadel.core.spending import Account
 from citadel.core.values import Values
 from citadel.llm import answers
-from citadel.llm.asking import PATIENCE, Asker, Failed, Payer, Target, Told
+from citadel.llm.asking import PATIENCE, Asker, Common, Failed, Payer, Target, Told
 from citadel.llm.provider import Message, Provider, Request
 from citadel.store.ledger import Ledger
 
@@ -44,8 +44,10 @@ class Caller:
         provider: Callable[[Target], Provider],
         tell: Callable[[Told], None] = lambda told: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        common: Common | None = None,
     ) -> None:
         self._ledger, self._provider, self._tell, self._sleep = ledger, provider, tell, sleep
+        self._common = common or Common()
 
     async def answer(self, call: Call, left: float | None) -> tuple[ev.ModelAnswered, Values]:
         """The fact that a call has ended, within `left` seconds, and the values it names."""
@@ -79,7 +81,7 @@ class Caller:
     async def _converse(self, call: Call, left: float | None) -> tuple[Json, Target]:
         schema, messages = call.wanted.schema, list(_beginning(call))
         wanted, patience = call.wanted, PATIENCE if left is None else left
-        asker = Asker(self._ledger, self._provider, self._tell, self._sleep, patience)
+        asker = Asker(self._ledger, self._provider, self._tell, self._sleep, patience, self._common)
         payer = Payer(call.uid, wanted.step, wanted.attempt, call.namespace, call.targets, call.accounts)
         for again in reversed(range(call.wanted.llm.repairs + 1)):
             answer, target = await asker.ask(payer, partial(_request, call, tuple(messages)))
