@@ -70,4 +70,4 @@ $(VENV)/.installed: pyproject.toml
 	hack/venv $(VENV)
 
 tools: # what the component tests run beside Python and Go: a Postgres of their own, compilers, Node.js, podman
-	@bash -c 'source hack/lib.sh; ensure_postgres; ensure_compilers; ensure_podman; ensure_bubblewrap'
+	@bash -c 'source hack/lib.sh; ensure_postgres; ensure_redis; ensure_compilers; ensure_podman; ensure_bubblewrap'

@@ -50,6 +50,16 @@ ensure_apt() {
     apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 $missing
 }
 
+# ensure_redis: a `redis-server` binary for the component tests, which start servers of their own. No system server is started.
+ensure_redis() {
+  command -v redis-server >/dev/null && return
+  if [ ! -e /etc/systemd/system/redis-server.service ] && [ "$(id -u)" = 0 ]; then
+    mkdir -p /etc/systemd/system
+    ln -s /dev/null /etc/systemd/system/redis-server.service
+  fi
+  ensure_apt redis-server
+}
+
 # ensure_postgres: a `postgres` binary for the component tests, which start servers of their own. No system server is made.
 ensure_postgres() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null && return

@@ -13,7 +13,7 @@ import yaml
 from live import CLUSTER_DIR, kubeconfig
 
 CHART = Path(__file__).parents[1] / "charts" / "citadel"
-NAMES = ("operator", "runner", "python", "javascript", "go", "java", "postgres")
+NAMES = ("operator", "runner", "python", "javascript", "go", "java", "postgres", "redis")
 IMAGES = {name: f"registry.example/citadel-{name}:1" for name in NAMES}
 
 Object = dict[str, Any]

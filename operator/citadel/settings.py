@@ -124,6 +124,22 @@ class EgressSettings:
 
 
 @dataclass(frozen=True)
+class RedisSettings:
+    """Where answers of models are kept."""
+
+    host: str
+    port: int
+    password_file: Path
+
+
+def _redis(env: Mapping[str, str]) -> RedisSettings | None:
+    if not env.get("CITADEL_REDIS_HOST"):
+        return None
+    file = Path(_get(env, "CITADEL_REDIS_PASSWORD_FILE"))
+    return RedisSettings(_get(env, "CITADEL_REDIS_HOST"), _integer(env, "CITADEL_REDIS_PORT", 6379), file)
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """What the model gateway needs to know: it has the database and the egress proxy, and nothing else."""
 
@@ -139,6 +155,8 @@ class ModelSettings:
     """Folder with tls.crt and tls.key of its door."""
     port: int
     """Port of its door, where agents ask."""
+    redis: RedisSettings | None = None
+    """Where answers are kept; None without any such place."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "ModelSettings":
@@ -152,6 +170,7 @@ class ModelSettings:
             health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
             tls_dir=Path(_get(env, "CITADEL_TLS_DIR", "/var/run/citadel/tls")),
             port=_integer(env, "CITADEL_PORT", 8444),
+            redis=_redis(env),
         )
 
 

@@ -11,6 +11,7 @@ EVERYTHING: Object = {
     "controller": {"replicas": 2, "podAnnotations": {"a": "b"}},
     "metrics": {"annotations": True, "podMonitor": {"enabled": True}},
     "postgres": {"persistence": {"enabled": True, "storageClass": "fast"}},
+    "redis": {"enabled": True},
     "imagePullSecrets": [{"name": "pull"}],
     "priorityClassName": "high",
     "artifacts": {
@@ -142,6 +143,27 @@ def test_the_model_gateway_reaches_database_proxy_and_dns_and_no_provider() -> N
     assert [labels["app.kubernetes.io/component"] for labels in components] == ["models"]
 
 
+def test_redis_is_the_model_gateways_alone_and_keeps_nothing() -> None:
+    assert "redis" not in template({}).replace("redis: redis", "")
+    objects = render({"redis": {"enabled": True}})
+    policies = {o["metadata"]["name"]: o["spec"] for o in of_kind(objects, "NetworkPolicy")}
+    spec = policies["citadel-redis"]
+    (rule,) = spec["ingress"]
+    (peer,) = rule["from"]
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "models"
+    assert (rule["ports"], spec["egress"]) == ([{"protocol": "TCP", "port": 6379}], [])
+    assert sorted(spec["policyTypes"]) == ["Egress", "Ingress"]
+    pods = dict(pod_specs(objects))
+    assert [sorted({"emptyDir", "secret"} & set(volume)) for volume in pods["redis"]["volumes"]] == [
+        ["emptyDir"],
+        ["secret"],
+    ]
+    (password,) = [volume["secret"] for volume in pods["redis"]["volumes"] if "secret" in volume]
+    assert password["items"] == [{"key": "redis", "path": "password"}]
+    told = {item["name"] for container in pods["models"]["containers"] for item in container["env"]}
+    assert {"CITADEL_REDIS_HOST", "CITADEL_REDIS_PASSWORD_FILE"} <= told
+
+
 def test_a_new_version_of_the_chart_restarts_no_pod_by_itself() -> None:
     for found in of_kind(render({}), "Deployment", "StatefulSet"):
         assert not [label for label in found["spec"]["template"]["metadata"]["labels"] if "version" in label]
@@ -170,6 +192,8 @@ def test_only_the_gateway_has_the_credentials_of_object_storage() -> None:
         ),
         ({"images": {**IMAGES, "runner": ""}}, "images.runner is not set"),
         ({"images": {**IMAGES, "postgres": ""}}, "images.postgres is not set"),
+        ({"images": {**IMAGES, "redis": ""}, "redis": {"enabled": True}}, "images.redis is not set"),
+        ({"redis": {"maxMemory": "lots"}}, "/redis/maxMemory"),
         ({"artifacts": {"s3": {"endpoint": "s3.example.com"}}}, "/artifacts/s3/endpoint"),
         ({"artifacts": {"s3": {"endpoint": "https://s3.example.com"}}}, "artifacts.s3.bucket is empty"),
         ({"postgres": {"enabled": False}}, "neither database.urlSecret.name nor database.urlSecrets."),

@@ -145,3 +145,14 @@ async def test_a_secret_that_may_not_be_read_or_sent_is_named_and_never_shown(cl
             )
         )
     assert SESAME not in "\n".join(found)
+
+
+async def test_the_same_request_is_paid_for_once_where_its_model_says_so(cluster: Cluster) -> None:
+    prices = {"input": "1", "output": "10"}
+    script = [{"text": "deterministic"}]
+    await model(cluster, "writer", provider="scripted", prices=prices, script=script, cache={"ttl": "10m"})
+    await cluster.workflow("flow", [asking("hello ü")], outputs={"said": "${steps.ask.output}"})
+    first, again = await cluster.run("flow"), await cluster.run("flow")
+    assert first["outputs"] == again["outputs"] == {"said": "deterministic"}
+    assert first["usage"]["totalTokens"] > 0
+    assert "usage" not in again or again["usage"]["totalTokens"] == 0

@@ -16,6 +16,7 @@ from nacl.public import PublicKey, SealedBox
 
 from citadel.api.reasons import Reason
 from citadel.controller.checking import Unusable
+from citadel.controller.credentials import Credential
 from citadel.controller.models import Found, Models, PoliciesOf
 from citadel.core.children import MAX_DEPTH, child_of
 from citadel.core.models import Wanted, failed, wanted
@@ -87,12 +88,13 @@ class Asking:
         """A call with all that it needs; raises Unusable."""
         namespace, uid = obj["metadata"]["namespace"], obj["metadata"]["uid"]
         asked = self._models.chain(namespace, call.llm.model)
-        sealed = {}
+        sealed, models = {}, []
         for model in asked:
             if (found := await self._models.credential(model)) is not None:
                 sealed[model.key] = await self._seal(model, found.key)
+            models.append(_placed(model, found))
         body: dict[str, Any] = {
-            "models": [{"name": model.name, "key": model.key, "spec": _dumped(model)} for model in asked],
+            "models": models,
             "accounts": [asdict(account) for account in await self._accounts(obj, state)],
         }
         hosts = {model.spec.destination for model in asked} - {None}
@@ -154,5 +156,8 @@ def _grace(problem: Unusable) -> float:
     return problem.grace if problem.reason is Reason.MODEL_NOT_FOUND else 0.0
 
 
-def _dumped(model: Found) -> dict[str, Any]:
-    return model.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+def _placed(model: Found, credential: Credential | None) -> dict[str, Any]:
+    """A Model as the model gateway gets it; by the versions of both it knows which answers are still its."""
+    spec = model.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    version = "" if credential is None else credential.version
+    return {"name": model.name, "key": model.key, "spec": spec, "uid": model.uid, "version": version}

@@ -146,6 +146,9 @@ def _box_fill(authority: KeyPair, component: str) -> Fill:
             log.info("the key of %s is made", component)
             key = PrivateKey.generate()
             wanted |= {"private": b64encode(bytes(key)), "public": b64encode(bytes(key.public_key))}
+        if component == "models" and not data.get("redis"):
+            # Of the place where it keeps answers, where there is one.
+            wanted["redis"] = secrets.token_urlsafe(32).encode()
         return wanted if any(data.get(name) != value for name, value in wanted.items()) else None
 
     return fill

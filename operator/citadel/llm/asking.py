@@ -5,9 +5,10 @@ Prompts and answers are never logged. Whatever becomes of a try, its reservation
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from citadel.api.durations import seconds
 from citadel.api.model import ModelSpec, RateLimit
@@ -39,6 +40,12 @@ class Target:
     """Of the object; where there is none, nothing is kept in a cache."""
     version: str = ""
     """Of the credential."""
+
+    @classmethod
+    def placed(cls, body: Mapping[str, Any]) -> "Target":
+        """As the controller places it with a call or a grant."""
+        spec = ModelSpec.model_validate(body["spec"])
+        return cls(body["name"], body["key"], spec, body.get("uid") or "", body.get("version") or "")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from citadel.api.agent import AgentLimits
-from citadel.api.model import ModelSpec
 from citadel.core.spending import Account, Turn
 from citadel.limiting import Refused
 from citadel.llm import chat
@@ -110,10 +109,7 @@ class OpenGrants:
             self._awaited.pop(attempt.uid, None)
 
     def _opened(self, grant: Grant) -> Granted:
-        targets = tuple(
-            Target(item["name"], item["key"], ModelSpec.model_validate(item["spec"]))
-            for item in grant.body["models"]
-        )
+        targets = tuple(Target.placed(item) for item in grant.body["models"])
         accounts = tuple(Account(**item) for item in grant.body["accounts"])
         agent: Mapping[str, Any] = grant.body.get("agent") or {}
         limits = AgentLimits.model_validate(agent.get("limits") or {})

@@ -28,6 +28,14 @@ class ModelMetrics:
             registry=registry,
         )
         self.under_way = Gauge("citadel_model_calls_under_way", "Calls under way.", registry=registry)
+        self.left_alone = Gauge(
+            "citadel_model_breakers_open",
+            "Models that are left alone for a while, as they failed again and again.",
+            registry=registry,
+        )
+        self._cache = Counter(
+            "citadel_model_cache_total", "Looks for an answer in the cache.", ("outcome",), registry=registry
+        )
 
     def told(self, told: Told) -> None:
         """One attempt to ask a provider has ended."""
@@ -37,6 +45,10 @@ class ModelMetrics:
         self._tokens.labels(model, told.provider).inc(told.tokens)
         self._cost.labels(model, told.provider).inc(told.cost / DOLLAR)
         self._seconds.labels(model, told.provider).observe(told.seconds)
+
+    def looked(self, outcome: str) -> None:
+        """The cache was asked: `hit` or `miss`."""
+        self._cache.labels(outcome).inc()
 
 
 class DoorMetrics:

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from citadel.calls.sealing import Opener
 from citadel.limiting import LimitedServer
+from citadel.llm.asking import Common
+from citadel.llm.caching import AnswerCache
 from citadel.models.answering import Answering
 from citadel.models.door import Door
 from citadel.models.grants import OpenGrants
@@ -26,6 +28,7 @@ from citadel.serving import (
     server_tls,
 )
 from citadel.settings import ModelSettings
+from citadel.store.cached_answers import RedisAnswers
 from citadel.store.policies import RecentPolicies
 from citadel.store.sql.database import Database, open_database
 
@@ -51,19 +54,29 @@ async def main(stop: asyncio.Event) -> None:
         metrics = ModelMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))
         ways = Ways(Opener.from_file(settings.key_file), (settings.egress_host, settings.egress_port), tls)
-        worker = ModelWorker(database.journal, database.model_calls, database.ledger, ways, metrics.told)
+        common = Common(cache=_cache(stack, settings, metrics))
+        metrics.left_alone.set_function(lambda: common.breakers.open)
+        worker = ModelWorker(
+            database.journal, database.model_calls, database.ledger, ways, metrics.told, common
+        )
         metrics.under_way.set_function(lambda: worker.under_way)
         await serve(stack, health_app(registry, answering(database.ping)), settings.health_port)
 
         # Seconds of work: not when the first call waits for it, and not in this thread.
-        await asyncio.to_thread(import_module, "citadel.llm.langchain")
+        await asyncio.to_thread(import_module, "citadel.llm.bedrock")
 
         sessions = Sessions(database.journal, database.sandboxes)
         grants = OpenGrants(database.model_grants, ways.of_grant)
         stack.push_async_callback(grants.close)
         policies = RecentPolicies(database.policies)
         answers = Answering(
-            database.journal, grants, database.model_records, database.ledger, policies, metrics.told
+            database.journal,
+            grants,
+            database.model_records,
+            database.ledger,
+            policies,
+            metrics.told,
+            common,
         )
         counting = DoorMetrics(registry)
         door = Door(sessions, answers, counting)
@@ -99,6 +112,17 @@ async def main(stop: asyncio.Event) -> None:
             await stop.wait()
         await worker.close()
         await server.shutdown(SHUTDOWN_SECONDS)
+
+
+def _cache(stack: AsyncExitStack, settings: ModelSettings, metrics: ModelMetrics) -> AnswerCache | None:
+    """The answers that are kept, where the installation has Redis."""
+    redis = settings.redis
+    if redis is None:
+        return None
+    password = redis.password_file.read_text().strip()
+    answers = RedisAnswers(redis.host, redis.port, password, settings.key_file.read_bytes())
+    stack.push_async_callback(answers.close)
+    return AnswerCache(answers, metrics.looked)
 
 
 async def _keep(tls: ssl.SSLContext, settings: ModelSettings) -> None:

@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
 from citadel.calls.dialling import Ticket
 from citadel.calls.working import CallWorker
@@ -15,7 +14,7 @@ from citadel.core import events as ev
 from citadel.core.models import Wanted, failed, question_of, wanted_by
 from citadel.core.spending import Account
 from citadel.core.values import Values
-from citadel.llm.asking import Target, Told
+from citadel.llm.asking import Common, Target, Told
 from citadel.llm.calling import Call, Caller
 from citadel.llm.provider import Provider
 from citadel.store.calls import Calls, PlacedCall
@@ -38,9 +37,11 @@ class ModelWorker(CallWorker):
         ledger: Ledger,
         way: Way,
         tell: Callable[[Told], None] = lambda told: None,
+        common: Common | None = None,
     ) -> None:
         super().__init__(journal, calls)
         self._ledger, self._way, self._tell = ledger, way, tell
+        self._common = common or Common()
 
     async def awaited(self, placed: PlacedCall) -> bool:
         """Whether its attempt still waits for it."""
@@ -60,7 +61,10 @@ class ModelWorker(CallWorker):
         ticket = Ticket(token, placed.step, placed.attempt)
         sealed = placed.sealed or {}
         caller = Caller(
-            self._ledger, lambda target: self._way(target, sealed.get(target.key), ticket), self._tell
+            self._ledger,
+            lambda target: self._way(target, sealed.get(target.key), ticket),
+            self._tell,
+            common=self._common,
         )
         left = None if wanted.until is None else max(0.0, wanted.until - time.time())
         asking = asyncio.create_task(caller.answer(call, left))
@@ -73,9 +77,6 @@ class ModelWorker(CallWorker):
 
     async def _call(self, placed: PlacedCall, wanted: Wanted) -> Call:
         payload = await json_of(self.journal, placed.uid, wanted.payload)
-        targets = tuple(
-            Target(item["name"], item["key"], ModelSpec.model_validate(item["spec"]))
-            for item in placed.body["models"]
-        )
+        targets = tuple(Target.placed(item) for item in placed.body["models"])
         accounts = tuple(Account(**item) for item in placed.body["accounts"])
         return Call(placed.uid, placed.namespace, wanted, question_of(payload), targets, accounts)
