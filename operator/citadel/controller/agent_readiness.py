@@ -4,8 +4,9 @@ from contextlib import suppress
 
 from citadel.controller.agents import Agents, FoundAgent, read_agent, together
 from citadel.controller.checking import Unusable
+from citadel.controller.objects import not_ready
 from citadel.controller.readiness import RECHECK, Readiness
-from citadel.controller.tools import READ_AGAIN, not_ready
+from citadel.controller.tools import READ_AGAIN
 from citadel.kube.cache import Cache
 from citadel.kube.resources import AGENTS, MODELS, Object
 

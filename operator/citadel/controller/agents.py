@@ -10,9 +10,10 @@ from citadel.api.reasons import Reason
 from citadel.api.validate import InvalidObject, parse
 from citadel.controller.checking import Unusable
 from citadel.controller.models import Models
+from citadel.controller.objects import not_ready
 from citadel.controller.referring import References, Unread
 from citadel.controller.shelf import Shelf
-from citadel.controller.tools import FoundTool, Tools, not_ready, schema_problem
+from citadel.controller.tools import FoundTool, Tools, schema_problem
 from citadel.core.agentsteps import MAX_DEPTH
 from citadel.core.rules import InvalidExpression, compile_rule
 from citadel.core.values import ByReference

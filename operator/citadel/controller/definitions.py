@@ -9,7 +9,9 @@ from typing import Any
 from citadel.api.meta import AGENTS_ANNOTATION
 from citadel.api.reasons import Reason
 from citadel.api.runtime import RuntimeSpec
+from citadel.api.step import Step
 from citadel.api.workflow import WorkflowSpec
+from citadel.controller.agents import Agents
 from citadel.controller.checking import (
     NOT_FOUND_GRACE,
     Unusable,
@@ -21,8 +23,10 @@ from citadel.controller.checking import (
 from citadel.controller.images import image_ids
 from citadel.controller.images import pinned as pinned_spec
 from citadel.controller.installs import NotInstalled, RuntimePackages, installed, owner_of, packages_of
+from citadel.controller.pinning import Used, used_by
 from citadel.controller.policies import Policies
 from citadel.controller.timeouts import with_timeouts
+from citadel.core.jsonvalues import canonical, digest
 from citadel.core.placing import Given, InvalidDefinition, place, runtime_template
 from citadel.core.plan import Plan, compile_definition, compile_workflow
 from citadel.core.policy import (
@@ -63,8 +67,9 @@ class Definitions:
         policies: Policies,
         revisions: Revisions,
         indexes: Indexes | None = None,
+        agents: Agents | None = None,
     ) -> None:
-        self._kube = kube
+        self._kube, self._agents = kube, agents
         self._revisions = revisions
         self._shared = shared_namespace
         self._policies = policies
@@ -80,7 +85,9 @@ class Definitions:
             message = f"Workflow {name} does not exist in namespace {namespace}"
             raise Unusable(Reason.WORKFLOW_NOT_FOUND, message, waits=True) from None
         spec = checked(workflow)
-        runtimes = {name: await self.runtime(namespace, name) for name in runtime_names(spec)}
+        used = await self.used(namespace, spec)
+        names = {*runtime_names(spec), *used.runtimes}
+        runtimes = {name: await self.runtime(namespace, name) for name in sorted(names)}
         packages = await self.packages(workflow, spec, runtimes)
         versions = tuple(
             f"{item['metadata']['uid']}/{item['metadata'].get('generation', 0)}"
@@ -92,6 +99,8 @@ class Definitions:
         limits = smallest_limits(policies)
         versions += (repr(sorted(limits.items())), default_class or "", packages.digest, *images.values())
         versions += tuple(str(packages.spec(item)["image"]) for item in runtimes.values())
+        if used.document:
+            versions += (digest(canonical(used.document)),)
         has_code_from = any(step.run is not None and step.run.code_from for _, step in spec.every_step())
         if not has_code_from and versions in self._plans:
             self._plans.move_to_end(versions)
@@ -103,6 +112,7 @@ class Definitions:
             "runtimes": {name: packages.spec(item) for name, item in runtimes.items()},
             "code": await self._code(namespace, spec),
             "shared": self._shared_names(runtimes),
+            **used.document,
             **({"runtimeClassName": default_class} if default_class else {}),
             **({"limits": limits} if limits else {}),
             **({"images": images} if images else {}),
@@ -145,6 +155,13 @@ class Definitions:
             return found
         message = f"Runtime {name} exists neither in namespace {namespace} nor in {self._shared}"
         raise Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True)
+
+    async def used(self, namespace: str, spec: WorkflowSpec) -> Used:
+        """The agents and tools that a workflow uses; raises Unusable."""
+        steps = [step for _, step in spec.every_step() if isinstance(step, Step)]
+        if self._agents is None or not any(step.agent or step.tool for step in steps):
+            return Used()
+        return await used_by(self._agents, namespace, spec)
 
     async def permitted(
         self, namespace: str, workflow: Object, runtimes: Mapping[str, Object], index: str | None

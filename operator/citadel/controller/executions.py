@@ -13,11 +13,11 @@ from typing import Any
 from citadel.api.execution import ExecutionSpec
 from citadel.api.reasons import Phase, Reason
 from citadel.api.validate import InvalidObject, parse
-from citadel.controller.asking import Asking
 from citadel.controller.checking import Unusable
 from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.objects import is_finished, parse_time, read_conditions, status_of
+from citadel.controller.outside import Outside
 from citadel.controller.reruns import Reruns, Start
 from citadel.controller.turns import Turns
 from citadel.controller.wishes import requests, target, wishes
@@ -64,7 +64,7 @@ class Executions:
         waiting: Waiting,
         children: Children,
         turns: Turns,
-        asking: Asking,
+        outside: Outside,
         ended: Callable[[str, float], None] = lambda phase, seconds: None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -72,7 +72,7 @@ class Executions:
         self._sandboxes = sandboxes
         self._definitions, self._reruns = definitions, reruns
         self._events, self._waiting = events, waiting
-        self._children, self._turns, self._asking = children, turns, asking
+        self._children, self._turns, self.outside = children, turns, outside
         self._ended, self._now = ended, now
         self._written: dict[str, float] = {}
 
@@ -108,7 +108,7 @@ class Executions:
             state = (await self._journal.advance(uid, facts)).state
         await self._turns.make_room(state)
         state = await self._children.follow(obj, state)
-        state, asked = await self._asking.follow(obj, state)
+        state, asked = await self.outside.follow(obj, state)
         if state.finished is not None:
             await self._children.tell(obj, state)
         reported = await self._report(obj, state)
@@ -118,12 +118,10 @@ class Executions:
         """The object was deleted: whatever still runs of it is ended."""
         self._written.pop(uid, None)
         self._waiting.reasons.pop(uid, None)
-        self._asking.gone(uid)
         stop = ev.StopRequested("Terminate", Reason.DELETED, f"Execution {name} was deleted")
-        try:
+        with suppress(ExecutionUnknown):
             await self._journal.advance(uid, [stop])
-        except ExecutionUnknown:
-            return
+        await self.outside.gone(uid)
 
     async def _take_in(self, obj: Object) -> State | float | None:
         """Brings a new execution into the journal: its state, or seconds after which to try again."""

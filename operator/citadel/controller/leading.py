@@ -11,19 +11,24 @@ from citadel.api.meta import API_VERSION, TRIGGER_LABEL
 from citadel.controller.agent_readiness import AgentReadiness
 from citadel.controller.agents import Agents
 from citadel.controller.approvals import Approvals
-from citadel.controller.asking import Asking
+from citadel.controller.asking import Asking, Calling
 from citadel.controller.board import Board
 from citadel.controller.bootstrap import Installation, keep_prepared
 from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
+from citadel.controller.granting import Granting
 from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
+from citadel.controller.means import Means
 from citadel.controller.metrics import ControllerMetrics
-from citadel.controller.models import ModelReadiness, Models
+from citadel.controller.model_readiness import ModelReadiness
+from citadel.controller.models import Models
 from citadel.controller.openapi import Documents
+from citadel.controller.outside import Outside
 from citadel.controller.packages import Packages
+from citadel.controller.paying import Paying
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
@@ -130,8 +135,14 @@ class Leader:
         journal, sandboxes = self.database.journal, self.database.sandboxes
         waiting = Waiting({})
         policies = Policies(kube, cache, self.database.policies)
+        account = f"{settings.namespace}:{settings.service_account}"
+        references = References(kube, account)
+        models = Models(cache, references, policies.of, settings.namespace)
+        shelf = Shelf(kube, settings.namespace)
+        tools = Tools(shelf, references, policies.of, Documents(references))
+        agents = Agents(shelf, references, models, tools)
         definitions = Definitions(
-            kube, settings.namespace, policies, self.database.revisions, settings.indexes
+            kube, settings.namespace, policies, self.database.revisions, settings.indexes, agents
         )
         blobs = self.database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, blobs, settings.indexes, time.time)
@@ -162,7 +173,6 @@ class Leader:
             lambda namespace, name: reconciler.queue.add(Key("runtime", namespace, name)),
             self._nodes,
         )
-        account = f"{settings.namespace}:{settings.service_account}"
         readiness = Readiness(kube, cache, definitions, events, time.time, packages.reconcile, board)
 
         def started(namespace: str, name: str) -> None:
@@ -170,14 +180,14 @@ class Leader:
 
         children = Children(kube, cache, journal, self.database.archive, lambda key: reconciler.add(key))
         turns = Turns(journal, self.database.admissions, children)
-        references = References(kube, account)
-        models = Models(cache, references, policies.of, settings.namespace)
-        key = (settings.namespace, f"{settings.name}-models-key")
-        shelf = Shelf(kube, settings.namespace)
-        tools = Tools(shelf, references, policies.of, Documents(references))
-        agents = Agents(shelf, references, models, tools)
         to_tools = Sealer(kube, settings.namespace, f"{settings.name}-tools-key")
-        asking = Asking(kube, cache, journal, self.database.model_calls, models, policies.of, key)
+        means = Means(models, Sealer(kube, settings.namespace, f"{settings.name}-models-key"))
+        paying = Paying(kube, cache, journal, policies.of)
+        outside = Outside(
+            Asking(journal, self.database.model_calls, means, paying),
+            Calling(journal, self.database.tool_calls, tools, to_tools),
+            Granting(journal, self.database.model_grants, means, paying, settings.namespace),
+        )
         executions = Executions(
             kube,
             cache,
@@ -189,7 +199,7 @@ class Leader:
             waiting,
             children,
             turns,
-            asking,
+            outside,
             self.counted.ended,
         )
 

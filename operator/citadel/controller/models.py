@@ -8,7 +8,6 @@ from citadel.api.reasons import Reason
 from citadel.api.validate import InvalidObject, parse
 from citadel.controller.checking import Unusable
 from citadel.controller.credentials import Credential, not_one_line, read_credential
-from citadel.controller.readiness import RECHECK, Readiness
 from citadel.controller.referring import References
 from citadel.core.egress import judge
 from citadel.core.policy import Policy, egress_rules
@@ -17,8 +16,6 @@ from citadel.kube.resources import MODELS, Object
 from citadel.llm.aws import AwsCredential, InvalidCredential, region_of
 from citadel.llm.scripted import InvalidScript, Script
 
-#: Seconds between two looks at a Model that is ready: what its Secret holds nobody tells us.
-AGAIN = 300.0
 #: Models that one call may ask at most, fallbacks of fallbacks included.
 MOST_ASKED = 8
 
@@ -135,26 +132,3 @@ def read_model(obj: Object) -> Found:
         message = f"Model {metadata['name']}: spec.{error}"
         raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=False) from None
     return Found(metadata["namespace"], metadata["name"], spec, metadata["uid"])
-
-
-class ModelReadiness:
-    """Reconciles the status of Models."""
-
-    def __init__(self, cache: Cache, models: Models, readiness: Readiness) -> None:
-        self._cache, self._models, self._readiness = cache, models, readiness
-
-    async def reconcile(self, namespace: str, name: str) -> float | None:
-        """One Model; returns seconds after which to look again."""
-        obj = self._cache.get(MODELS, namespace, name)
-        if obj is None:
-            return None
-        try:
-            model = read_model(obj)
-            self._models.chain(namespace, name)
-            await self._models.credential(model)
-            await self._models.permitted(model)
-        except Unusable as problem:
-            await self._readiness.write(MODELS, obj, problem)
-            return RECHECK if problem.waits else None
-        await self._readiness.write(MODELS, obj, None)
-        return AGAIN if model.spec.credential is not None else None

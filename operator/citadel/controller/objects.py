@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from citadel.api.conditions import Condition
-from citadel.api.reasons import Phase
+from citadel.api.reasons import Phase, Reason
+from citadel.controller.checking import Unusable
 from citadel.core.history import Run
 from citadel.kube.resources import Object
 
@@ -25,6 +26,23 @@ def read_conditions(obj: Object) -> tuple[Condition, ...]:
         except ValueError:
             continue
     return tuple(found)
+
+
+def not_ready(obj: Object, kind: str) -> Unusable | None:
+    """Why an object is not ready, as its status says; None where it is, or where that is of another spec."""
+    metadata = obj["metadata"]
+    conditions = status_of(obj).get("conditions")
+    for item in conditions if isinstance(conditions, list) else ():
+        if not isinstance(item, dict) or (item.get("type"), item.get("status")) != ("Ready", "False"):
+            continue
+        if item.get("observedGeneration") == metadata.get("generation", 0):
+            try:
+                reason = Reason(str(item.get("reason")))
+            except ValueError:
+                reason = Reason.INVALID_SPEC
+            message = f"{kind} {metadata['name']} is not ready: {item.get('message') or reason}"
+            return Unusable(reason, message[:1024], waits=True)
+    return None
 
 
 def is_finished(obj: Object) -> bool:

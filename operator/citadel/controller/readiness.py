@@ -12,13 +12,22 @@ from citadel.controller.board import Board, Report
 from citadel.controller.checking import Unusable, checked, read_runtime, runtime_names
 from citadel.controller.definitions import Definitions
 from citadel.controller.installs import Outcome
-from citadel.controller.objects import read_conditions, status_of
+from citadel.controller.objects import not_ready, read_conditions, status_of
 from citadel.core.policy import read_policy, runtime_denial
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Conflict, NotFound
 from citadel.kube.events import EventPoster, ObjectRef
-from citadel.kube.resources import MODELS, POLICIES, RUNTIMES, WORKFLOWS, Object, Resource
+from citadel.kube.resources import (
+    AGENTS,
+    MODELS,
+    POLICIES,
+    RUNTIMES,
+    TOOLS,
+    WORKFLOWS,
+    Object,
+    Resource,
+)
 from citadel.render.status import timestamp
 
 #: Seconds after which a missing reference is looked for again, should its watch have missed it.
@@ -57,6 +66,9 @@ class Readiness:
             packages = await self._definitions.packages(obj, spec, runtimes)
             await self._definitions.permitted(namespace, obj, runtimes, packages.index)
             self._check_models(namespace, name, spec)
+            if (await self._definitions.used(namespace, spec)).document:
+                await self._definitions.pin(namespace, name)
+            self._check_used(namespace, name, spec)
         except Unusable as problem:
             await self.write(WORKFLOWS, obj, problem)
             return RECHECK if problem.waits else None
@@ -73,6 +85,19 @@ class Readiness:
                 raise Unusable(
                     Reason.MODEL_NOT_FOUND, f"Workflow {workflow}, step {path}: {where}", waits=True
                 )
+
+    def _check_used(self, namespace: str, workflow: str, spec: WorkflowSpec) -> None:
+        """Raises Unusable for the first step whose Agent or Tool is there, and not ready."""
+        shared = self._definitions.home("")
+        for path, step in spec.every_step():
+            if not isinstance(step, Step) or (named := step.agent or step.tool) is None:
+                continue
+            kind, resource = ("Agent", AGENTS) if step.agent is not None else ("Tool", TOOLS)
+            objects = (self._cache.get(resource, here, named.name) for here in (namespace, shared))
+            obj = next((found for found in objects if found is not None), None)
+            if obj is not None and (problem := not_ready(obj, kind)) is not None:
+                message = f"Workflow {workflow}, step {path}: {problem.message}"
+                raise Unusable(problem.reason, message[:2048], waits=True)
 
     async def runtime(self, namespace: str, name: str) -> float | None:
         """One Runtime."""

@@ -15,7 +15,7 @@ from citadel.controller.history import History
 from citadel.controller.installs import owner_of
 from citadel.controller.keeping import Keeper
 from citadel.controller.metrics import ControllerMetrics
-from citadel.controller.models import ModelReadiness
+from citadel.controller.model_readiness import ModelReadiness
 from citadel.controller.objects import is_finished, status_of
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
@@ -302,6 +302,7 @@ class Reconciler:
         for uid in await self._signals.waiting():
             self.queue.add(Key("signal", "", uid))
         await self._turns.wake()
+        await self._executions.outside.agents.left()
         self._add_each(await self.strays.orphans())
         await self.strays.end_silent(rows)
         with suppress(TimeoutError):

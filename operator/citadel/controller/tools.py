@@ -12,7 +12,7 @@ from citadel.api.tool import ToolSpec, ToolStatus
 from citadel.api.validate import InvalidObject, parse, without_nulls
 from citadel.controller.checking import Unusable, checked
 from citadel.controller.credentials import Credential, read_credential
-from citadel.controller.objects import status_of
+from citadel.controller.objects import not_ready, status_of
 from citadel.controller.openapi import Documents
 from citadel.controller.referring import References, Unread
 from citadel.controller.shelf import Shelf
@@ -45,6 +45,12 @@ class FoundTool:
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def destination(self) -> str | None:
+        """Where it is called, as `host:port`; None for one that is nowhere."""
+        remote = self.spec.http or self.spec.mcp
+        return None if remote is None else destination_of(remote.url)
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -81,6 +87,7 @@ class Tools:
     ) -> None:
         self._shelf, self._references = shelf, references
         self._policies, self._documents = policies, documents
+        self.shared = shelf.shared
 
     async def find(self, namespace: str, name: str) -> FoundTool:
         """The Tool of this namespace, else the shared one; raises Unusable."""
@@ -95,16 +102,14 @@ class Tools:
         remote = tool.spec.http or tool.spec.mcp
         if remote is None or remote.credential is None:
             return None
-        ref = remote.credential.secret_key_ref
-        where = destination_of(remote.url)
-        return await read_credential(self._references, tool.namespace, ref, f"Tool {tool.name}", where)
+        ref, whose = remote.credential.secret_key_ref, f"Tool {tool.name}"
+        return await read_credential(self._references, tool.namespace, ref, whose, tool.destination)
 
     async def permitted(self, tool: FoundTool) -> None:
         """Raises Unusable where no step of the Tool's namespace could reach it."""
-        remote = tool.spec.http or tool.spec.mcp
-        if remote is None or tool.namespace == self._shelf.shared:
+        if tool.destination is None or tool.namespace == self._shelf.shared:
             return  # a shared one serves every namespace: each has policies of its own
-        host, _, port = destination_of(remote.url).rpartition(":")
+        host, _, port = tool.destination.rpartition(":")
         rules = egress_rules(await self._policies(tool.namespace))
         verdict = judge(rules, tool.namespace, host, int(port))
         if not verdict.allowed:
@@ -114,14 +119,13 @@ class Tools:
     async def pinned(self, tool: FoundTool, namespace: str) -> dict[str, Any]:
         """What a definition of `namespace` pins of a Tool; raises Unusable."""
         spec = tool.spec
-        made: dict[str, Any] = {"namespace": tool.namespace}
         if spec.mcp is not None:
             functions = tool.pinned_functions
             if functions is None:
                 raise not_ready(tool.obj, "Tool") or Unusable(
                     Reason.NOT_PINNED, f"Tool {tool.name}: nobody knows its functions yet", waits=True
                 )
-            return made | {"spec": tool.raw, "functions": functions, "parameters": dict(_ANYTHING)}
+            return {"spec": tool.raw, "functions": functions, "parameters": dict(_ANYTHING)}
         raw = tool.raw
         if spec.http is not None and spec.http.openapi is not None:
             raw, spec = _templated(tool, await self._operation(tool))
@@ -134,7 +138,7 @@ class Tools:
             inputs = await self._inputs(tool, namespace)
             parameters = inputs if parameters is None else parameters
         _check_arguments(tool, spec, parameters)
-        return made | {"spec": raw, "parameters": parameters or dict(_ANYTHING)}
+        return {"spec": raw, "parameters": parameters or dict(_ANYTHING)}
 
     async def _operation(self, tool: FoundTool) -> Operation:
         assert tool.spec.http is not None
@@ -188,23 +192,6 @@ def read_tool(obj: Object) -> FoundTool:
     except InvalidObject as error:
         raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
     return FoundTool(obj["metadata"]["namespace"], obj["metadata"]["name"], spec, obj)
-
-
-def not_ready(obj: Object, kind: str) -> Unusable | None:
-    """Why an object is not ready, as its status says; None where it is, or where that is of another spec."""
-    metadata = obj["metadata"]
-    conditions = status_of(obj).get("conditions")
-    for item in conditions if isinstance(conditions, list) else ():
-        if not isinstance(item, dict) or (item.get("type"), item.get("status")) != ("Ready", "False"):
-            continue
-        if item.get("observedGeneration") == metadata.get("generation", 0):
-            try:
-                reason = Reason(str(item.get("reason")))
-            except ValueError:
-                reason = Reason.INVALID_SPEC
-            message = f"{kind} {metadata['name']} is not ready: {item.get('message') or reason}"
-            return Unusable(reason, message[:1024], waits=True)
-    return None
 
 
 def schema_problem(schema: Mapping[str, Any], where: str, *, arguments: bool = True) -> Unusable | None:

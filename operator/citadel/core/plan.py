@@ -4,7 +4,8 @@ A definition is the JSON document that an execution pins: `{"spec": WorkflowSpec
 "runtimes": {name: RuntimeSpec}, "code": {step: text}}`, and what the admin's policies make of it: `"shared"`,
 the Runtimes that are the admin's own, and `"runtimeClassName"` of sandboxes that name none; and `"packages"`,
 where those of its Runtimes are, and `"images"`, the ids of their images. `"agents"` and `"tools"` are those
-that its steps name, and those that these name (`core/pinned.py`).
+that its steps name, and those that these name (`core/pinned.py`), of which `"sharedAgents"` and
+`"sharedTools"` are the admin's own.
 Its digest names the plan, so a plan may be cached for ever.
 """
 
@@ -62,6 +63,9 @@ class Plan:
     index: str | None = None
     """Where this definition installs packages from, as `host:port`, if it is the operator's own for that."""
     agents: Mapping[str, AgentSpec] = field(default_factory=dict)
+    shared_agents: frozenset[str] = frozenset()
+    """Those that are the admin's own: what they name is found beside them."""
+    shared_tools: frozenset[str] = frozenset()
     tools: Mapping[str, PinnedTool] = field(default_factory=dict)
     layers: Mapping[str, int] = field(default_factory=dict)
     """Of placements of agents' calls: how many agents are around them. Those of a layer wait for what is in
@@ -183,6 +187,8 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
         runtimes=runtimes,
         index=definition.get("index"),
         agents=agents,
+        shared_agents=frozenset(definition.get("sharedAgents", ())),
+        shared_tools=frozenset(definition.get("sharedTools", ())),
         tools=tools,
         layers={
             placements[name].key: depth

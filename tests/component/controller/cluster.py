@@ -12,18 +12,23 @@ from prometheus_client import CollectorRegistry
 from citadel.controller.agent_readiness import AgentReadiness
 from citadel.controller.agents import Agents
 from citadel.controller.approvals import Approvals
-from citadel.controller.asking import Asking
+from citadel.controller.asking import Asking, Calling
 from citadel.controller.board import Board
 from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
+from citadel.controller.granting import Granting
 from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
+from citadel.controller.means import Means
 from citadel.controller.metrics import ControllerMetrics
-from citadel.controller.models import ModelReadiness, Models
+from citadel.controller.model_readiness import ModelReadiness
+from citadel.controller.models import Models
 from citadel.controller.openapi import Documents
+from citadel.controller.outside import Outside
 from citadel.controller.packages import Packages
+from citadel.controller.paying import Paying
 from citadel.controller.policies import Policies
 from citadel.controller.readiness import Readiness
 from citadel.controller.reconciler import Reconciler
@@ -74,19 +79,24 @@ class Controller:
         self.waiting = Waiting({})
         self.poster = EventPoster(kube, "citadel-controller", "test")
         policies = Policies(kube, cache, database.policies)
-        definitions = Definitions(kube, "citadel-system", policies, database.revisions, INDEXES)
+        references = References(kube, ACCOUNT)
+        models = Models(cache, references, policies.of, "citadel-system")
+        shelf = Shelf(kube, "citadel-system")
+        tools = Tools(shelf, references, policies.of, Documents(references))
+        agents = Agents(shelf, references, models, tools)
+        definitions = Definitions(kube, "citadel-system", policies, database.revisions, INDEXES, agents)
         self.blobs = database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
         children = Children(kube, cache, journal, database.archive, lambda key: self.reconciler.add(key))
         turns = Turns(journal, database.admissions, children)
-        references = References(kube, ACCOUNT)
-        models = Models(cache, references, policies.of, "citadel-system")
-        key = ("citadel-system", "citadel-models-key")
-        shelf = Shelf(kube, "citadel-system")
-        tools = Tools(shelf, references, policies.of, Documents(references))
-        agents = Agents(shelf, references, models, tools)
         to_tools = Sealer(kube, "citadel-system", "citadel-tools-key")
-        asking = Asking(kube, cache, journal, database.model_calls, models, policies.of, key, cluster.now)
+        means = Means(models, Sealer(kube, "citadel-system", "citadel-models-key"))
+        paying = Paying(kube, cache, journal, policies.of)
+        outside = Outside(
+            Asking(journal, database.model_calls, means, paying, cluster.now),
+            Calling(journal, database.tool_calls, tools, to_tools, cluster.now),
+            Granting(journal, database.model_grants, means, paying, "citadel-system", cluster.now),
+        )
         self.executions = Executions(
             kube,
             cache,
@@ -98,7 +108,7 @@ class Controller:
             self.waiting,
             children,
             turns,
-            asking,
+            outside,
             now=cluster.now,
         )
         self.pods = SandboxPods(
