@@ -27,6 +27,7 @@ Retriable = Literal[
     "ToolNotFound",
     "ToolFailed",
     "ToolUnavailable",
+    "TurnLimitExceeded",
     "InvalidOutput",
 ]
 

@@ -117,6 +117,8 @@ def cut_off(state: State, at: float) -> State:
     """What is still under way ends without a result."""
     plan = state.plan
     left = state.active | state.open
+    for step in [name for name in left if name in state.calls] if state.calls else ():
+        left |= {name for name in calls_within(state, step) if not state.steps[name].status.terminal}
     if plan is None or not left:
         return state
     steps = state.steps.mutate()

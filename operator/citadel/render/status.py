@@ -16,7 +16,7 @@ from citadel.core.events import Usage
 from citadel.core.failures import shorten
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.spending import dollars
-from citadel.core.state import State, listed
+from citadel.core.state import State, StepState, compiled_of, listed
 from citadel.core.summary import Summary, step_words, summarise
 
 OUTPUTS_LIMIT = 8 * 1024
@@ -198,7 +198,7 @@ def _duration(state: State) -> str | None:
 
 def _steps(state: State) -> Iterable[StepSummary]:
     named = sorted(
-        (_NOTEWORTHY.index(step.status), name) for name, step in listed(state) if step.status in _NOTEWORTHY
+        (_rank(state, name, step), name) for name, step in listed(state) if step.status in _NOTEWORTHY
     )
     for _, name in named[:NAMED_STEPS]:
         step = state.steps[name]
@@ -211,6 +211,13 @@ def _steps(state: State) -> Iterable[StepSummary]:
             attempt=step.attempt or None,
             usage=usage_summary(step.usage),
         )
+
+
+def _rank(state: State, name: str, step: StepState) -> int:
+    """How noteworthy a step is: what a tool of an agent came to least, which is the agent's own business."""
+    rank = _NOTEWORTHY.index(step.status)
+    over = state.calls and step.status.terminal and compiled_of(state, name).hidden
+    return rank + len(_NOTEWORTHY) if over else rank
 
 
 def usage_summary(usage: Usage | None) -> UsageSummary | None:

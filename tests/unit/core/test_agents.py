@@ -431,6 +431,16 @@ def test_nothing_new_is_called_while_it_is_suspended() -> None:
     assert [made.step for made in wanted(run.state)] == [call]
 
 
+def test_a_call_that_waits_for_its_execution_to_go_on_ends_with_it() -> None:
+    given = plan(run_agent(), agents={"writer": agent("search")}, **{"finally": [step("last")]})
+    run = AgentRun(given).begin()
+    run.post(ev.SuspendChanged(True, 2))
+    call = run.call("search", {"text": "a"})
+    run.post(ev.StopRequested("Cancel", "Cancelled", "enough"))
+    run.sleep(31)
+    assert run.statuses() == {"write": "Cancelled", str(call): "Cancelled", "last": "Ready"}
+
+
 def test_nothing_is_called_any_more_once_it_is_to_stop() -> None:
     run = writer("search", "count")
     calls = [run.call(tool, {"text": "a"}) for tool in ("search", "count")]

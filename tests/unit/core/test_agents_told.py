@@ -12,6 +12,7 @@ from citadel.core.state import State
 from citadel.core.summary import step_words, summarise
 from citadel.core.telling import told
 from citadel.core.values import Inline
+from citadel.render.status import Observed, execution_status
 from citadel.store.rows import changes
 from engine import failure, step
 
@@ -53,6 +54,16 @@ def test_each_call_is_told_by_what_it_does() -> None:
     names = ["write", *map(str, calls), "write.ask[1].approve"]
     actions = {name: told(run.state, name, run.state.steps[name]).action for name in names}
     assert list(actions.values()) == ["agent", "steps", "workflow", "run", "tool", "tool", "approval"]
+
+
+def test_a_status_names_what_failed_of_a_call_last() -> None:
+    run = writer("search")
+    for _ in range(25):
+        run.call("rm")
+    run.call("search", {"text": "a"})
+    named = [item["name"] for item in execution_status(Observed(run.state, 1))["steps"]]
+    assert named[:2] == ["write.search[1]", "write"]
+    assert len(named) == 20
 
 
 def test_rows_of_calls_follow_them_and_the_end_of_their_agent() -> None:
