@@ -1,7 +1,7 @@
-"""Calls of tools that agents make from within sandboxes: recorded as facts, and answered when they have ended.
+"""Calls of tools that agents make from within sandboxes: recorded as facts, answered when they have ended.
 
-Whether a call may be, and what it does, is decided in the journal. Nothing of a request is believed: who calls
-is said by the session, and a call that was recorded is answered from the record.
+Whether a call may be, and what it does, is decided in the journal. Nothing of a request is believed: the
+session says who calls, and a call that was recorded is answered from the record.
 """
 
 import time

@@ -58,7 +58,14 @@ async def main(stop: asyncio.Event) -> None:
         objects = await open_objects(settings.s3, stack) if settings.s3 is not None else None
         blobs = database.blobs(BlobLimits(settings.artifact_bytes), objects)
         gateway = Gateway(
-            database.journal, database.sandboxes, database.policies, blobs, waker, metrics.ended, metrics.told
+            database.journal,
+            database.sandboxes,
+            database.policies,
+            blobs,
+            waker,
+            database.conversations,
+            metrics.ended,
+            metrics.told,
         )
         health = health_app(registry, answering(database.ping))
         await serve(stack, health, settings.health_port)

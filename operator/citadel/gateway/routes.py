@@ -23,11 +23,11 @@ from citadel.store.journal import JournalUnavailable
 log = logging.getLogger(__name__)
 
 BODY_SECONDS = 30.0
-_REQUESTS = frozenset(("register", "poll", "heartbeat", "isolation", "result", "logs", "tools"))
+_REQUESTS = frozenset(("register", "poll", "heartbeat", "isolation", "result", "logs", "tools", "memory"))
 #: Ids of step instances: fix[2].write
 _STEP = r"[A-Za-z][A-Za-z0-9_.\[\]]{0,639}"
 _ATTEMPT = re.compile(
-    rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/(?P<what>result|logs|tools)"
+    rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/(?P<what>result|logs|tools|memory)"
 )
 _ARTIFACT = re.compile(
     rf"/v1/attempts/(?P<step>{_STEP})/(?P<attempt>[0-9]{{1,6}})/artifacts/(?P<name>[A-Za-z_][A-Za-z0-9_]{{0,62}})"
@@ -50,6 +50,7 @@ class Routes:
             "result": self._result,
             "logs": self._logs,
             "tools": self._tools,
+            "memory": self._remember,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -69,16 +70,15 @@ class Routes:
         return json_answer(await self._answer(request))
 
     async def _answer(self, request: web.BaseRequest) -> dict[str, Any]:
-        artifact = _ARTIFACT.fullmatch(request.path)
-        expected = "PUT" if artifact else "POST"
+        artifact, match = _ARTIFACT.fullmatch(request.path), _ATTEMPT.fullmatch(request.path)
+        path = match["what"] if match else request.path
+        expected = "PUT" if artifact or path == "memory" else "POST"
         if request.method != expected:
             raise Refused(405, "Method", f"found {request.method}, expected {expected}")
         if request.path == "/v1/register":
             return await self._register(request)
         if artifact:
             return await self._put_artifact(request, artifact)
-        match = _ATTEMPT.fullmatch(request.path)
-        path = match["what"] if match else request.path
         answer = self._paths.get(path)
         if answer is None:
             raise Refused(404, "Path", "this path is not part of the protocol")
@@ -153,6 +153,9 @@ class Routes:
 
     async def _tools(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         return await self._gateway.tools.answer(session, *_attempt(request), body)
+
+    async def _remember(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
+        return await self._gateway.memory.summarise(session, *_attempt(request), json_object(body))
 
     async def _logs(self, request: web.BaseRequest, session: Session, body: bytes) -> dict[str, Any]:
         return await self._gateway.logs(session, *_attempt(request), body)

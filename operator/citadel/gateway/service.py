@@ -9,6 +9,7 @@ from citadel.core.values import Content
 from citadel.gateway import reports
 from citadel.gateway.calls import ToolCalls
 from citadel.gateway.heartbeats import HEARTBEAT_SECONDS, Heartbeats
+from citadel.gateway.memory import Memory
 from citadel.gateway.parcels import Parcels
 from citadel.gateway.policies import LivePolicies
 from citadel.gateway.refusals import Refused
@@ -16,6 +17,7 @@ from citadel.gateway.registry import Registry, is_name, unknown
 from citadel.gateway.sessions import Session, is_public_key, session_secret
 from citadel.gateway.work import POLL_SECONDS, Work
 from citadel.store.blobs import Blobs
+from citadel.store.conversations import Conversations
 from citadel.store.journal import ExecutionUnknown, Journal, PolicyTable
 from citadel.store.sandboxes import Sandboxes, hashed
 from citadel.store.waking import Waker
@@ -39,13 +41,16 @@ class Gateway:
         policies: PolicyTable,
         blobs: Blobs,
         waker: Waker,
+        conversations: Conversations,
         ended: Callable[[str], None],
         told: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._journal, self._sandboxes, self._parcels = journal, sandboxes, Parcels(blobs)
         self.registry = Registry(journal, sandboxes)
+        self.memory = Memory(conversations, self.registry)
+        live = LivePolicies(policies)
         self.work = Work(
-            journal, sandboxes, self.registry, LivePolicies(policies), self._parcels, waker, ended, told
+            journal, sandboxes, self.registry, live, self._parcels, waker, ended, told, self.memory
         )
         self.tools = ToolCalls(journal, self.registry, waker)
         self.heartbeats = Heartbeats(self.registry, sandboxes, waker)

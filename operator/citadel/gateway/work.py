@@ -12,6 +12,7 @@ from citadel.core.failures import Failure
 from citadel.core.state import State
 from citadel.gateway import reports
 from citadel.gateway.assignments import assignment
+from citadel.gateway.memory import Memory
 from citadel.gateway.parcels import Parcels
 from citadel.gateway.policies import LivePolicies
 from citadel.gateway.refusals import Refused
@@ -39,7 +40,9 @@ class Work:
         waker: Waker,
         ended: Callable[[str], None],
         told: Callable[[float], None],
+        memory: Memory,
     ) -> None:
+        self._memory = memory
         self._journal, self._sandboxes, self._registry = journal, sandboxes, registry
         self._policies, self._parcels, self._waker = policies, parcels, waker
         self._ended, self._told = ended, told
@@ -136,7 +139,7 @@ class Work:
         if not await self._may_work(session):
             return None  # it came with the sandbox's claim; the controller ends what is never proven
         if not advance.state.plan.step(name).has_references:
-            return assignment(advance, None)
+            return await self._memory.reminded(advance, assignment(advance, None))
         delivery = await self._sandboxes.delivery(session.sandbox)
         if (
             delivery is None
@@ -149,7 +152,7 @@ class Work:
             advance = await self._advance(session, [delivered], claim=True)
             if advance.step != name:
                 return None
-        return assignment(advance, delivery.sealed)
+        return await self._memory.reminded(advance, assignment(advance, delivery.sealed))
 
     async def _advance(
         self,

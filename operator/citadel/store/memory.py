@@ -32,6 +32,7 @@ from citadel.store.journal import (
     ValuesLost,
 )
 from citadel.store.memory_admissions import next_of, standing_of
+from citadel.store.memory_conversations import MemoryConversations
 from citadel.store.memory_pools import MemoryPools
 from citadel.store.memory_sandboxes import MemorySandboxes
 from citadel.store.notices import Hub
@@ -70,6 +71,7 @@ class MemoryJournal:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.sandboxes = MemorySandboxes(self._hub, clock)
         self.pools = MemoryPools(self.sandboxes, clock)
+        self.conversations = MemoryConversations(clock)
 
     async def advance(
         self,
@@ -176,6 +178,8 @@ class MemoryJournal:
             if known is None or known[0].at + memory.seconds <= at:
                 entry = Cached(content, memory.artifacts, at, memory.execution)
                 self._cached[memory.key] = entry, at + memory.seconds
+        for answered in follows.answered:
+            self.conversations.append(answered, found.values)
         if follows.admission is not None:
             self._admit(found, follows.admission, at)
         self._hub.publish(follows.notices)

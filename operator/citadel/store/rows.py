@@ -21,6 +21,7 @@ from citadel.core.summary import summarise
 from citadel.core.values import BuildKey, Content
 from citadel.store.admissions import AdmissionChange, admission_change
 from citadel.store.approvals import ApprovalRow, asked
+from citadel.store.conversations import Answered, answers
 from citadel.store.journal import Notice
 from citadel.store.recalling import Memory, Recalled, memories, recalled
 from citadel.store.sandboxes import Delivery, SandboxRow
@@ -121,6 +122,8 @@ class Changes:
     """Programs that were built or used."""
     recalled: tuple[Recalled, ...] = ()
     memories: tuple[Memory, ...] = ()
+    answered: tuple[Answered, ...] = ()
+    """What agents with a memory have answered."""
     approvals: tuple[ApprovalRow, ...] = ()
     """Rows that differ."""
     admission: AdmissionChange | None = None
@@ -174,6 +177,7 @@ def changes(
         builds=tuple(_builds(state, outcome.events)),
         recalled=tuple(recalled(state, outcome.events, bodies)),
         memories=tuple(memories(state, outcome.events)),
+        answered=tuple(answers(state, outcome.events)),
         approvals=approvals,
         admission=admission_change(before, state),
     )

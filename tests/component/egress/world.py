@@ -71,7 +71,13 @@ class World:
         blobs = database.blobs(BlobLimits())
         metrics = GatewayMetrics(CollectorRegistry())
         gateway = Gateway(
-            database.journal, database.sandboxes, database.policies, blobs, waker, metrics.ended
+            database.journal,
+            database.sandboxes,
+            database.policies,
+            blobs,
+            waker,
+            database.conversations,
+            metrics.ended,
         )
 
         async def rules(namespace: str) -> Any:

@@ -54,7 +54,13 @@ class Site:
         metrics = GatewayMetrics(CollectorRegistry())
         blobs = database.blobs(self.blob_limits)
         gateway = Gateway(
-            database.journal, database.sandboxes, database.policies, blobs, waker, metrics.ended
+            database.journal,
+            database.sandboxes,
+            database.policies,
+            blobs,
+            waker,
+            database.conversations,
+            metrics.ended,
         )
         server = LimitedServer(Routes(gateway, metrics).handle, access_log=None)
         listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)

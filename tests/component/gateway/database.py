@@ -22,6 +22,14 @@ def postgres_url(postgres_server: PostgresServer, shared_database: str) -> str:
     url = postgres_server.url(shared_database)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DELETE FROM executions")  # and with them all that belongs to them
-        for table in ("definitions", "policies", "blobs", "blob_pieces", "builds", "sandboxes"):
+        for table in (
+            "definitions",
+            "policies",
+            "blobs",
+            "blob_pieces",
+            "builds",
+            "sandboxes",
+            "conversations",
+        ):
             connection.execute(f"DELETE FROM {table}")
     return url

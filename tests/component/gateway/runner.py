@@ -95,6 +95,12 @@ class Runner:
         async with self._session.get(url, headers=headers) as answer:
             return Answer(answer.status, await (answer.read() if answer.status == 200 else answer.json()))
 
+    async def remember(self, step: str, body: Any, attempt: int = 1) -> Answer:
+        """Gives a summary of what an agent was told."""
+        headers, url = {"Authorization": f"Bearer {self.secret}"}, f"/v1/attempts/{step}/{attempt}/memory"
+        async with self._session.put(self.url + url, headers=headers, json=body) as answer:
+            return Answer(answer.status, await answer.json())
+
     async def poll(self) -> Answer:
         return await self.post("/v1/poll")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from citadel.store.conversations import Conversations
 from citadel.store.journal import Journal
 from citadel.store.memory import MemoryJournal
 from citadel.store.sandboxes import Pools, Sandboxes
@@ -21,6 +22,7 @@ class Process:
     journal: Journal
     sandboxes: Sandboxes
     pools: Pools
+    conversations: Conversations
 
 
 @dataclass
@@ -34,10 +36,11 @@ class Store:
     def open(self) -> Process:
         """A process that remembers nothing yet. In memory there is only one process."""
         if self.url is None:
-            return Process(self._memory, self._memory.sandboxes, self._memory.pools)
+            memory = self._memory
+            return Process(memory, memory.sandboxes, memory.pools, memory.conversations)
         database = open_database(self.url, pool_size=4)
         self._opened.append(database)
-        return Process(database.journal, database.sandboxes, database.pools)
+        return Process(database.journal, database.sandboxes, database.pools, database.conversations)
 
     def database(self) -> Database:
         """The database behind it."""

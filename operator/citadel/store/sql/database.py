@@ -12,6 +12,7 @@ from citadel.store.sql.archive import SqlArchive
 from citadel.store.sql.blobs import SqlBlobs
 from citadel.store.sql.calls import SqlModelCalls, SqlToolCalls
 from citadel.store.sql.connections import SqlConnectionLog
+from citadel.store.sql.conversations import SqlConversations
 from citadel.store.sql.engine import Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.ledger import SqlLedger
@@ -48,6 +49,7 @@ class Database:
         self.model_records = SqlModelRecords(connections)
         self.tool_calls = SqlToolCalls(connections, notices)
         self.tool_checks = SqlToolChecks(connections, notices)
+        self.conversations = SqlConversations(connections)
         self.ledger = SqlLedger(connections)
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:

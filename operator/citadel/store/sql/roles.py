@@ -47,6 +47,10 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "cached": "SELECT, INSERT, DELETE",
         "cached_artifacts": "SELECT, INSERT",
         "connections": "SELECT, INSERT, UPDATE",
+        # It tells agents what they remember, and appends what they answer.
+        "conversations": "SELECT, INSERT, UPDATE",
+        "conversation_turns": "SELECT, INSERT, DELETE",
+        "recollections": "SELECT, INSERT, UPDATE, DELETE",
         # What a token of those processes stands for; nothing of the call, and no credential.
         "model_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
         "model_grants": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
@@ -79,6 +83,10 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "logs": "SELECT",
         "connections": "SELECT",
         "admissions": "SELECT",
+        # What people read and delete.
+        "conversations": "SELECT, DELETE",
+        "conversation_turns": "SELECT, DELETE",
+        "recollections": "SELECT (namespace, agent, conversation), DELETE",
         # What it appends; the controller makes facts of them.
         "signals": "INSERT",
     },

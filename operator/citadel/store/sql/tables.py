@@ -430,6 +430,54 @@ model_records = Table(
     Column("request", JSON(none_as_null=True)),
 )
 
+# What agents remember: conversations, their messages since the summary, what attempts were given of them.
+_CONVERSATION = ("namespace", "agent", "conversation")
+
+conversations = Table(
+    "conversations",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in _CONVERSATION),
+    Column("last", BigInteger, nullable=False),
+    Column("covers", BigInteger, nullable=False),
+    Column("summary", Text),
+    Column("created_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+)
+
+conversation_turns = Table(
+    "conversation_turns",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in _CONVERSATION),
+    Column("n", BigInteger, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    # Where it was said; it outlives that.
+    Column("uid", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    ForeignKeyConstraint(
+        _CONVERSATION, [f"conversations.{name}" for name in _CONVERSATION], ondelete="CASCADE"
+    ),
+)
+
+recollections = Table(
+    "recollections",
+    metadata,
+    Column("uid", Text, ForeignKey("executions.uid", ondelete="CASCADE"), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    *(Column(name, Text, nullable=False) for name in _CONVERSATION),
+    Column("prompt", Text, nullable=False),
+    Column("history", JSON, nullable=False),
+    # The number of the first message of it.
+    Column("first", BigInteger, nullable=False),
+    Column("summary", Text),
+    Column("new_summary", Text),
+    Column("new_covers", BigInteger),
+)
+Index("recollections_key_idx", *(recollections.c[name] for name in _CONVERSATION))
+
 logs = Table(
     "logs",
     metadata,

@@ -12,6 +12,7 @@ from citadel.core.values import Inline
 from citadel.store.recalling import Memory
 from citadel.store.rows import Changes, ExecutionRow
 from citadel.store.sql.announcing import payloads
+from citadel.store.sql.conversations import append
 from citadel.store.sql.statements import Statements
 
 
@@ -76,6 +77,8 @@ async def write(
         await connection.execute(statements.approval, row | news)
     for memory in changes.memories:
         await _remember(connection, statements, memory, values)
+    for answered in changes.answered:
+        await append(connection, answered, values, postgres=statements.postgres)
     parameters = _renamed(changes.execution, "uid")
     if statements.postgres:
         parameters["notices"] = payloads(changes.notices)
