@@ -171,3 +171,21 @@ func TestAGatewayThatIsAwayIsSaidAsClientsOfModelsReadIt(t *testing.T) {
 		t.Errorf("without a model gateway: %v", err)
 	}
 }
+
+func TestWhatAnAttemptOfAnAgentOpenedEndsOnce(t *testing.T) {
+	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	s := &session{agents: &agents{address: free.Addr().String(), gateway: "http://none", models: "http://none"}}
+	next := &assignment{}
+	next.Agent = true
+	for range 2 { // the second listens where the first has ended
+		end, err := s.open(next, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end()
+	}
+}

@@ -55,5 +55,6 @@ func (s *session) open(next *assignment, log *logs.Log, secrets *mask.Secrets) (
 		end()
 		return nil, err
 	}
-	return func() { leave(); end() }, nil
+	closeDoor := end // the result itself will be the function below
+	return func() { leave(); closeDoor() }, nil
 }
