@@ -26,6 +26,7 @@ from citadel.core.failures import Failure
 from citadel.core.inputs import InvalidInputs
 from citadel.core.jsonvalues import holds_null
 from citadel.core.state import State
+from citadel.core.usage import UsageOf, spent
 from citadel.core.values import Values
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
@@ -67,13 +68,14 @@ class Executions:
         outside: Outside,
         ended: Callable[[str, float], None] = lambda phase, seconds: None,
         now: Callable[[], float] = time.time,
+        usage: UsageOf | None = None,
     ) -> None:
         self._kube, self._cache, self._journal = kube, cache, journal
         self._sandboxes = sandboxes
         self._definitions, self._reruns = definitions, reruns
         self._events, self._waiting = events, waiting
         self._children, self._turns, self.outside = children, turns, outside
-        self._ended, self._now = ended, now
+        self._ended, self._now, self._usage = ended, now, usage
         self._written: dict[str, float] = {}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -197,6 +199,7 @@ class Executions:
         outputs: Any = None
         if state.finished is not None and state.finished.outputs is not None:
             outputs = await json_of(self._journal, uid, state.finished.outputs)
+        state = await spent(state, uid, self._usage)
         observed = Observed(
             state,
             obj["metadata"].get("generation", 0),

@@ -201,6 +201,7 @@ class Leader:
             turns,
             outside,
             self.counted.ended,
+            usage=self.database.ledger.usage,
         )
 
         reconciler = Reconciler(

@@ -93,6 +93,8 @@ class Reservation:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     turn: Turn | None = None
+    provider: str = ""
+    """Who provides it, for people."""
 
 
 def micro(text: str) -> int:

@@ -83,10 +83,9 @@ def step_words(state: State, name: str) -> tuple[str | None, str | None]:
         why = "spec.noCache is true" if state.created.no_cache else "no output is known for these inputs"
         return Reason.CACHE_MISS, why
     message = step.message
-    if message is None and step.usage is not None:
-        message = used(step.usage)
     if message is None:
-        message = made_words(state, name)
+        parts = (made_words(state, name), None if step.usage is None else used(step.usage))
+        message = "; ".join(part for part in parts if part) or None
     if message is None and (child := name_for(state, name)) is not None:
         message = f"Execution {child}"
     return step.reason, message

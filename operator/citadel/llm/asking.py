@@ -239,6 +239,7 @@ class _Question:
             limit.requests_per_minute if limit else None,
             limit.tokens_per_minute if limit else None,
             self._turn,
+            spec.provider,
         )
         try:
             name = await self._ledger.reserve(reservation)

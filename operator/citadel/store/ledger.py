@@ -1,8 +1,10 @@
 """What keeps the books of calls: before each it reserves, afterwards it settles."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from citadel.core.events import Usage
 from citadel.core.spending import Reservation
 from citadel.store.model_records import ModelRecord
 
@@ -70,4 +72,8 @@ class Ledger(Protocol):
 
     async def spent(self, uid: str, step: str, attempt: int) -> Spent:
         """What the calls of an attempt have taken so far; what is still reserved counts in full."""
+        ...
+
+    async def usage(self, uid: str) -> Mapping[str, Usage]:
+        """The same of all attempts of an execution, by step."""
         ...

@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 
-from citadel.core.spending import Amount, Reservation, first_refusal
+from citadel.core.events import Usage
+from citadel.core.spending import Amount, Reservation, add, first_refusal
 from citadel.store.ledger import NotGranted, OutOfTurns, OverBudget, Spent, Throttled
 from citadel.store.model_grants import Grant
 from citadel.store.model_records import ModelRecord
@@ -102,6 +103,24 @@ class MemoryLedger:
             len(found),
             any(entry.state != "settled" for entry in found),
         )
+
+    async def usage(self, uid: str) -> Mapping[str, Usage]:
+        """What all calls of an execution have taken; see `Ledger.usage`."""
+        found: dict[str, Usage] = {}
+        for entry in self._entries.values():
+            made = entry.reservation
+            if made.uid != uid:
+                continue
+            taken = Usage(
+                made.model.rpartition("/")[2],
+                made.provider,
+                entry.input_tokens,
+                entry.output_tokens,
+                entry.cost,
+                estimated=entry.state != "settled",
+            )
+            found[made.step] = add(found.get(made.step), taken) or taken
+        return found
 
     def _of(self, uid: str, step: str, attempt: int) -> list[_Entry]:
         key, entries = (uid, step, attempt), self._entries.values()

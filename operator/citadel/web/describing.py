@@ -27,9 +27,11 @@ def described(state: State) -> dict[str, Any]:
     return _in_short(state) | {"steps": steps}
 
 
-def changed(before: State, state: State) -> dict[str, Any]:
-    """An execution, and those of its steps that differ from how they were before."""
-    return _in_short(state) | {"steps": [_step(step) for step in news(before, state)]}
+def changed(before: State, state: State, told_of: State | None = None) -> dict[str, Any]:
+    """An execution, and those of its steps that differ from how they were before, as `told_of` has them."""
+    about = told_of or state
+    steps = [_step(told(about, step.name, about.steps[step.name])) for step in news(before, state)]
+    return _in_short(about) | {"steps": steps}
 
 
 def _in_short(state: State) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from citadel.api.reasons import StepStatus
 from citadel.core.state import State
+from citadel.core.usage import UsageOf, spent
 from citadel.store.journal import Journal, LogChunk
 from citadel.store.waking import Waker
 from citadel.web.describing import changed
@@ -62,7 +63,9 @@ async def follow(
             expected.close()
 
 
-async def changes(journal: Journal, waker: Waker, uid: str) -> AsyncIterator[dict[str, Any] | None]:
+async def changes(
+    journal: Journal, waker: Waker, uid: str, usage: UsageOf | None = None
+) -> AsyncIterator[dict[str, Any] | None]:
     """An execution with all its steps, then with those that have changed, until it has ended.
 
     None: nothing came for a while. Raises what the journal raises.
@@ -74,7 +77,7 @@ async def changes(journal: Journal, waker: Waker, uid: str) -> AsyncIterator[dic
         try:
             state = await journal.read(uid)
             if state.seq != before.seq or told == float("-inf"):
-                yield changed(before, state)
+                yield changed(before, state, await spent(state, uid, usage))
                 before, told = state, time.monotonic()
                 if state.finished is not None:
                     return

@@ -50,6 +50,7 @@ async def main(stop: asyncio.Event) -> None:
             database.archive,
             database.signals,
             database.admissions,
+            database.ledger.usage,
         )
         tls = server_tls(str(settings.tls_dir))
         await accept_client_certificates(kube, tls)

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from citadel.core.admission import ticket_of
 from citadel.core.instances import is_meant
+from citadel.core.usage import UsageOf, spent
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import ApiError, NotFound
 from citadel.kube.resources import EXECUTIONS, NAMESPACES, WORKFLOWS
@@ -46,10 +47,11 @@ class Routes:
         archive: Archive,
         signals: Signals,
         admissions: Admissions,
+        usage: UsageOf | None = None,
     ) -> None:
         self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
         self._connections, self._revisions, self._archive = connections, revisions, archive
-        self._signals, self._admissions = signals, admissions
+        self._signals, self._admissions, self._usage = signals, admissions, usage
 
     def app(self) -> web.Application:
         """The application."""
@@ -67,7 +69,8 @@ class Routes:
 
     async def execution(self, request: web.Request) -> web.Response:
         """Every step of an execution, as the journal has it; of the archive also the object that it was."""
-        state = await self._journal.read(await self._uid(request, ""))
+        uid = await self._uid(request, "")
+        state = await spent(await self._journal.read(uid), uid, self._usage)
         answer = described(state)
         if (ticket := ticket_of(state)) is not None:
             answer |= queued(ticket, await self._admissions.standing(ticket))
@@ -171,7 +174,7 @@ class Routes:
         await self._journal.read(uid)
 
         async def texts() -> AsyncIterator[str]:
-            async for view in changes(self._journal, self._waker, uid):
+            async for view in changes(self._journal, self._waker, uid, self._usage):
                 yield "" if view is None else _event("changes", view)
 
         return await _sent(request, uid, texts())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 import build
+from citadel.core.events import Usage
 from citadel.core.spending import Account, Amount, Reservation
 from citadel.store.calls import Passage, PlacedCall
 from citadel.store.journal import ExecutionUnknown
@@ -203,3 +204,32 @@ async def test_a_grant_is_there_until_its_attempt_is_over_which_charges_what_is_
 async def test_a_grant_of_no_execution_is_refused(database: Database) -> None:
     with pytest.raises(ExecutionUnknown):
         await database.model_grants.place(Grant("nobody", "ask", 1, "team", {}))
+
+
+async def test_what_all_calls_of_an_execution_took_is_told_by_step(database: Database) -> None:
+    accounts, need = [Account("a", "x", "u")], Amount(10, 10)
+    for ledger in (database.ledger, MemoryLedger()):
+        for step, model, provider in (
+            ("write", "team/writer", "scripted"),
+            ("write.critic[1]", "shared/judge", "openai"),
+        ):
+            for _ in range(2):
+                one = replace(reservation(need, accounts, step), model=model, provider=provider)
+                await ledger.settle(await ledger.reserve(one), 3, 2, 4)
+        left = await ledger.reserve(
+            replace(
+                reservation(
+                    need,
+                    accounts,
+                    "write",
+                ),
+                model="team/writer",
+                provider="scripted",
+            )
+        )
+        found = await ledger.usage("u")
+        assert found["write.critic[1]"] == Usage("judge", "openai", 6, 4, 8, 2)
+        assert found["write"] == Usage("writer", "scripted", 15, 5, 18, 3, estimated=True)
+        await ledger.charge(left)
+        assert (await ledger.usage("u"))["write"].estimated
+        assert await ledger.usage("other") == {}

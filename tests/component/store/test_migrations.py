@@ -198,6 +198,7 @@ async def test_every_process_may_do_what_it_needs(
         await models.ledger.settle(await models.ledger.reserve(need), 1, 1, 1)
         await models.ledger.charge(await models.ledger.reserve(need))
         assert (await models.ledger.spent("uid-1", "d", 1)).cost == 3
+        assert (await api.ledger.usage("uid-1"))["d"].cost == 3
         await controller.model_grants.place(Grant("uid-1", "d", 1, "team", {}, token_hash="hash of grant"))
         assert (await gateway.model_grants.passage("hash of grant")).step == "d"  # type: ignore[union-attr]
         assert await models.model_grants.get("uid-1", "d", 1) is not None

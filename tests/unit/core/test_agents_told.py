@@ -11,10 +11,12 @@ from citadel.core.reruns import CannotRerun, take_over
 from citadel.core.state import State
 from citadel.core.summary import step_words, summarise
 from citadel.core.telling import told
+from citadel.core.usage import in_ledger, with_usage
 from citadel.core.values import Inline
 from citadel.render.status import Observed, execution_status
 from citadel.store.rows import changes
 from engine import failure, step
+from engine import plan as engine_plan
 
 ASK = {
     "name": "ask",
@@ -46,6 +48,23 @@ def test_a_step_says_how_many_tools_its_agent_has_called() -> None:
     assert step_words(run.state, "write") == (None, "2 calls of tools, 1 refused")
     assert step_words(run.state, "write.search[1]")[0] == "WaitingForTool"
     assert step_words(run.state, "write.refused[1]")[0] == "ToolNotAllowed"
+
+
+def test_what_models_took_is_told_as_the_ledger_has_it() -> None:
+    run = writer("search")
+    run.answer(run.call("search", {"text": "a"}), "found")
+    run.end("write", "done")
+    found = {
+        "write": ev.Usage("writer", "scripted", 10, 5, 2 * 10**9, 2),
+        "gone": ev.Usage("m", "openai", 1, 1, 1),
+    }
+    assert in_ledger(run.state)
+    state = with_usage(run.state, found)
+    assert step_words(state, "write")[1] == "1 call of tools; Model writer (scripted): 15 tokens, $0.002"
+    status = execution_status(Observed(state, 1))
+    assert (status["usage"]["totalTokens"], status["usage"]["cost"]) == (17, "0.002000000001")
+    assert with_usage(run.state, {}).usage is None
+    assert not in_ledger(AgentRun(engine_plan(step("a"))).state)
 
 
 def test_each_call_is_told_by_what_it_does() -> None:

@@ -49,8 +49,9 @@ RESERVE = text(
         )
     ), made AS (
         INSERT INTO model_reservations
-            (id, uid, step, attempt, namespace, model, at, state, cost, input_tokens, output_tokens, accounts)
-        SELECT :id, :uid, :step, :attempt, :namespace, :model, {_NOW}, 'reserved',
+            (id, uid, step, attempt, namespace, model, provider, at, state, cost, input_tokens, output_tokens,
+            accounts)
+        SELECT :id, :uid, :step, :attempt, :namespace, :model, :provider, {_NOW}, 'reserved',
             :need_cost, :need_tokens - :max_tokens, :max_tokens, to_json(:keys)
         FROM fits ON CONFLICT DO NOTHING RETURNING id
     ), added AS (
@@ -147,6 +148,7 @@ def parameters_of(reservation: Reservation, accounts: Sequence[Account], name: s
         "attempt": reservation.attempt,
         "namespace": reservation.namespace,
         "model": reservation.model,
+        "provider": reservation.provider,
         "granted": turn is not None,
         "turns": None if turn is None else turn.limit,
         "begins": int(turn is not None and turn.begins),

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Executable, case, delete, func, select, update
+from sqlalchemy import Executable, case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from citadel.core.events import Usage
 from citadel.core.spending import Account, Amount, Reservation, first_refusal
 from citadel.store.ledger import NotGranted, OutOfTurns, OverBudget, Spent, Throttled
 from citadel.store.model_records import ModelRecord
@@ -29,6 +30,14 @@ _A, _R = t.model_accounts, t.model_reservations
 _MINUTE = 60.0
 #: Seconds for which accounts are kept that belong to no execution: those of days.
 KEPT_SECONDS = 40 * 86400.0
+_USAGE = text(
+    """
+    SELECT step, sum(input_tokens) AS sent, sum(output_tokens) AS answered, sum(cost) AS cost,
+        count(*) AS calls, bool_or(state <> 'settled') AS estimated,
+        (array_agg(model ORDER BY at DESC))[1] AS model, (array_agg(provider ORDER BY at DESC))[1] AS provider
+    FROM model_reservations WHERE uid = :uid GROUP BY step
+    """
+)
 
 
 class SqlLedger:
@@ -100,6 +109,26 @@ class SqlLedger:
         async def work(connection: AsyncConnection) -> Spent:
             sent, answered, cost, calls, unsettled = (await connection.execute(query)).one()
             return Spent(int(sent), int(answered), int(cost), calls, unsettled > 0)
+
+        return await self._connections.read(work)
+
+    async def usage(self, uid: str) -> Mapping[str, Usage]:
+        """What all calls of an execution have taken; see `Ledger.usage`."""
+
+        async def work(connection: AsyncConnection) -> dict[str, Usage]:
+            rows = (await connection.execute(_USAGE, {"uid": uid})).all()
+            return {
+                row.step: Usage(
+                    row.model.rpartition("/")[2],
+                    row.provider,
+                    int(row.sent),
+                    int(row.answered),
+                    int(row.cost),
+                    row.calls,
+                    row.estimated,
+                )
+                for row in rows
+            }
 
         return await self._connections.read(work)
 

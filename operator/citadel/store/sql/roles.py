@@ -81,6 +81,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "sandboxes": "SELECT (name, uid, namespace, execution, placement, template, status, wanted_at,"
         " pod_uid, heartbeat_at, immediate, pool, claimed_at)",
         "logs": "SELECT",
+        # What models took, by step.
+        "model_reservations": "SELECT (uid, step, model, provider, at, state, cost, input_tokens,"
+        " output_tokens)",
         "connections": "SELECT",
         "admissions": "SELECT",
         # What people read and delete.

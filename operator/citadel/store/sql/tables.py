@@ -375,6 +375,7 @@ model_reservations = Table(
     Column("attempt", Integer, nullable=False),
     Column("namespace", Text, nullable=False),
     Column("model", Text, nullable=False),
+    Column("provider", Text, nullable=False, server_default=""),
     Column("at", Double, nullable=False),
     Column("state", Text, nullable=False),
     Column("cost", BigInteger, nullable=False),
