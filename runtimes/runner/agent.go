@@ -75,6 +75,7 @@ func (a *agents) open(of key) (end func(), err error) {
 	return func() {
 		cut()
 		serving.Close()
+		listener.Close() // Serve may not have begun, and then knows nothing of it
 		underWay.Wait()
 	}, nil
 }
