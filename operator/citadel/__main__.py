@@ -65,6 +65,14 @@ def models() -> None:
 
 
 @main.command()
+def tools() -> None:
+    """Calls the HTTP and MCP tools of steps, with credentials that it alone can read."""
+    from citadel.tools.process import run
+
+    run()
+
+
+@main.command()
 def api() -> None:
     """What people and other systems talk to."""
     from citadel.web.process import run

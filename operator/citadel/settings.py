@@ -175,6 +175,32 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class ToolSettings:
+    """What the process `tools` needs to know: it has the database and the egress proxy, and nothing else."""
+
+    database_url: str
+    key_file: Path
+    """File with the private key to which credentials of tools are sealed, as base64."""
+    ca_file: Path
+    """PEM of the CA that signed the egress proxy's certificate."""
+    egress_host: str
+    egress_port: int
+    health_port: int
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "ToolSettings":
+        """Reads the environment; raises InvalidSettings."""
+        return cls(
+            database_url=database_url(env),
+            key_file=Path(_get(env, "CITADEL_TOOLS_KEY_FILE")),
+            ca_file=Path(_get(env, "CITADEL_CA_FILE")),
+            egress_host=_get(env, "CITADEL_EGRESS_HOST"),
+            egress_port=_integer(env, "CITADEL_EGRESS_PORT", 443),
+            health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a process needs to know. Durations are seconds."""
 

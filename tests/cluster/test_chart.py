@@ -50,7 +50,14 @@ def test_there_are_no_hooks_and_every_object_says_where_it_belongs(values: Objec
 @pytest.mark.parametrize("values", VARIANTS)
 def test_every_container_is_restricted_and_bounded(values: Object) -> None:
     specs = list(pod_specs(render(values)))
-    assert {component for component, _ in specs} >= {"controller", "gateway", "egress", "models", "api"}
+    assert {component for component, _ in specs} >= {
+        "controller",
+        "gateway",
+        "egress",
+        "models",
+        "tools",
+        "api",
+    }
     for _, spec in specs:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] > 0
@@ -140,7 +147,16 @@ def test_the_model_gateway_reaches_database_proxy_and_dns_and_no_provider() -> N
     assert anywhere == [53, 53]
     peers = [peer for rule in policies["citadel-egress"]["ingress"] for peer in rule.get("from", [])]
     components = [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
-    assert [labels["app.kubernetes.io/component"] for labels in components] == ["models"]
+    assert [labels["app.kubernetes.io/component"] for labels in components] == ["models", "tools"]
+
+
+def test_tools_reach_what_the_model_gateway_reaches_and_nobody_reaches_them() -> None:
+    for values in ({}, EXTERNAL):
+        policies = {o["metadata"]["name"]: o["spec"] for o in of_kind(render(values), "NetworkPolicy")}
+        spec = policies["citadel-tools"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}]}]
+        assert spec["egress"] == policies["citadel-models"]["egress"][: len(spec["egress"])]
 
 
 def test_redis_is_the_model_gateways_alone_and_keeps_nothing() -> None:
@@ -234,6 +250,7 @@ def test_names_follow_the_overrides() -> None:
         "forge-gateway",
         "forge-egress",
         "forge-models",
+        "forge-tools",
         "forge-api",
         "forge-postgres",
         "forge-ca",

@@ -8,7 +8,7 @@ from chart import Object, of_kind, pod_specs, render
 def test_gateways_egress_proxy_and_database_have_no_token_and_no_rights() -> None:
     objects = render({})
     without = {c for c, spec in pod_specs(objects) if spec.get("automountServiceAccountToken") is False}
-    assert without == {"gateway", "egress", "models", "postgres"}
+    assert without == {"gateway", "egress", "models", "tools", "postgres"}
     subjects = {
         s["name"] for b in of_kind(objects, "ClusterRoleBinding", "RoleBinding") for s in b["subjects"]
     }

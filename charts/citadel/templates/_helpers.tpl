@@ -190,3 +190,29 @@ a Secret that bootstrap has not filled yet then keeps the pod waiting. Takes (li
 - {name: database, mountPath: /var/run/citadel/database, readOnly: true}
 {{- end }}
 {{- end }}
+
+{{- /* What a process reaches that asks servers beyond: database, egress proxy and DNS. Takes (list $ "models|tools"). */}}
+{{- define "citadel.callerEgress" -}}
+{{- $root := index . 0 -}}
+- to:
+  - podSelector:
+      matchLabels:
+        {{- include "citadel.selector" (list $root "egress") | nindent 8 }}
+  ports: [{protocol: TCP, port: 8443}]
+# DNS: its pods listen at whatever port their Service names, which is what a policy sees; or on the node.
+- to:
+  - namespaceSelector: {}
+    podSelector:
+      matchLabels: {k8s-app: kube-dns}
+- ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
+{{- if $root.Values.postgres.enabled }}
+- to:
+  - podSelector:
+      matchLabels:
+        {{- include "citadel.selector" (list $root "postgres") | nindent 8 }}
+  ports: [{protocol: TCP, port: 5432}]
+{{- else }}
+# Where your database is only its Secret says.
+- ports: [{protocol: TCP, port: {{ (get $root.Values (index . 1)).databasePort }}}]
+{{- end }}
+{{- end }}

@@ -196,7 +196,11 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
             target=request.url.raw_path,
         )
         wanted = httpcore2.Request(
-            method=request.method, url=url, headers=request.headers.raw, content=request.stream
+            method=request.method,
+            url=url,
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
         )
         with _as_clients_know_it(request):
             answer = await self._pool.handle_async_request(wanted)

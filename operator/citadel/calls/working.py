@@ -93,8 +93,10 @@ class Worker(Generic[Row]):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._news.wait()
 
-    async def close(self) -> None:
-        """Gives up what is under way: another takes it, once the lease is over."""
+    async def close(self, grace: float = 0.0) -> None:
+        """Gives up what is under way after so many seconds: another takes it, once the lease is over."""
+        if grace and self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 from citadel.store.calls import Leases, Passages
 
+#: What the connections of checks are told as, which are of no step: name and attempt.
+CHECK = ("check", 1)
+
 
 @dataclass(frozen=True)
 class Check:

@@ -4,76 +4,32 @@ providers do."""
 import asyncio
 import base64
 import json
-import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nacl.public import PrivateKey, SealedBox
-from prometheus_client import CollectorRegistry
 
 import build
 from citadel.api.model import ModelSpec
 from citadel.calls.sealing import Opener
-from citadel.controller.certificates import Identity, issue, new_authority
 from citadel.core.egress import EgressRules
 from citadel.core.spending import Account, account_of
 from citadel.core.state import State
-from citadel.egress.asking import Answer, Record
-from citadel.egress.metrics import EgressMetrics
-from citadel.egress.requests import Refused, Request
-from citadel.egress.tunnels import Tunnels
-from citadel.gateway.egress import EgressDesk, callers
 from citadel.llm import bedrock, langchain  # noqa: F401 - seconds of work, which no test is to wait for
 from citadel.llm.asking import Told
 from citadel.models.ways import Ways
 from citadel.models.working import ModelWorker
 from citadel.store.calls import PlacedCall
 from citadel.store.sql.database import Database, open_database
+from component.proxying import Certificates, Gateway, proxied
 from providers import Providers
 
 HOST, KEY = "models.example.com", "sk-very-secret-0123456789"
 AWS = {"accessKeyId": "AKIA0123456789", "secretAccessKey": KEY, "region": "eu-west-3"}
-
-
-class _Gateway:
-    """The gateway as the proxy asks it: the real desk, without the way there."""
-
-    def __init__(self, desk: EgressDesk) -> None:
-        self.desk, self.records = desk, []
-        self.records: list[Record] = []
-
-    async def ask(self, request: Request) -> Answer:
-        told = await self.desk.verdict(asdict(request))
-        return Answer(
-            told["allowed"], told["reason"], tuple(told["privateAllowed"]), told["uid"], told["sandbox"]
-        )
-
-    def report(self, record: Record) -> None:
-        self.records.append(record)
-
-
-class _Dialler:
-    """Every name is this machine: what may be dialled is tested elsewhere."""
-
-    async def addresses(self, host: str, port: int, listed: Sequence[str]) -> list[str]:
-        return ["127.0.0.1"]
-
-    async def dial(self, addresses: Sequence[str], port: int) -> tuple[Any, str]:
-        import socket
-
-        made = socket.socket()
-        made.setblocking(False)
-        try:
-            await asyncio.get_running_loop().sock_connect(made, (addresses[0], port))
-        except OSError:
-            made.close()
-            raise Refused(502, "nobody answers") from None
-        return made, addresses[0]
 
 
 class World:
@@ -84,7 +40,7 @@ class World:
         self.allow: tuple[str, ...] | None = (f"{HOST}:{providers.port}",)
         self.told: list[Told] = []
         self.workers: list[tuple[ModelWorker, list[asyncio.Task[Any]]]] = []
-        self.gateway: _Gateway
+        self.gateway: Gateway
 
     async def rules(self, namespace: str) -> list[EgressRules]:
         return [EgressRules("p", self.allow)]
@@ -202,29 +158,14 @@ class World:
 
 @pytest.fixture
 async def world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    authority = new_authority("citadel", datetime.now(UTC))
-    (tmp_path / "ca.crt").write_bytes(authority.certificate)
-    pair = issue(authority, Identity(["localhost", HOST], ["127.0.0.1"]), datetime.now(UTC))
-    (tmp_path / "tls.crt").write_bytes(pair.certificate)
-    (tmp_path / "tls.key").write_bytes(pair.key)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
-    client = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+    tls = Certificates.make(tmp_path, HOST)
     async with AsyncExitStack() as stack:
-        providers = await stack.enter_async_context(Providers().serving(server))
+        providers = await stack.enter_async_context(Providers().serving(tls.server))
         database = open_database(postgres_url)
         stack.push_async_callback(database.close)
         key = PrivateKey.generate()
-        loop = asyncio.get_running_loop()
-        made: list[Tunnels] = []
-        listening = await loop.create_server(lambda: made[0].accept(), "127.0.0.1", 0)
-        stack.callback(listening.close)
-        proxy = ("localhost", listening.sockets[0].getsockname()[1])
-        world = World(database, providers, Ways(Opener(key), proxy, client, client), key)
-        desk = EgressDesk(None, database.journal, database.connections, world.rules, callers(database))  # type: ignore[arg-type]
-        world.gateway = _Gateway(desk)
-        registry = CollectorRegistry()
-        made.append(Tunnels(server, world.gateway, _Dialler(), EgressMetrics(registry)))  # type: ignore[arg-type]
-        stack.push_async_callback(made[0].close)
+        gateway, proxy = await proxied(stack, tls.server, database, lambda name: world.rules(name))
+        world = World(database, providers, Ways(Opener(key), proxy, tls.client, tls.client), key)
+        world.gateway = gateway
         stack.push_async_callback(world.kill)
         yield world

@@ -55,7 +55,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "model_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
         "model_grants": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
         "tool_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
-        "tool_checks": "SELECT (namespace, name, hosts, token_hash)",
+        "tool_checks": "SELECT (namespace, hosts, token_hash)",
     },
     # It advances executions by what models answered, and keeps the ledger.
     "models": {

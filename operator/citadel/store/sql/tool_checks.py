@@ -13,7 +13,7 @@ from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import change
 from citadel.store.sql.engine import now
 from citadel.store.sql.leases import SqlLeases
-from citadel.store.tool_checks import Check, Checked
+from citadel.store.tool_checks import CHECK, Check, Checked
 
 _T = t.tool_checks
 
@@ -91,10 +91,10 @@ class SqlToolChecks(SqlLeases[Check]):
 
     async def passage(self, token_hash: str) -> Passage | None:
         """What a token stands for; see `Passages.passage`."""
-        query = select(_T.c.namespace, _T.c.name, _T.c.hosts).where(_T.c.token_hash == token_hash)
+        query = select(_T.c.namespace, _T.c.hosts).where(_T.c.token_hash == token_hash)
 
         async def work(connection: AsyncConnection) -> Passage | None:
             row = (await connection.execute(query)).first()
-            return None if row is None else Passage("", row.name, 0, row.namespace, tuple(row.hosts))
+            return None if row is None else Passage("", *CHECK, row.namespace, tuple(row.hosts))
 
         return await self._connections.read(work)

@@ -1,0 +1,79 @@
+"""The way to the server of a Tool: its credential is opened here, for one call, and sent to its own host."""
+
+import ssl
+from typing import Any
+
+import httpx2
+
+from citadel.api.reasons import Reason
+from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
+from citadel.calls.httptools import call_http
+from citadel.calls.mcptools import McpServer
+from citadel.calls.sealing import Opener, Unopened
+from citadel.calls.tooling import Mask, Sending, ToolError, problem
+from citadel.core.jsonvalues import Json
+from citadel.core.mcp import digest_of
+from citadel.core.toolcalls import ToolTask
+
+
+class Asker:
+    """Asks servers. `tls` checks the egress proxy, `to_servers` those who answer: by default as all do."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        proxy: tuple[str, int],
+        tls: ssl.SSLContext,
+        to_servers: ssl.SSLContext | None = None,
+    ) -> None:
+        self._opener, self._proxy, self._tls = opener, proxy, tls
+        self._to_servers = to_servers or ssl.create_default_context()
+
+    async def call(
+        self, task: ToolTask, sealed: str | None, ticket: Ticket, idempotency_key: str, sending: Sending
+    ) -> Json:
+        """What a tool gives; raises ToolError. Neither holds the credential."""
+        credential = self._open(task, sealed)
+        mask = Mask(credential)
+        try:
+            async with self._client(ticket) as client:
+                if task.spec.http is not None:
+                    return mask.value(await call_http(client, task, credential, idempotency_key, sending))
+                server = McpServer(client, task, credential)
+                try:
+                    return mask.value(await server.call(idempotency_key, sending))
+                finally:
+                    await server.close()
+        except ToolError as error:
+            raise ToolError(error.reason, mask.text(error.message), sent=error.sent) from None
+
+    async def check(self, task: ToolTask, sealed: str | None, ticket: Ticket) -> dict[str, Json]:
+        """The functions of an MCP server, and their digest; raises ToolError."""
+        credential = self._open(task, sealed)
+        mask = Mask(credential)
+        try:
+            async with self._client(ticket) as client:
+                server = McpServer(client, task, credential)
+                try:
+                    functions = await server.functions()
+                finally:
+                    await server.close()
+        except ToolError as error:
+            raise ToolError(error.reason, mask.text(error.message)) from None
+        masked: Any = mask.value({**functions})
+        return {"digest": digest_of(masked), "functions": masked}
+
+    def _open(self, task: ToolTask, sealed: str | None) -> str | None:
+        if sealed is None:
+            return None
+        try:
+            return self._opener.open(sealed, task.destination)
+        except Unopened as error:
+            reason = Reason.HOST_NOT_ALLOWED if error.elsewhere else Reason.TOOL_FAILED
+            raise ToolError(reason, error.message) from None
+
+    def _client(self, ticket: Ticket) -> httpx2.AsyncClient:
+        backend = Proxied(*self._proxy, self._tls, ticket, problem)
+        # No redirects: what is sent is for the host that is named. Times are kept by the caller.
+        transport = ProxiedTransport(backend, self._to_servers)
+        return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
