@@ -110,6 +110,7 @@ class Controller:
             turns,
             outside,
             now=cluster.now,
+            usage=database.ledger.usage,
         )
         self.pods = SandboxPods(
             kube,
