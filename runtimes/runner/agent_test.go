@@ -127,6 +127,32 @@ func TestWithTheAttemptEndsAllThatItAsked(t *testing.T) {
 	}
 }
 
+func TestOnlyAnAgentIsServedAndItsEndIsOne(t *testing.T) {
+	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	s := newSession(nil, nil, nil, nil, limits{})
+	s.agents = &agents{address: free.Addr().String(), models: "https://127.0.0.1:1", gateway: "https://127.0.0.1:1"}
+	for _, isAgent := range []bool{false, true, true} {
+		next := &assignment{}
+		next.Step, next.Attempt, next.Agent = "a", 1, isAgent
+		end, err := s.open(next, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.DialTimeout("tcp4", s.agents.address, time.Second)
+		if (err == nil) != isAgent {
+			t.Errorf("agent %v: %v", isAgent, err)
+		}
+		if conn != nil {
+			conn.Close()
+		}
+		end()
+	}
+}
+
 func TestWhatIsTooLargeOrTooMuchIsRefused(t *testing.T) {
 	asked, proceed := make(chan bool, 100), make(chan bool)
 	base, end := leading(t, key{"a", 1}, func(w http.ResponseWriter, r *http.Request) {

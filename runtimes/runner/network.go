@@ -34,8 +34,9 @@ func newDoor(c config) (*egress.Door, *egress.Proxy) {
 
 // open lets an attempt reach what its assignment names; what it is refused stands in its log. What it returns ends
 // what was opened.
-func (s *session) open(next *assignment, log *logs.Log, secrets *mask.Secrets) (end func(), err error) {
-	end = func() {}
+func (s *session) open(next *assignment, log *logs.Log, secrets *mask.Secrets) (func(), error) {
+	var err error
+	shut := func() {}
 	switch {
 	case s.door != nil:
 		err = s.door.Open(egress.Attempt{
@@ -43,18 +44,17 @@ func (s *session) open(next *assignment, log *logs.Log, secrets *mask.Secrets) (
 			// Code may ask for a name that holds what is to be hidden.
 			Log: func(line string) { log.Mark(secrets.Text(line) + "\n") },
 		})
-		end = s.door.Close
+		shut = s.door.Close
 	case len(next.Egress) > 0:
 		err = errNoDoor
 	}
 	if err != nil || !next.Agent {
-		return end, err
+		return shut, err
 	}
 	leave, err := s.agents.open(next.key())
 	if err != nil {
-		end()
+		shut()
 		return nil, err
 	}
-	closeDoor := end // the result itself will be the function below
-	return func() { leave(); closeDoor() }, nil
+	return func() { leave(); shut() }, nil
 }
