@@ -12,6 +12,7 @@ EVERYTHING: Object = {
     "metrics": {"annotations": True, "podMonitor": {"enabled": True}},
     "postgres": {"persistence": {"enabled": True, "storageClass": "fast"}},
     "redis": {"enabled": True},
+    "tracing": {"endpoint": "http://collector.observability.svc:4318"},
     "imagePullSecrets": [{"name": "pull"}],
     "priorityClassName": "high",
     "artifacts": {
@@ -180,6 +181,27 @@ def test_redis_is_the_model_gateways_alone_and_keeps_nothing() -> None:
     assert {"CITADEL_REDIS_HOST", "CITADEL_REDIS_PASSWORD_FILE"} <= told
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("http://c.example.com:4318/x", 4318), ("https://c.example.com", 443), ("http://c.example.com/x", 80)],
+)
+def test_who_tells_of_traces_reaches_the_collector(endpoint: str, port: int) -> None:
+    objects = render({"tracing": {"endpoint": endpoint}})
+    told = {
+        component
+        for component, spec in pod_specs(objects)
+        for container in spec["containers"]
+        for item in container.get("env", [])
+        if item == {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint}
+    }
+    assert {"controller", "gateway", "models", "tools", "api"} <= told
+    policies = {o["metadata"]["name"]: o["spec"] for o in of_kind(objects, "NetworkPolicy")}
+    for name in ("citadel-models", "citadel-tools"):
+        anywhere = [rule["ports"] for rule in policies[name]["egress"] if "to" not in rule]
+        assert [{"protocol": "TCP", "port": port}] in anywhere
+    assert "OTEL" not in template({})
+
+
 def test_a_new_version_of_the_chart_restarts_no_pod_by_itself() -> None:
     for found in of_kind(render({}), "Deployment", "StatefulSet"):
         assert not [label for label in found["spec"]["template"]["metadata"]["labels"] if "version" in label]
@@ -210,6 +232,7 @@ def test_only_the_gateway_has_the_credentials_of_object_storage() -> None:
         ({"images": {**IMAGES, "postgres": ""}}, "images.postgres is not set"),
         ({"images": {**IMAGES, "redis": ""}, "redis": {"enabled": True}}, "images.redis is not set"),
         ({"redis": {"maxMemory": "lots"}}, "/redis/maxMemory"),
+        ({"tracing": {"endpoint": "collector:4318"}}, "/tracing/endpoint"),
         ({"artifacts": {"s3": {"endpoint": "s3.example.com"}}}, "/artifacts/s3/endpoint"),
         ({"artifacts": {"s3": {"endpoint": "https://s3.example.com"}}}, "artifacts.s3.bucket is empty"),
         ({"postgres": {"enabled": False}}, "neither database.urlSecret.name nor database.urlSecrets."),

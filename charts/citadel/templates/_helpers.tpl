@@ -135,6 +135,9 @@ livenessProbe:
 - {name: CITADEL_EGRESS_SERVICE, value: {{ include "citadel.fullname" . }}-egress}
 - {name: CITADEL_MODELS_SERVICE, value: {{ include "citadel.fullname" . }}-models}
 - {name: CITADEL_LOG_LEVEL, value: {{ .Values.logLevel }}}
+{{- with .Values.tracing.endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
 - {name: CITADEL_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: CITADEL_POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
 {{- end }}
@@ -214,5 +217,10 @@ a Secret that bootstrap has not filled yet then keeps the pod waiting. Takes (li
 {{- else }}
 # Where your database is only its Secret says.
 - ports: [{protocol: TCP, port: {{ (get $root.Values (index . 1)).databasePort }}}]
+{{- end }}
+{{- with $root.Values.tracing.endpoint }}
+{{- $port := regexFind ":[0-9]+" (urlParse .).host | trimPrefix ":" | default (ternary "443" "80" (hasPrefix "https:" .)) }}
+# Where spans are sent: wherever it is, at this port.
+- ports: [{protocol: TCP, port: {{ $port }}}]
 {{- end }}
 {{- end }}

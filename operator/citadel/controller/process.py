@@ -15,6 +15,7 @@ from citadel.kube.metrics import Metrics
 from citadel.serving import answering, end_on_signals, forever, health_app, run_process, serve
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
+from citadel.tracing import tracing
 
 LEASE_NAME = "citadel-controller"
 #: Seconds without any sign of life from the API server after which the process asks to be restarted.
@@ -33,6 +34,7 @@ async def main(stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url, per_namespace=settings.max_sandboxes_per_namespace)
         stack.push_async_callback(database.close)
+        tracing(stack, "controller", database.follow)
         kube = await stack.enter_async_context(KubeClient(load_config(), count=metrics.request))
         counted = ControllerMetrics(registry)
         leader = Leader(settings, kube, database, metrics, counted, lambda: end_on_signals(stop))

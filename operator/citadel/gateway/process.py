@@ -30,6 +30,7 @@ from citadel.store.blobs import BlobLimits, Blobs
 from citadel.store.objects import open_objects
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
+from citadel.tracing import tracing
 
 HANDSHAKE_SECONDS = 5.0
 DUE_BATCH = 32
@@ -52,6 +53,7 @@ async def main(stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url, per_namespace=settings.max_sandboxes_per_namespace)
         stack.push_async_callback(database.close)
+        tracing(stack, "gateway", database.follow)
         waker = Waker()
         registry = CollectorRegistry()
         metrics = GatewayMetrics(registry)

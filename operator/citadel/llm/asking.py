@@ -81,6 +81,22 @@ class Common:
 
     breakers: Breakers = field(default_factory=Breakers)
     cache: AnswerCache | None = None
+    trace: "Callable[[Asked], None] | None" = None
+    """Told of each attempt to ask a provider."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One attempt to ask a provider, for traces."""
+
+    payer: Payer
+    target: Target
+    request: Request
+    began: float
+    """Seconds since the epoch, as its end."""
+    ended: float
+    answer: Answer | None
+    outcome: str
 
 
 class Failed(Exception):
@@ -143,6 +159,7 @@ class _Question:
         self._ledger, self._provider, self._tell = asker._ledger, asker._provider, asker._tell
         self._sleep, self._ends = asker._sleep, asker._ends
         self._breakers, self._cache = asker._common.breakers, asker._common.cache
+        self._trace = asker._common.trace
         self._payer, self._question, self._pass_on, self._record = payer, question, pass_on, record
         self._turn = payer.turn
         self._passed = False
@@ -258,6 +275,7 @@ class _Question:
         told = Told(target.name, spec.provider, Reason.MODEL_UNAVAILABLE, 0.0)
         settled = False
         record: ModelRecord | None = None
+        answer: Answer | None = None
         try:
             async with asyncio.timeout(seconds(spec.timeout)):
                 answer = await self._answer(self._provider(target), request)
@@ -288,7 +306,11 @@ class _Question:
             # Of the call, or of the step around it: that one then ends all of this.
             raise ProviderError(Reason.MODEL_UNAVAILABLE, f"no answer within {spec.timeout}") from None
         finally:
-            self._tell(replace(told, seconds=time.monotonic() - began))
+            took_seconds = time.monotonic() - began
+            self._tell(replace(told, seconds=took_seconds))
+            if self._trace is not None:
+                at = time.time()
+                self._trace(Asked(self._payer, target, request, at - took_seconds, at, answer, told.outcome))
             if not settled:
                 # Also when this task is cancelled: what was sent may be paid for.
                 with suppress(Exception):

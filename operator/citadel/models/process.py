@@ -1,6 +1,7 @@
 """The process `models`: the model gateway."""
 
 import asyncio
+import logging
 import ssl
 from contextlib import AsyncExitStack
 from importlib import import_module
@@ -31,8 +32,10 @@ from citadel.settings import ModelSettings
 from citadel.store.cached_answers import RedisAnswers
 from citadel.store.policies import RecentPolicies
 from citadel.store.sql.database import Database, open_database
+from citadel.tracing import tracing
 
 PRUNE_SECONDS = 3600.0
+_CHATTY = ("anthropic", "botocore", "httpcore2", "httpx2", "langchain_aws", "langchain_core", "openai")
 #: Seconds between two looks at the CA, which may be a new one.
 CA_SECONDS = 60.0
 HANDSHAKE_SECONDS = 5.0
@@ -47,14 +50,18 @@ def run() -> None:
 
 async def main(stop: asyncio.Event) -> None:
     settings = ModelSettings.from_env()
+    for chatty in _CHATTY:
+        # At some level each of them tells what is asked.
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
+        tracer = tracing(stack, "models", database.follow)
         registry = CollectorRegistry()
         metrics = ModelMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))
         ways = Ways(Opener.from_file(settings.key_file), (settings.egress_host, settings.egress_port), tls)
-        common = Common(cache=_cache(stack, settings, metrics))
+        common = Common(cache=_cache(stack, settings, metrics), trace=tracer.asked if tracer else None)
         metrics.left_alone.set_function(lambda: common.breakers.open)
         worker = ModelWorker(
             database.journal, database.model_calls, database.ledger, ways, metrics.told, common

@@ -14,6 +14,7 @@ from citadel.store.sql.database import open_database
 from citadel.tools.asking import Asker
 from citadel.tools.metrics import ToolMetrics
 from citadel.tools.working import CheckWorker, ToolWorker
+from citadel.tracing import tracing
 
 #: Seconds between two looks at the CA, which may be a new one.
 CA_SECONDS = 60.0
@@ -34,6 +35,7 @@ async def main(stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
+        tracing(stack, "tools", database.follow)
         registry = CollectorRegistry()
         metrics = ToolMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))

@@ -22,6 +22,7 @@ from citadel.serving import (
 from citadel.settings import Settings
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
+from citadel.tracing import tracing
 from citadel.web.access import Access
 from citadel.web.routes import Routes
 
@@ -37,6 +38,7 @@ async def main(stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
+        tracing(stack, "api", database.follow)
         kube = await stack.enter_async_context(KubeClient(load_config(), count=Metrics(registry).request))
         await serve(stack, health_app(registry, answering(database.ping)), settings.health_port)
         waker = Waker()

@@ -20,7 +20,7 @@ from citadel.core.egress import EgressRules
 from citadel.core.spending import Account, account_of
 from citadel.core.state import State
 from citadel.llm import bedrock, langchain  # noqa: F401 - seconds of work, which no test is to wait for
-from citadel.llm.asking import Told
+from citadel.llm.asking import Common, Told
 from citadel.models.ways import Ways
 from citadel.models.working import ModelWorker
 from citadel.store.calls import PlacedCall
@@ -99,7 +99,7 @@ class World:
         await self.database.model_calls.place(call)
         return call
 
-    def work(self) -> ModelWorker:
+    def work(self, common: Common | None = None) -> ModelWorker:
         """A model gateway."""
         worker = ModelWorker(
             self.database.journal,
@@ -107,6 +107,7 @@ class World:
             self.database.ledger,
             self.ways,
             self.told.append,
+            common,
         )
 
         async def follow() -> None:

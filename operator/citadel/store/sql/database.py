@@ -1,9 +1,12 @@
 """Everything that a process has of the database, from one URL."""
 
+from collections.abc import Callable
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.blobs import BlobLimits, Objects
+from citadel.store.journal import Advance
 from citadel.store.sql import tables as t
 from citadel.store.sql.admissions import SqlAdmissions
 from citadel.store.sql.announcing import LocalNotices, Notices
@@ -51,6 +54,10 @@ class Database:
         self.tool_checks = SqlToolChecks(connections, notices)
         self.conversations = SqlConversations(connections)
         self.ledger = SqlLedger(connections)
+
+    def follow(self, told: Callable[[Advance], None]) -> None:
+        """Tells of each advance that is committed here."""
+        self.journal.told = told
 
     def blobs(self, limits: BlobLimits, objects: Objects | None = None) -> SqlBlobs:
         """What is kept by digest."""

@@ -7,7 +7,7 @@ engine decide, appends, and writes the rows that follow. The row's lock is what 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -55,6 +55,8 @@ class SqlJournal:
         self._statements = Statements(connections.postgres)
         self._reader = Reader(self._statements)
         self._logs = Logs(connections, self._statements, notices)
+        self.told: Callable[[Advance], None] | None = None
+        """Told of each advance that appended something, once it is committed; must not raise."""
         # Advances of one execution queue up here, not in the database, where each would hold a connection.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -113,6 +115,8 @@ class SqlJournal:
                     if advance is not None:
                         if advance.events:
                             self._reader.keep(uid, advance.state, work.at)
+                            if self.told is not None:
+                                self.told(advance)
                         self._notices.committed(work.notices)
                     return advance
         finally:
