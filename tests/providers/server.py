@@ -26,7 +26,10 @@ class Providers:
     asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     came: asyncio.Event = field(default_factory=asyncio.Event)
     replies: list[Any] = field(default_factory=list)
-    """Texts, replies, (status, headers, body), or events that are waited for; the last one stays."""
+    """Texts, replies, (status, headers, body), events that are waited for, or what answers a request itself;
+    the last one stays."""
+    transports: set[asyncio.Transport | None] = field(default_factory=set)
+    """Of those who asked."""
     brain: Brain | None = None
     """Answers instead of the replies, told the protocol and the request."""
 
@@ -53,7 +56,11 @@ class Providers:
         """One call."""
         body = await request.json()
         self.asked.append((request.path, body, dict(request.headers)))
+        self.transports.add(request.transport)
         self.came.set()
+        if self.replies and callable(self.replies[0]):
+            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+            return await reply(request)
         protocol, speaking = _spoken(request.path)
         reply = await self._next(protocol, body)
         await asyncio.sleep(reply.pause)

@@ -3,20 +3,23 @@
 One tunnel carries one connection, which is TLS to the server again where its URL says so.
 """
 
+import select
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 import httpcore2
 import httpx2
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSStream
 
 #: Bytes of an answer that are read at most.
 MAX_ANSWER = 8 * 1024 * 1024
+#: Seconds for which a connection is kept that carries nothing: less than servers keep theirs.
+KEEP_SECONDS = 45.0
 _HEAD_LIMIT = 8192
 _CONNECT_SECONDS = 30.0
 _MOST = 0xFFFF
@@ -45,6 +48,16 @@ class Tunnel(ByteStream):
     def __init__(self, stream: ByteStream | TLSStream, held: bytes) -> None:
         self._stream, self._held = stream, held
         self._left = 0
+
+    @property
+    def transport_stream(self) -> ByteStream | TLSStream:
+        """What its frames go through."""
+        return self._stream
+
+    @property
+    def holds(self) -> bool:
+        """Whether something has come that nobody has read."""
+        return bool(self._held)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Some bytes; raises EndOfStream at the end."""
@@ -111,8 +124,20 @@ class _Network(httpcore2.AsyncNetworkStream):
         return _Network(wrapped)
 
     def get_extra_info(self, info: str) -> Any:
-        """Nothing is told: that it can be read is found when it is."""
-        return None
+        """Whether a connection that is kept can be read: then it has ended, and is of no use any more."""
+        if info != "is_readable":
+            return None
+        held = False
+        stream: Any = self._stream
+        while isinstance(stream, TLSStream | Tunnel):
+            held = held or (isinstance(stream, Tunnel) and stream.holds)
+            stream = stream.transport_stream
+        raw = stream.extra(SocketAttribute.raw_socket, None)  # noqa: S610 - no query
+        if held or raw is None or raw.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(raw.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
 
 class Proxied(httpcore2.AsyncNetworkBackend):
@@ -182,7 +207,10 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
     def __init__(self, backend: Proxied, tls: ssl.SSLContext | None = None, most: int = MAX_ANSWER) -> None:
         self._problem, self._most = backend.problem, most
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=tls or ssl.create_default_context(), network_backend=backend, http2=False
+            ssl_context=tls or ssl.create_default_context(),
+            network_backend=backend,
+            http2=False,
+            keepalive_expiry=KEEP_SECONDS,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -224,13 +252,14 @@ class _Body(httpx2.AsyncByteStream):
         self, request: httpx2.Request, answer: httpcore2.Response, problem: Problem, most: int
     ) -> None:
         self._request, self._answer, self._problem, self._most = request, answer, problem, most
+        self._size = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
         with _as_clients_know_it(self._request):
-            async for part in self._answer.aiter_stream():
-                size += len(part)
-                if size > self._most:
+            # Not once only: a client that has found the end of a stream reads what is left of it anew.
+            async for part in cast("AsyncIterable[bytes]", self._answer.stream):
+                self._size += len(part)
+                if self._size > self._most:
                     message = f"found an answer of more than {self._most} bytes"
                     raise self._problem(message, passes=False, sent=True)
                 yield part

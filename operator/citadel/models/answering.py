@@ -18,7 +18,7 @@ from citadel.core.jsonvalues import Json
 from citadel.core.policy import prompts_recorded
 from citadel.limiting import Refused
 from citadel.llm import chat, turns
-from citadel.llm.asking import Asker, Common, Failed, PassOn, Told
+from citadel.llm.asking import PATIENCE, Asker, Common, Failed, PassOn, Told
 from citadel.models.grants import Granted, OpenGrants
 from citadel.models.sessions import Attempt
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable
@@ -74,7 +74,7 @@ class Answering:
     async def _ask(self, question: Question, granted: Granted, pass_on: PassOn | None) -> ModelRecord:
         attempt = question.attempt
         keep = prompts_recorded(await self._policies.of(attempt.namespace))
-        asker = Asker(self._ledger, granted.provider, self._tell, common=self._common)
+        asker = Asker(self._ledger, granted.provider, self._tell, patience=PATIENCE, common=self._common)
         request = question.body if keep else None
         payer, bounds = granted.payer, granted.bounds
         try:

@@ -96,6 +96,8 @@ class Sessions:
         ):
             message = f"step {step} attempt {attempt} is not under way in this sandbox"
             raise Refused(409, "Superseded", message)
+        if state.plan.step(step).spec.agent is None:
+            raise Refused(403, "NoAgent", f"step {step} runs no agent")
         return Attempt(session.uid, step, attempt, session.sandbox, state.created.namespace)
 
     async def _state(self, uid: str) -> State:

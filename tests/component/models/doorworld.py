@@ -2,26 +2,29 @@
 
 import asyncio
 import base64
+import io
 import json
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from nacl.public import SealedBox
 from prometheus_client import CollectorRegistry
 
+import agents
 import build
 from citadel.api.model import ModelSpec
 from citadel.calls.working import token_hash
 from citadel.core import events as ev
 from citadel.core.spending import Account
-from citadel.limiting import LimitedServer
+from citadel.limiting import CONNECTIONS, LimitedServer
 from citadel.models.answering import Answering
 from citadel.models.door import Door
 from citadel.models.grants import OpenGrants
@@ -64,7 +67,8 @@ class Agent:
         """A request that is about to be sent."""
         step, attempt = changed.get("step", STEP), changed.get("attempt", self.attempt)
         path = changed.get("path", f"/v1/attempts/{step}/{attempt}/chat/completions")
-        raw = body if isinstance(body, bytes) or hasattr(body, "__aiter__") else json.dumps(body).encode()
+        raw = json.dumps(body).encode() if isinstance(body, dict) else body
+        raw = io.BytesIO(raw) if isinstance(raw, bytes) else raw
         headers = {"Authorization": f"Bearer {changed.get('secret', self.secret)}"}
         url = f"https://localhost:{self._doors.ports[self.door]}{path}"
         return self._doors.client.request(changed.get("method", "POST"), url, data=raw, headers=headers)
@@ -93,13 +97,50 @@ def question(text: Any) -> dict[str, Any]:
     return {"model": "any", "messages": [{"role": "user", "content": text}]}
 
 
+class Pieces:
+    """A provider's answer in pieces: deltas of OpenAI's protocol, and events that are waited for between."""
+
+    def __init__(self, *pieces: Any, reason: str = "stop") -> None:
+        self._pieces, self._reason = pieces, reason
+        self.cut = asyncio.Event()
+        """Set once whoever asks is gone."""
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for piece in self._pieces:
+            if isinstance(piece, asyncio.Event):
+                await self._wait(request, piece)
+            else:
+                delta = {"content": piece} if isinstance(piece, str) else piece
+                await self._send(response, choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+        await self._send(response, choices=[{"index": 0, "delta": {}, "finish_reason": self._reason}])
+        usage = {"prompt_tokens": 30, "completion_tokens": 4, "total_tokens": 34}
+        await self._send(response, choices=[], usage=usage)
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async def _wait(self, request: web.Request, event: asyncio.Event) -> None:
+        while not event.is_set():
+            if request.transport is None or request.transport.is_closing():
+                self.cut.set()
+                raise ConnectionResetError
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await event.wait()
+
+    async def _send(self, response: web.StreamResponse, **fields: Any) -> None:
+        about = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
+        await response.write(b"data: " + json.dumps({**about, **fields}).encode() + b"\n\n")
+
+
 class Doors:
     """Model gateways with doors."""
 
     def __init__(self, world: World, stack: AsyncExitStack, folder: Path) -> None:
         self.world, self._stack, self._folder = world, stack, folder
         self.ports: list[int] = []
-        self.grants: list[OpenGrants] = []
+        self.sessions: list[Sessions] = []
         self.client: aiohttp.ClientSession
 
     async def open(self) -> None:
@@ -129,14 +170,27 @@ class Doors:
                 sessions.take(notice)
                 grants.take(notice)
 
-        task = asyncio.create_task(follow())
-        self._stack.callback(task.cancel)
+        following = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self._stack.callback(following.create_task(follow()).cancel)
         self.ports.append(listening.sockets[0].getsockname()[1])
-        self.grants.append(grants)
+        self.sessions.append(sessions)
+
+    async def told(self, uid: str) -> None:
+        """Returns when the doors have heard of what happened to an execution."""
+        async with asyncio.timeout(30):
+            while any(sessions._states.get(uid) for sessions in self.sessions):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def failure(self, uid: str) -> tuple[str, bool]:
+        """Why the agent's step failed, once it did, and whether it is not tried again."""
+        state = await self.world.until(uid, lambda state: state.steps[STEP].failure is not None)
+        failure = state.steps[STEP].failure
+        assert failure is not None
+        return failure.reason, failure.final
 
     async def agent(self, uid: str = "u1", *, granted: bool = True, spec: Any = None, **grant: Any) -> Agent:
         """An execution whose step has its attempt in a sandbox."""
-        flow = build.definition({**build.python_step(STEP, isolation="step"), **(spec or {})})
+        flow = agents.definition(agents.run_agent(**(spec or {})), agents={"writer": agents.agent()})
         database = self.world.database
         advance = await database.journal.advance(
             uid, [build.created(uid, flow, {}, name=uid)], definition=flow
@@ -197,7 +251,7 @@ async def doors(world: World, tmp_path: Path) -> AsyncIterator[Doors]:
     async with AsyncExitStack() as stack:
         found = Doors(world, stack, tmp_path)
         found.client = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=0))
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS))
         )
         await found.open()
         yield found

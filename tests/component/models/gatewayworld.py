@@ -149,6 +149,14 @@ class World:
                     return
                 await asyncio.sleep(0.02)
 
+    async def rows(self, query: str, expected: list[Any]) -> None:
+        """Returns when a query gives this."""
+        async with asyncio.timeout(30):
+            while True:
+                if [tuple(row) for row in await self.sql(query)] == expected:
+                    return
+                await asyncio.sleep(0.02)
+
     async def sql(self, query: str) -> list[Any]:
         from sqlalchemy import text
 
