@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "cancel": Entry("citadel.cli.control", "cancel", "End an execution."),
         "suspend": Entry("citadel.cli.control", "suspend", "Let nothing new of an execution start."),
         "resume": Entry("citadel.cli.control", "resume", "Let a suspended execution go on."),
+        "memory": Entry("citadel.cli.memory", "memory", "Show and delete what agents remember."),
         "init": Entry("citadel.cli.init", "init", "Write a small workflow to begin with."),
         "lint": Entry("citadel.cli.lint", "lint", "Check files, without a cluster."),
         "test": Entry("citadel.cli.test", "test", "Run tests of workflows, which stand beside them."),

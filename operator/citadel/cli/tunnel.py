@@ -44,11 +44,18 @@ class Tunnel:
 
     @asynccontextmanager
     async def open(
-        self, path: str, body: Any = None, /, *, of: str = "executions", **query: str
+        self,
+        path: str,
+        body: Any = None,
+        /,
+        *,
+        of: str = "executions",
+        method: str | None = None,
+        **query: str,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks.
 
-        With a `body` it is sent, as JSON; else the path is read.
+        With a `body` it is sent, as JSON; else the path is read, unless `method` says otherwise.
         """
         token = await self.credentials.token()
         url = f"https://127.0.0.1:{self.ports[PORT]}/api/v1/namespaces/{quote(self.namespace)}/{of}/{path}".removesuffix(
@@ -56,7 +63,7 @@ class Tunnel:
         )
         try:
             async with self.session.request(
-                "GET" if body is None else "POST",
+                method or ("GET" if body is None else "POST"),
                 url,
                 params=query,
                 data=None if body is None else io.BytesIO(json.dumps(body, ensure_ascii=False).encode()),
@@ -126,14 +133,26 @@ class Api:
         async with self.open(path, body) as answer:
             return await answer.json()
 
+    async def delete(self, path: str, *, of: str) -> Any:
+        """Deletes what stands at a path; raises Refused, TunnelClosed."""
+        async with self.open(path, of=of, method="DELETE") as answer:
+            return await answer.json()
+
     @asynccontextmanager
     async def open(
-        self, path: str, body: Any = None, /, *, of: str = "executions", **query: str
+        self,
+        path: str,
+        body: Any = None,
+        /,
+        *,
+        of: str = "executions",
+        method: str | None = None,
+        **query: str,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A successful answer; raises Refused for another one, TunnelClosed when the connection breaks."""
         tunnel = await self._opened()
         try:
-            async with tunnel.open(path, body, of=of, **self._always, **query) as answer:
+            async with tunnel.open(path, body, of=of, method=method, **self._always, **query) as answer:
                 yield answer
         except TunnelClosed:
             async with self._lock:

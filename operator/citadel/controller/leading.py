@@ -18,6 +18,7 @@ from citadel.controller.children import Children
 from citadel.controller.definitions import Definitions
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions, Waiting
+from citadel.controller.forgetting import keep_forgetting
 from citadel.controller.granting import Granting
 from citadel.controller.history import History
 from citadel.controller.keeping import Keeper
@@ -251,6 +252,7 @@ class Leader:
             "listing": reconciler.relist,
             "taking what is due": lambda: take_due(self.database.journal, DUE_BATCH),
             "pruning": self._prune,
+            "forgetting": lambda: keep_forgetting(self.kube, self.database.conversations),
             "renewing certificates": lambda: keep_prepared(self.kube, Installation.from_env()),
         }
 

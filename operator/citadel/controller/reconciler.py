@@ -11,6 +11,7 @@ from citadel.controller.approvals import Approvals
 from citadel.controller.children import Children
 from citadel.controller.deliveries import Deliveries
 from citadel.controller.executions import Executions
+from citadel.controller.forgetting import namespace_changed
 from citadel.controller.history import History
 from citadel.controller.installs import owner_of
 from citadel.controller.keeping import Keeper
@@ -251,6 +252,7 @@ class Reconciler:
                 return await self._readiness.policy(key.name)
             case "namespace":
                 await self._policies.namespace_changed(key.name)
+                await namespace_changed(self._cache, self._database.conversations, key.name)
             case "approval":
                 return await self._approvals.reconcile(key.namespace, key.name)
             case "signal":

@@ -101,8 +101,18 @@ class Conversations(Protocol):
         """The summary and the messages of a conversation; None if there is none."""
         ...
 
-    async def forget(self, namespace: str, agent: str | None = None, conversation: str | None = None) -> int:
-        """Deletes a conversation, all of an agent, or all of a namespace; how many there were."""
+    async def forget(
+        self,
+        namespace: str,
+        agent: str | None = None,
+        conversation: str | None = None,
+        *,
+        before: float | None = None,
+    ) -> int:
+        """Deletes a conversation, all of an agent, or all of a namespace, those that began `before` then.
+
+        Returns how many there were. What is under way brings nothing of them back.
+        """
         ...
 
     async def namespaces(self) -> list[tuple[str, float]]:

@@ -99,17 +99,26 @@ class MemoryConversations:
         head = self._heads.get(key)
         return None if head is None else (head.summary, [head.turns[n] for n in sorted(head.turns)])
 
-    async def forget(self, namespace: str, agent: str | None = None, conversation: str | None = None) -> int:
+    async def forget(
+        self,
+        namespace: str,
+        agent: str | None = None,
+        conversation: str | None = None,
+        *,
+        before: float | None = None,
+    ) -> int:
         """Deletes conversations; see `Conversations.forget`."""
 
         def meant(key: Key) -> bool:
             named = agent in (None, key.agent) and conversation in (None, key.conversation)
-            return key.namespace == namespace and named
+            head = self._heads.get(key)
+            old = before is None or (head is not None and head.created_at < before)
+            return key.namespace == namespace and named and old
 
-        before = len(self._heads)
+        were = len(self._heads)
         self._given = {at: found for at, found in self._given.items() if not meant(found.key)}
         self._heads = {key: head for key, head in self._heads.items() if not meant(key)}
-        return before - len(self._heads)
+        return were - len(self._heads)
 
     async def namespaces(self) -> list[tuple[str, float]]:
         """The namespaces that have any; see `Conversations.namespaces`."""

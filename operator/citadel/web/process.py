@@ -52,6 +52,7 @@ async def main(stop: asyncio.Event) -> None:
             database.archive,
             database.signals,
             database.admissions,
+            database.conversations,
             database.ledger.usage,
         )
         tls = server_tls(str(settings.tls_dir))

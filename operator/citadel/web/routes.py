@@ -18,6 +18,7 @@ from citadel.kube.resources import EXECUTIONS, NAMESPACES, WORKFLOWS
 from citadel.store.admissions import Admissions
 from citadel.store.archive import Archive
 from citadel.store.connections import MOST_OF_ONE, ConnectionLog
+from citadel.store.conversations import Conversations
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, json_of
 from citadel.store.revisions import NoRevision, Revisions, short
 from citadel.store.signals import Signals
@@ -25,6 +26,7 @@ from citadel.store.waking import Waker
 from citadel.web.access import Access, Denied, Identity, Unauthenticated
 from citadel.web.describing import MOST_LISTED, described, listed, object_of, queued
 from citadel.web.following import changes, follow
+from citadel.web.memory import MemoryRoutes
 from citadel.web.signals import MAX_REQUEST, read_signal
 
 log = logging.getLogger(__name__)
@@ -47,11 +49,13 @@ class Routes:
         archive: Archive,
         signals: Signals,
         admissions: Admissions,
+        conversations: Conversations,
         usage: UsageOf | None = None,
     ) -> None:
         self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
         self._connections, self._revisions, self._archive = connections, revisions, archive
         self._signals, self._admissions, self._usage = signals, admissions, usage
+        self._memory = MemoryRoutes(conversations, access, self._who, self._since)
 
     def app(self) -> web.Application:
         """The application."""
@@ -65,6 +69,7 @@ class Routes:
         app.router.add_get(_REVISIONS, self.revisions)
         app.router.add_get(f"{_REVISIONS}/{{revision}}", self.revision)
         app.router.add_post(f"{_EXECUTION}/signals", self.signal)
+        self._memory.add_to(app)
         return app
 
     async def execution(self, request: web.Request) -> web.Response:

@@ -97,6 +97,21 @@ async def test_conversations_are_listed_and_deleted_and_nothing_of_others(store:
     assert await process.conversations.forget("other") == 1
 
 
+async def test_what_began_before_a_moment_is_deleted_and_what_came_after_is_not(store: Any) -> None:
+    process = store.open()
+    await say(process, "a", "?", "!")
+    ((_, since),) = await process.conversations.namespaces()
+    later = Key("team", "writer", "later")
+    await say(process, "b", "?", "!", later)
+    assert await process.conversations.forget("team", before=since) == 0
+    (found,) = [
+        item for item in await process.conversations.of("team", "writer") if item.conversation == "later"
+    ]
+    assert await process.conversations.forget("team", before=found.created_at) == 1
+    assert await process.conversations.read(KEY) is None
+    assert await process.conversations.read(later) is not None
+
+
 async def test_what_is_deleted_amid_an_attempt_is_not_brought_back_by_it(store: Any) -> None:
     process = store.open()
     await say(process, "a", "one?", "eins")

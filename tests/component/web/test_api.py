@@ -113,6 +113,7 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
                 database.archive,
                 database.signals,
                 database.admissions,
+                database.conversations,
             ).app(),
         )
         client = await stack.enter_async_context(aiohttp.ClientSession())

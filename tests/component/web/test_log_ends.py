@@ -78,6 +78,7 @@ async def client(journal: OneLog) -> AsyncIterator[TestClient[Any, Any]]:
         None,
         None,
         None,
+        None,
     )
     async with TestClient(TestServer(routes.app())) as client:
         yield client

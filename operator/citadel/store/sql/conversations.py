@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -111,14 +111,27 @@ class SqlConversations:
 
         return await self._connections.read(work)
 
-    async def forget(self, namespace: str, agent: str | None = None, conversation: str | None = None) -> int:
+    async def forget(
+        self,
+        namespace: str,
+        agent: str | None = None,
+        conversation: str | None = None,
+        *,
+        before: float | None = None,
+    ) -> int:
         """Deletes conversations; see `Conversations.forget`."""
         wanted = {"namespace": namespace, "agent": agent, "conversation": conversation}
+        meant = _named(_HEADS, wanted)
+        given = _named(_GIVEN, wanted)
+        if before is not None:
+            meant.append(_HEADS.c.created_at < before)
+            names = select(_HEADS.c.agent, _HEADS.c.conversation).where(*meant)
+            given.append(tuple_(_GIVEN.c.agent, _GIVEN.c.conversation).in_(names))
 
         async def work(connection: AsyncConnection) -> int:
-            for table in (_GIVEN, _TURNS):
-                await connection.execute(delete(table).where(*_named(table, wanted)))
-            return int((await connection.execute(delete(_HEADS).where(*_named(_HEADS, wanted)))).rowcount)
+            await connection.execute(delete(_GIVEN).where(*given))
+            # Their messages go with them.
+            return int((await connection.execute(delete(_HEADS).where(*meant))).rowcount)
 
         return await self._connections.transact(work)
 

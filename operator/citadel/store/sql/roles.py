@@ -88,7 +88,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "admissions": "SELECT",
         # What people read and delete.
         "conversations": "SELECT, DELETE",
-        "conversation_turns": "SELECT, DELETE",
+        "conversation_turns": "SELECT",
         "recollections": "SELECT (namespace, agent, conversation), DELETE",
         # What it appends; the controller makes facts of them.
         "signals": "INSERT",

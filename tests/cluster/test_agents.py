@@ -1,0 +1,244 @@
+"""Agents on a real cluster, with a scripted Model and tools that need no network: what they do, what they are
+refused, and that nothing is done or paid twice, whatever stops in between."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from citadel.kube.resources import AGENTS, MODELS, TOOLS, Resource
+from live import SANDBOXES, SYSTEM, Cluster, asked, citadel, decide, environment, kubectl, sql
+
+NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+DOUBLE = "def main(n): return n * 2"
+SLOW = "import time\ndef main(n):\n    time.sleep(8)\n    return n * 2"
+
+
+async def create(cluster: Cluster, resource: Resource, kind: str, name: str, **spec: Any) -> None:
+    metadata = {"name": name, "namespace": cluster.namespace}
+    body = {"apiVersion": resource.api_version, "kind": kind, "metadata": metadata, "spec": spec}
+    await cluster.kube.create(resource, body)
+
+
+def call(name: str, turn: int, **arguments: Any) -> dict[str, Any]:
+    """An answer of a script that calls one tool."""
+    return {"turn": turn, "toolCalls": [{"name": name, "arguments": arguments}]}
+
+
+async def agent(cluster: Cluster, *script: dict[str, Any], tools: Any = (), **spec: Any) -> None:
+    """An agent `worker` whose model says what a script says."""
+    prices = {"input": "1", "output": "1"}
+    await create(cluster, MODELS, "Model", "script", provider="scripted", script=list(script), prices=prices)
+    await create(cluster, AGENTS, "Agent", "worker", model="script", tools=list(tools), **spec)
+
+
+async def code_tool(cluster: Cluster, name: str = "double", code: str = DOUBLE) -> None:
+    run = {"runtime": "python", "code": code}
+    await create(cluster, TOOLS, "Tool", name, description="Doubles.", parameters=NUMBER, code=run)
+
+
+async def begun(cluster: Cluster, name: str = "run", inputs: Any = None, **step: Any) -> str:
+    """An execution of the agent."""
+    task = {"name": "worker", "prompt": "Go on.", **step.pop("agent", {})}
+    steps = [{"name": "work", "agent": task, "timeout": "3m", **step}]
+    await cluster.workflow("flow", steps, outputs={"said": "${steps.work.output}"})
+    return await cluster.execute("flow", name)
+
+
+async def calls_of(cluster: Cluster, name: str) -> int:
+    """How many calls of models an execution has paid for."""
+    uid = (await cluster.get(name))["metadata"]["uid"]
+    return int(sql(f"SELECT count(*) FROM model_reservations WHERE uid = '{uid}'")[0])
+
+
+async def shown(cluster: Cluster, name: str) -> dict[str, Any]:
+    """Its steps by name, with those that are hidden."""
+    text = await asyncio.to_thread(citadel, "get", name, "-n", cluster.namespace, "-o", "json")
+    return {item["name"]: item for item in json.loads(text)["steps"]}
+
+
+async def until(check: Callable[[], bool], seconds: float = 90.0) -> None:
+    """Returns when something holds."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await asyncio.to_thread(check):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.2)
+
+
+async def calling(cluster: Cluster, name: str) -> None:
+    """Returns when the agent has called its slow tool, and that runs."""
+    uid = (await cluster.get(name))["metadata"]["uid"]
+    query = (
+        f"SELECT count(*) FROM steps WHERE uid = '{uid}' AND name = 'work.double[1]' AND status = 'Running'"
+    )
+    await until(lambda: sql(query) == ["1"])
+
+
+async def test_an_agent_calls_code_a_workflow_and_another_agent_and_its_answer_is_repaired(
+    cluster: Cluster,
+) -> None:
+    await code_tool(cluster)
+    await cluster.workflow(
+        "add",
+        [
+            {
+                "name": "a",
+                "run": {"runtime": "python", "code": "def main(n): return n + 1"},
+                "with": {"n": "${inputs.n}"},
+            }
+        ],
+        inputs=NUMBER,
+        outputs={"sum": "${steps.a.output}"},
+    )
+    await create(cluster, TOOLS, "Tool", "adder", description="Adds.", workflow={"name": "add"})
+    script = [
+        {"system": "critic", "text": "Looks fine, ü."},
+        {"turn": 0, "toolCalls": [
+            {"name": "double", "arguments": {"n": 21}},
+            {"name": "adder", "arguments": {"n": 1}},
+            {"name": "critic", "arguments": {"prompt": "Is it?"}},
+            {"name": "rm", "arguments": {"path": "/"}},
+            {"name": "double", "arguments": {"n": "many"}},
+        ]},
+        {"turn": 1, "text": "It is done."},
+        {"turn": 2, "json": {"answer": 42}},
+    ]  # fmt: skip
+    tools = [
+        {"name": "double", "tool": "double"},
+        {"name": "adder", "tool": "adder"},
+        {"name": "critic", "agent": "critic"},
+    ]
+    await create(cluster, AGENTS, "Agent", "critic", model="script", system="You are a critic.")
+    schema = {"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}
+    await agent(cluster, *script, tools=tools, outputSchema=schema)
+    status = (await cluster.finished(await begun(cluster), 150))["status"]
+    assert status.get("outputs") == {"said": {"answer": 42}}, status
+    log = citadel("logs", "run", "-n", cluster.namespace)
+    for line in (
+        "← double 42",
+        '← adder {"sum":2}',
+        '← critic "Looks fine, ü."',
+        "✗ rm ToolNotAllowed",
+        "✗ double ToolRefused",
+        "asked again: answer: found no JSON",
+    ):
+        assert line in log, log
+    assert await calls_of(cluster, "run") == 4
+    assert status["usage"]["totalTokens"] > 0
+
+
+async def test_a_call_that_people_approve_runs_once_they_have(cluster: Cluster) -> None:
+    await code_tool(cluster)
+    approval = {"approvers": {"groups": ["leads"]}}
+    tools = [{"name": "double", "tool": "double", "requireApproval": approval}]
+    await agent(cluster, call("double", 0, n=4), {"turn": 1, "text": "Doubled."}, tools=tools)
+    name = await begun(cluster)
+    wanted = await asked(cluster, "work.double[1].approve", 90)
+    assert wanted["spec"]["shown"]["arguments"] == {"n": 4}
+    assert "work.double[1].call" not in await shown(cluster, name)
+    decide(wanted, "ann", "leads")
+    status = (await cluster.finished(name, 90))["status"]
+    assert status.get("outputs") == {"said": "Doubled."}, status
+    assert "← double 8" in citadel("logs", "run", "-n", cluster.namespace)
+
+
+async def test_a_budget_stops_an_agent_that_would_go_on_for_ever(cluster: Cluster) -> None:
+    await code_tool(cluster)
+    tools = [{"name": "double", "tool": "double"}]
+    forever = {"toolCalls": [{"name": "double", "arguments": {"n": 1}}]}
+    await agent(cluster, forever, tools=tools, budget={"tokens": 3000}, maxTokens=100)
+    status = (await cluster.finished(await begun(cluster), 150))["status"]
+    assert (status["phase"], status["reason"]) == ("Failed", "BudgetExceeded"), status
+    assert 0 < status["usage"]["totalTokens"] <= 3000
+
+
+async def test_an_agent_that_is_cancelled_ends_with_all_that_it_has_begun(cluster: Cluster) -> None:
+    await code_tool(cluster, code=SLOW)
+    tools = [{"name": "double", "tool": "double"}]
+    await agent(cluster, call("double", 0, n=4), {"turn": 1, "text": "never"}, tools=tools)
+    name = await begun(cluster)
+    await calling(cluster, name)
+    citadel("cancel", name, "-n", cluster.namespace)
+    status = (await cluster.finished(name, 60))["status"]
+    assert status["phase"] == "Cancelled", status
+    await until(lambda: not sandboxes(cluster))
+
+
+def sandboxes(cluster: Cluster) -> list[str]:
+    """Sandboxes of this namespace that are not gone."""
+    return sql(f"SELECT name FROM sandboxes WHERE namespace = '{cluster.namespace}' AND status <> 'gone'")
+
+
+@pytest.mark.parametrize("what", ["sandbox", "gateway", "models", "controller"])
+async def test_what_is_killed_in_the_midst_does_nothing_twice_and_nothing_is_paid_again(
+    cluster: Cluster, what: str
+) -> None:
+    await code_tool(cluster, code=SLOW)
+    tools = [{"name": "double", "tool": "double"}]
+    script = (call("double", 0, n=4), call("double", 1, n=5), {"turn": 2, "text": "Both are done."})
+    await agent(cluster, *script, tools=tools)
+    name = await begun(cluster)
+    await calling(cluster, name)
+    if what == "sandbox":
+        uid = (await cluster.get(name))["metadata"]["uid"]
+        [pod] = sql(f"SELECT sandbox FROM steps WHERE uid = '{uid}' AND name = 'work'")
+        kubectl("-n", SANDBOXES, "delete", "pod", pod, "--force", "--grace-period=0")
+    else:
+        selector = f"app.kubernetes.io/component={what}"
+        kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+    status = (await cluster.finished(name, 170))["status"]
+    assert status.get("outputs") == {"said": "Both are done."}, status
+    assert await calls_of(cluster, name) == 3
+    steps = await shown(cluster, name)
+    assert steps["work"]["attempt"] == 1
+    assert sorted(step for step in steps if step.startswith("work.double[")) == [
+        "work.double[1]",
+        "work.double[2]",
+    ]
+
+
+async def test_an_agent_remembers_a_conversation_and_no_other(cluster: Cluster) -> None:
+    script = ({"turn": 0, "text": "Hello, stranger."}, {"turn": 1, "text": "Hello again."})
+    await agent(cluster, *script, memory={"maxTokens": 1000})
+    task = {"name": "worker", "prompt": "Hi.", "conversation": "${inputs.who}"}
+    inputs = {"type": "object", "properties": {"who": {"type": "string"}}}
+    steps = [{"name": "work", "agent": task}]
+    await cluster.workflow("flow", steps, inputs=inputs, outputs={"said": "${steps.work.output}"})
+    said = []
+    for who in ("Åsa", "Åsa", "Bo"):
+        said.append((await cluster.run("flow", 90, inputs={"who": who}))["outputs"]["said"])
+    assert said == ["Hello, stranger.", "Hello again.", "Hello, stranger."]
+
+
+async def test_what_an_agent_does_is_seen_while_it_does_it(cluster: Cluster) -> None:
+    await code_tool(cluster, code=SLOW)
+    tools = [{"name": "double", "tool": "double"}]
+    await agent(
+        cluster, {**call("double", 0, n=4), "text": "Let me see."}, {"turn": 1, "text": "8."}, tools=tools
+    )
+    name = await begun(cluster)
+    program = str(Path(sys.executable).with_name("citadel"))
+    logs = await asyncio.create_subprocess_exec(
+        program,
+        "logs",
+        name,
+        "-n",
+        cluster.namespace,
+        "-f",
+        stdout=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    assert logs.stdout is not None
+    seen = ""
+    async with asyncio.timeout(90):
+        while "→ double" not in seen:
+            seen += (await logs.stdout.readline()).decode()
+    assert "Let me see." in seen
+    assert "finishedAt" not in (await cluster.get(name)).get("status", {})
+    rest = (await logs.stdout.read()).decode()
+    assert "← double 8" in rest
+    await logs.wait()
