@@ -4,17 +4,40 @@ What it does not know it refuses by name, as far as that would change an answer;
 answer is sent, or who asks, count for nothing.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from citadel.api.model import ModelSpec
-from citadel.api.problems import found
+from citadel.api.problems import found, shortened
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.llm.provider import Answer, CallDelta, Delta, Message, Request, ToolCall, ToolSpec, arguments_of
 
 #: Fields that do not change what is answered: how it is sent, and to whom. A record is found without them.
 _ABOUT = frozenset(("stream", "stream_options", "model", "user", "metadata", "store", "n"))
+#: Fields that are read, or say how an answer is sent.
+_KNOWN = _ABOUT | {
+    "messages",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "stop",
+}
+#: Fields that would change an answer, and are taken only where they say what holds anyway.
+_NEUTRAL: Mapping[str, tuple[Json, ...]] = {
+    "n": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_p": (1,),
+    "parallel_tool_calls": (True,),
+}
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_MESSAGES = 4096
 MAX_TOOLS = 128
 _ROLES = {
@@ -78,12 +101,19 @@ def read(body: Json) -> Asked:
     """What a request asks for; raises InvalidRequest."""
     if not isinstance(body, dict):
         raise InvalidRequest(f"found {found(body)}, expected an object")
+    for name, value in body.items():
+        neutral = _NEUTRAL.get(name, (None,) if name not in _KNOWN else None)
+        if neutral is not None and value is not None and value not in neutral:
+            raise InvalidRequest(
+                f"{shortened(name)}: found {found(value)}, which means nothing here; leave it out"
+            )
     options = body.get("stream_options")
+    tools = tuple(_tools(body.get("tools")))
     return Asked(
         messages=tuple(_messages(body.get("messages"))),
         digest=digest_of(body),
-        tools=tuple(_tools(body.get("tools"))),
-        tool_choice=_choice(body.get("tool_choice")),
+        tools=tools,
+        tool_choice=_choice(body.get("tool_choice"), tools),
         schema=_schema(body.get("response_format")),
         max_tokens=_whole(body, "max_completion_tokens") or _whole(body, "max_tokens"),
         temperature=_number(body, "temperature"),
@@ -242,23 +272,32 @@ def _tools(given: Json) -> Iterator[ToolSpec]:
         return
     if not isinstance(given, list) or len(given) > MAX_TOOLS:
         raise InvalidRequest(f"tools: found {found(given)}, expected a list of at most {MAX_TOOLS}")
+    names: set[str] = set()
     for number, item in enumerate(given):
         function = item.get("function") if isinstance(item, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise InvalidRequest(f"tools[{number}]: expected a function with a name")
         parameters = function.get("parameters")
-        tool = ToolSpec(str(function["name"]), str(function.get("description") or ""))
+        name = str(function["name"])
+        if not _TOOL_NAME.fullmatch(name) or name in names:
+            expected = "expected one of its own, of up to 64 letters, digits, _ and -"
+            raise InvalidRequest(f"tools[{number}].function.name: found {found(name)}, {expected}")
+        names.add(name)
+        tool = ToolSpec(name, str(function.get("description") or ""))
         yield replace(tool, parameters=parameters) if isinstance(parameters, dict) else tool
 
 
-def _choice(given: Json) -> str | None:
+def _choice(given: Json, tools: tuple[ToolSpec, ...]) -> str | None:
     match given:
-        case None | "auto" | "none" | "required":
+        case None | "auto" | "none":
             return given
-        case {"function": {"name": str(name)}}:
+        case "required" if tools:
+            return given
+        case {"function": {"name": str(name)}} if any(tool.name == name for tool in tools):
             return name
         case _:
-            raise InvalidRequest("tool_choice: expected auto, none, required, or a function by its name")
+            expected = "expected auto, none, required, or one of tools by its name"
+            raise InvalidRequest(f"tool_choice: found {found(given)}, {expected}")
 
 
 def _schema(given: Json) -> Json:

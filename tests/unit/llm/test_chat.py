@@ -53,7 +53,7 @@ def test_a_request_is_read_whole() -> None:
         ({"model": "other"}, True),
         ({"max_tokens": 8}, False),
         ({"messages": REQUEST["messages"][:2]}, False),
-        ({"tools": []}, False),
+        ({"tools": [], "tool_choice": None}, False),
     ],
 )
 def test_a_digest_knows_the_question_and_not_how_it_is_sent(change: dict[str, Any], same: bool) -> None:
@@ -76,7 +76,7 @@ def test_a_digest_knows_the_question_and_not_how_it_is_sent(change: dict[str, An
         (REQUEST | {"max_tokens": 0}, "max_tokens: found 0 (integer), expected a whole number of at least 1"),
         (REQUEST | {"temperature": True}, "temperature: found true (boolean), expected a number from 0 to 2"),
         (REQUEST | {"tools": [{}]}, "tools[0]: expected a function with a name"),
-        (REQUEST | {"tool_choice": 3}, "tool_choice: expected auto, none, required"),
+        (REQUEST | {"tool_choice": 3}, "tool_choice: found 3 (integer), expected auto, none, required"),
         (REQUEST | {"response_format": {"type": "xml"}}, "response_format: expected text"),
         (REQUEST | {"stop": [1]}, "stop: expected a text, or at most four"),
     ],
