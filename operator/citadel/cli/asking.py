@@ -12,6 +12,9 @@ from citadel.cli.terminal import one_line, safe
 if TYPE_CHECKING:
     from citadel.kube.resources import Object
 
+#: What the step is called that asks before a call of an agent (`core/calls.py`, which the CLI need not load).
+APPROVE = "approve"
+_LONGEST_CALL = 80
 _COLUMNS = ("EXECUTION", "STEP", "APPROVERS", "DEADLINE", "AGE")
 
 
@@ -59,6 +62,9 @@ async def the_one(cluster: Cluster, execution: str, step: str | None) -> "Object
 def table(items: "Sequence[Object]", now: float, *, everywhere: bool = False) -> str:
     """Approvals as columns."""
     rows = [_COLUMNS, *(_cells(item, now) for item in items)]
+    if any(map(tool_call, items)):
+        called = ["TOOL", *(_called(item) for item in items)]
+        rows = [(*row, cell) for row, cell in zip(rows, called, strict=True)]
     if everywhere:
         spaces = ["NAMESPACE", *(item["metadata"]["namespace"] for item in items)]
         rows = [(space, *row) for space, row in zip(spaces, rows, strict=True)]
@@ -77,6 +83,22 @@ def _cells(item: "Object", now: float) -> tuple[str, ...]:
     return tuple(one_line(str(cell)) for cell in cells)
 
 
+def tool_call(item: "Object") -> "dict[str, Any] | None":
+    """What an agent wants to call, where that is asked: tool, arguments, and their digest."""
+    shown = item["spec"].get("shown")
+    asks = item["spec"]["step"].endswith(f".{APPROVE}") and isinstance(shown, dict)
+    return shown if asks and shown.keys() == {"tool", "arguments", "digest"} else None
+
+
+def _called(item: "Object") -> str:
+    """The call in a few words."""
+    call = tool_call(item)
+    if call is None:
+        return ""
+    text = f"{call['tool']} {json.dumps(call['arguments'], ensure_ascii=False)}"
+    return one_line(text if len(text) <= _LONGEST_CALL else f"{text[:_LONGEST_CALL]}…")
+
+
 def approvers(spec: "dict[str, Any]") -> str:
     """Who may decide, in one line."""
     named = spec.get("approvers") or {}
@@ -92,6 +114,9 @@ def described(item: "Object") -> str:
         lines.append(f"until {spec['deadline']}")
     if large := spec.get("shownLarge"):
         lines.append(f"shown: {large['size']} bytes, more than fits here; their digest is {large['digest']}")
+    elif (call := tool_call(item)) is not None:
+        lines.append(f"the agent wants to call its tool {call['tool']} with:\n{_indented(call['arguments'])}")
+        lines.append(f"digest of these arguments, which alone are sent: {call['digest']}")
     elif spec.get("shown"):
         lines.append(f"shown:\n{_indented(spec['shown'])}")
     if spec.get("form"):

@@ -123,6 +123,23 @@ def revisions(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
     return _proposed(ctx, incomplete, read) if workflow else []
 
 
+def capabilities(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Capabilities of the agents that can be run, each with those that have it."""
+
+    async def read(cluster: "Cluster") -> list[CompletionItem]:
+        from citadel.cli.registry import usable
+        from citadel.kube.resources import AGENTS
+
+        found: dict[str, list[str]] = {}
+        everywhere = bool(ctx.params.get("all_namespaces"))
+        for obj in await usable(cluster, AGENTS, everywhere=everywhere):
+            for name in (obj.get("spec") or {}).get("capabilities") or ():
+                found.setdefault(str(name), []).append(obj["metadata"]["name"])
+        return [CompletionItem(name, help=", ".join(found[name])) for name in sorted(found)]
+
+    return _proposed(ctx, incomplete, read)
+
+
 def asking(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of Executions that ask for a decision, each with the step that does."""
 
@@ -187,6 +204,11 @@ def _proposed(ctx: click.Context, incomplete: str, read: Read) -> list[Completio
 async def _read(given: dict[str, Any], read: Read) -> list[CompletionItem]:
     from citadel.cli.remote import Target, connect
 
-    target = Target(given.get("namespace"), given.get("kubeconfig") or "", given.get("context") or "")
+    target = Target(
+        given.get("namespace"),
+        given.get("kubeconfig") or "",
+        given.get("context") or "",
+        given.get("system_namespace") or "citadel-system",
+    )
     async with connect(target) as cluster:
         return await read(cluster)

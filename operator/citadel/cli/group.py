@@ -39,6 +39,8 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         ),
         "history": Entry("citadel.cli.revisions", "history", "List the revisions of a workflow that ran."),
         "diff": Entry("citadel.cli.revisions", "diff", "Show what differs between two of them."),
+        "agents": Entry("citadel.cli.registry", "agents", "List the agents that steps can run, and why not."),
+        "tools": Entry("citadel.cli.registry", "tools", "List the tools that agents can call, and why not."),
         "approvals": Entry(
             "citadel.cli.approving", "approvals", "List what waits for a decision, or show what is asked."
         ),

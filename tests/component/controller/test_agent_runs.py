@@ -191,11 +191,12 @@ async def test_an_attempt_is_granted_its_model_and_who_pays_until_it_is_over(clu
     assert token not in json.dumps(dict(grant.body))
     sandbox = await begun(cluster, uid)
     paying = tuple(Account(**item) for item in grant.body["accounts"])
-    need = Reservation(uid, "write", 1, "team", "team/writer", Amount(9, 9), 1, paying, provider="scripted")
+    need = Reservation(uid, "write", 1, "team", "team/writer", Amount(9, 9), 1, paying)
     await cluster.database.ledger.reserve(need)
     await cluster.database.journal.advance(uid, [ev.AttemptSucceeded("write", 1, sandbox, Inline("hi"))])
     status = await cluster.phase("Succeeded")
-    assert status["usage"]["totalTokens"] == 9
+    expected = {"inputTokens": 8, "outputTokens": 1, "totalTokens": 9, "cost": "0.000000000009"}
+    assert status["usage"] == {**expected, "estimated": True}
     await taken_back(cluster, uid)
     spent = await cluster.database.ledger.spent(uid, "write", 1)
     assert (spent.cost, spent.estimated) == (9, True)
