@@ -1,5 +1,9 @@
 """How calls of providers fail: the errors that their clients have in common."""
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+
 from pydantic import ValidationError
 
 from citadel.api.reasons import Reason
@@ -44,8 +48,14 @@ def told_without(error: BaseException, *secrets: str) -> str:
 
 
 def seconds_of(text: str | None) -> float | None:
-    """What a Retry-After says."""
-    try:
-        return None if text is None else max(0.0, float(text))
-    except ValueError:
+    """What a Retry-After says, be it seconds or a date."""
+    if text is None:
         return None
+    try:
+        found = float(text)
+    except ValueError:
+        try:
+            found = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return max(0.0, found) if isfinite(found) else None
