@@ -132,6 +132,10 @@ class RedisSettings:
     password_file: Path
 
 
+def _trust(env: Mapping[str, str]) -> Path | None:
+    return Path(env["CITADEL_TRUST_FILE"]) if env.get("CITADEL_TRUST_FILE") else None
+
+
 def _redis(env: Mapping[str, str]) -> RedisSettings | None:
     if not env.get("CITADEL_REDIS_HOST"):
         return None
@@ -155,6 +159,8 @@ class ModelSettings:
     """Folder with tls.crt and tls.key of its door."""
     port: int
     """Port of its door, where agents ask."""
+    trust_file: Path | None = None
+    """PEM of authorities of one's own, which certificates of providers may be signed by; it may be absent."""
     redis: RedisSettings | None = None
     """Where answers are kept; None without any such place."""
 
@@ -170,6 +176,7 @@ class ModelSettings:
             health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
             tls_dir=Path(_get(env, "CITADEL_TLS_DIR", "/var/run/citadel/tls")),
             port=_integer(env, "CITADEL_PORT", 8444),
+            trust_file=_trust(env),
             redis=_redis(env),
         )
 
@@ -186,6 +193,8 @@ class ToolSettings:
     egress_host: str
     egress_port: int
     health_port: int
+    trust_file: Path | None = None
+    """PEM of authorities of one's own, which certificates of servers may be signed by; it may be absent."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "ToolSettings":
@@ -197,6 +206,7 @@ class ToolSettings:
             egress_host=_get(env, "CITADEL_EGRESS_HOST"),
             egress_port=_integer(env, "CITADEL_EGRESS_PORT", 443),
             health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
+            trust_file=_trust(env),
         )
 
 

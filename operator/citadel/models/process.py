@@ -9,6 +9,7 @@ from importlib import import_module
 from prometheus_client import CollectorRegistry
 
 from citadel.calls.sealing import Opener
+from citadel.calls.trust import Trust
 from citadel.limiting import LimitedServer
 from citadel.llm.asking import Common
 from citadel.llm.caching import AnswerCache
@@ -60,7 +61,8 @@ async def main(stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         metrics = ModelMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))
-        ways = Ways(Opener.from_file(settings.key_file), (settings.egress_host, settings.egress_port), tls)
+        proxy, trust = (settings.egress_host, settings.egress_port), Trust(settings.trust_file)
+        ways = Ways(Opener.from_file(settings.key_file), proxy, tls, trust.context)
         common = Common(cache=_cache(stack, settings, metrics), trace=tracer.asked if tracer else None)
         metrics.left_alone.set_function(lambda: common.breakers.open)
         worker = ModelWorker(
@@ -113,7 +115,7 @@ async def main(stop: asyncio.Event) -> None:
             "closing grants that are idle": grants.sweep,
             "renewing the certificate": lambda: keep_certificate(door_tls, str(settings.tls_dir)),
             "pruning the ledger": lambda: _prune(database),
-            "renewing the CA": lambda: _keep(tls, settings),
+            "renewing the CA": lambda: _keep(tls, trust, settings),
         }
         async with background(work):
             await stop.wait()
@@ -132,9 +134,10 @@ def _cache(stack: AsyncExitStack, settings: ModelSettings, metrics: ModelMetrics
     return AnswerCache(answers, metrics.looked)
 
 
-async def _keep(tls: ssl.SSLContext, settings: ModelSettings) -> None:
+async def _keep(tls: ssl.SSLContext, trust: Trust, settings: ModelSettings) -> None:
     await asyncio.sleep(CA_SECONDS)
     tls.load_verify_locations(str(settings.ca_file))
+    trust.renew()
 
 
 async def _prune(database: Database) -> None:

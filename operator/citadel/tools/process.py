@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from prometheus_client import CollectorRegistry
 
 from citadel.calls.sealing import Opener
+from citadel.calls.trust import Trust
 from citadel.serving import answering, background, health_app, run_process, serve
 from citadel.settings import ToolSettings
 from citadel.store.sql.database import open_database
@@ -39,7 +40,8 @@ async def main(stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         metrics = ToolMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))
-        asker = Asker(Opener.from_file(settings.key_file), (settings.egress_host, settings.egress_port), tls)
+        proxy, trust = (settings.egress_host, settings.egress_port), Trust(settings.trust_file)
+        asker = Asker(Opener.from_file(settings.key_file), proxy, tls, trust.context)
         workers = (
             ToolWorker(database.journal, database.tool_calls, asker, metrics.told),
             CheckWorker(database.tool_checks, asker, metrics.told),
@@ -55,6 +57,7 @@ async def main(stop: asyncio.Event) -> None:
         async def keep() -> None:
             await asyncio.sleep(CA_SECONDS)
             tls.load_verify_locations(str(settings.ca_file))
+            trust.renew()
 
         async with background({"following notices": follow, "renewing the CA": keep}):
             taking = {"taking calls": workers[0].work, "taking checks": workers[1].work}
