@@ -115,7 +115,7 @@ class ToolWorker(CallWorker):
             async with asyncio.timeout(left):
                 output = await self._asker.call(task, sealed, ticket, key, sending)
         except TimeoutError:
-            message = f"no answer within {left:.3g} s"
+            message = f"no answer in time (its timeout is {task.spec.timeout})"
             raise _of(task, ToolError(Reason.TOOL_UNAVAILABLE, message, sent=sent)) from None
         except ToolError as error:
             raise _of(task, error) from None
@@ -148,7 +148,7 @@ class CheckWorker(Worker[Check]):
                     await self._asker.check(task, (row.sealed or {}).get(CREDENTIAL), Ticket(token, *CHECK))
                 )
         except TimeoutError:
-            outcome, message = Reason.TOOL_UNAVAILABLE, f"no answer within {task.spec.timeout}"
+            outcome, message = Reason.TOOL_UNAVAILABLE, f"no answer in {task.spec.timeout}"
         except ToolError as error:
             outcome, message = error.reason, error.message
         finally:
