@@ -83,6 +83,7 @@ class Site:
         self.gateway = Gateway()
         self.sandboxes: list[Sandbox] = []
         self.started: web.AppRunner | None = None
+        self.agents = free_port()
 
     async def open(self) -> None:
         """Serve, at the same port as before."""
@@ -111,6 +112,8 @@ class Site:
                 "CITADEL_CA": self.tls[1],
                 "CITADEL_SANDBOX": "cx-0",
                 "CITADEL_KEY": key,
+                "CITADEL_MODELS_URL": f"https://127.0.0.1:{self.gateway.port}",
+                "CITADEL_AGENT_ADDRESS": f"127.0.0.1:{self.agents}",
             },
         )
         work, tmp = self.binaries / "work", self.binaries / "tmp"

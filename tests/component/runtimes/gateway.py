@@ -235,6 +235,11 @@ class Gateway:
             request.transport.abort()
         return response
 
+    async def asked(self, request: web.Request) -> web.Response:
+        """What an agent asks, which is the answer."""
+        asked = {"path": request.raw_path, "body": await request.json()}
+        return web.json_response(asked | {"session": request.headers["Authorization"]})
+
     async def heartbeat(self, request: web.Request) -> web.Response:
         body = await request.json()
         async with self.changed:
@@ -274,6 +279,8 @@ class Gateway:
         app.router.add_post("/v1/heartbeat", self.heartbeat)
         app.router.add_put("/v1/attempts/{step}/{attempt}/artifacts/{name}", self.keep)
         app.router.add_get("/v1/blobs/{digest}", self.blob)
+        for method, what in (("POST", "chat/completions"), ("POST", "tools"), ("PUT", "memory")):
+            app.router.add_route(method, f"/v1/attempts/{{step}}/{{attempt}}/{what}", self.asked)
         return app
 
     async def change(self, **fields: Any) -> None:
