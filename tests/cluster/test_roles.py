@@ -113,6 +113,8 @@ ROLES: list[tuple[str, str, str | None, set[str]]] = [
             "core/pods/portforward[citadel-api-0]: create get",
             "core/pods[citadel-api-0]: get",
             "core/configmaps[citadel-ca]: get",
+            "citadel.dev/agents: get list",
+            "citadel.dev/tools: get list",
         },
     ),
     (
