@@ -84,6 +84,8 @@ class World:
                     "name": name,
                     "key": f"team/{name}",
                     "spec": model.model_dump(mode="json", by_alias=True, exclude_none=True),
+                    "uid": f"uid-of-{name}",
+                    "version": "7",
                 }
             )
             if model.credential is not None:

@@ -6,7 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
+from citadel.core.values import Inline
+from citadel.llm.asking import Common
+from citadel.llm.caching import AnswerCache
 from citadel.store.cached_answers import MOST_BYTES, RedisAnswers
+from component.models.gatewayworld import World
 from component.redis import PASSWORD, RedisServer
 
 SECRET = b"private key of the model gateway"
@@ -93,3 +97,26 @@ async def test_nobody_gets_in_without_the_password(server: RedisServer) -> None:
         await stranger.put(b"q", b"a", 60)
         assert await stranger.get(b"q") is None
         await stranger.close()
+
+
+async def test_the_model_gateway_pays_once_for_the_same_request_and_again_without_redis(
+    world: World, answers: RedisAnswers, server: RedisServer
+) -> None:
+    world.providers.replies = ["It is 42."]
+    looks: list[str] = []
+    common = Common(cache=AnswerCache(answers, looks.append))
+    spec = world.spec(cache={"ttl": "1h"}, parameters={"temperature": 0})
+
+    async def run(uid: str) -> int:
+        call = await world.place(await world.begin(uid), spec)
+        state = await world.ended(call.uid)
+        assert state.steps["ask"].output == Inline("It is 42.")
+        return 0 if state.usage is None else state.usage.cost
+
+    world.work(common)
+    assert await run("u1") > 0
+    assert await run("u2") == 0
+    server.stop()
+    assert await run("u3") > 0
+    assert len(world.providers.asked) == 2
+    assert looks == ["miss", "hit", "miss"]
