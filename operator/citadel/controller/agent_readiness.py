@@ -16,7 +16,7 @@ class AgentReadiness:
 
     def __init__(self, cache: Cache, agents: Agents, readiness: Readiness, shared: str) -> None:
         self._cache, self._agents, self._readiness = cache, agents, readiness
-        self._shared = shared
+        self.shared = shared
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """One Agent; returns seconds after which to look again."""
@@ -55,6 +55,6 @@ class AgentReadiness:
         return found
 
     def _model(self, agent: FoundAgent) -> Object | None:
-        here = (agent.namespace, self._shared)
+        here = (agent.namespace, self.shared)
         objects = (self._cache.get(MODELS, namespace, agent.spec.model) for namespace in here)
         return next((obj for obj in objects if obj is not None), None)

@@ -109,8 +109,8 @@ class Reconciler:
         elif key.kind == "runtime":
             self.keeper.poke()
             if self._is_another(key):
-                self._tell_users()
-                self._add_all(TOOLS, "tool")
+                self._tell_users(key.namespace)
+                self._add_all(TOOLS, "tool", self._reach(key.namespace))
         elif key.kind == "workflow":
             self._add_each(self._history.of_workflow(key.namespace, key.name))
             self._add_all(TOOLS, "tool", key.namespace)
@@ -120,15 +120,14 @@ class Reconciler:
             self._add_governed(key.name)
         elif key.kind == "model" and self._is_new(key):
             self._add_all(MODELS, "model")  # it may be a fallback of any
-            self._add_all(WORKFLOWS, "workflow")
-            self._add_all(AGENTS, "agent")
+            self._tell_users(key.namespace)
         elif key.kind in _USED:
             obj = self._cache.get(_USED[key.kind], key.namespace, key.name)
             before = self._checked.pop(key, None)
             if obj is not None:
                 self._checked[key] = obj
             if changed(before, obj):
-                self._tell_users()
+                self._tell_users(key.namespace)
         self.queue.add(key)
 
     def _is_new(self, key: Key) -> bool:
@@ -150,10 +149,14 @@ class Reconciler:
         before, self._checked[key] = self._checked.get(key), now
         return before != now
 
-    def _tell_users(self) -> None:
-        """A Tool, Agent or Model is not what it was, or turned out to be otherwise."""
-        self._add_all(AGENTS, "agent")
-        self._add_all(WORKFLOWS, "workflow")
+    def _reach(self, namespace: str) -> str | None:
+        """Where what is defined in a namespace can be used; None for everywhere."""
+        return None if namespace == self._agents.shared else namespace
+
+    def _tell_users(self, namespace: str) -> None:
+        """A Runtime, Model, Tool or Agent of this namespace is not what it was."""
+        self._add_all(AGENTS, "agent", self._reach(namespace))
+        self._add_all(WORKFLOWS, "workflow", self._reach(namespace))
 
     def _add_each(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -277,7 +280,7 @@ class Reconciler:
         if now is not before and changed(before, now):
             if key.kind in _USED and now is not None:
                 self._checked[key] = now
-            self._tell_users()
+            self._tell_users(key.namespace)
         return again
 
     async def follow(self) -> None:

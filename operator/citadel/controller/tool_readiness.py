@@ -114,8 +114,9 @@ class ToolReadiness:
         )
         sealed = None if key is None else {CREDENTIAL: await self._sealer.credential(key.key, destination)}
         check = Check(tool.namespace, tool.name, version, check_body(tool.name, spec), (destination,), sealed)
-        await self._checks.place(check, again=self._now() - AGAIN)
         found = await self._checks.checked(tool.namespace, tool.name)
+        failed = found is not None and "reason" in found.result
+        await self._checks.place(check, again=self._now() - (RECHECK if failed else AGAIN))
         return found if found is not None and found.digest == version else None
 
 
