@@ -80,6 +80,15 @@ def test_attempts_are_told_from_their_being_ready_until_they_end() -> None:
     assert list(attempts(run.state)) == []
 
 
+def test_no_attempt_and_no_call_takes_longer_than_an_admin_lets_it() -> None:
+    given = definition(
+        run_agent(), run_agent("slow", timeout="1h"), agents={"writer": agent("count", "search")}
+    )
+    steps = compile_definition({**given, "limits": {"timeout": "10s"}}).steps
+    assert (steps["write"].timeout, steps["slow"].timeout) == (10, 3600), "policies refuse the latter"
+    assert (steps["write.count"].timeout, steps["write.search"].timeout) == (10, 30)
+
+
 # ---- what calls are
 
 
