@@ -52,7 +52,8 @@ class WorkflowSpec(Model):
     budget: Budget | None = None
     """What the models may cost that one execution asks; a call that could go beyond is refused."""
     parallelism: Annotated[int, Field(ge=1, le=64)] = 4
-    """How many sandboxes one execution may use at a time."""
+    """How many sandboxes one execution may use at a time; what its agents call may use as many again, at each
+    depth of agents within each other."""
     timeout: Duration | None = None
     """Longest time of one execution, from its turn on where it has to wait for one; it ends TimedOut then."""
     pending_timeout: Duration | None = None
