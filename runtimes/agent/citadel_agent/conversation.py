@@ -17,11 +17,9 @@ _SUMMARISE = (
 )
 
 
-def system_of(agent, schema, summary):
+def system_of(agent, schema):
     """The system text; None where there is nothing to say."""
     told = [agent.get("system") or ""]
-    if summary:
-        told.append(f"What is remembered of the conversation so far:\n{summary}")
     if schema is not None:
         told.append(schema.instruction())
     return clean("\n\n".join(part for part in told if part)) or None
@@ -36,10 +34,11 @@ def prompt_of(agent):
     return clean(prompt)
 
 
-def messages_of(history):
-    """Messages of a history."""
+def messages_of(summary, history):
+    """What stands before the prompt. A summary is made of what others said: it is no part of the system text."""
     kinds = {"user": HumanMessage, "assistant": AIMessage}
-    return [kinds[item["role"]](clean(item["content"])) for item in history if item["role"] in kinds]
+    told = [HumanMessage(clean(f"Notes of our conversation so far:\n{summary}"))] if summary else []
+    return told + [kinds[item["role"]](clean(item["content"])) for item in history if item["role"] in kinds]
 
 
 def beyond(agent):

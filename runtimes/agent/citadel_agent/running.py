@@ -1,6 +1,8 @@
 """One run of an agent, from its definition to its answer."""
 
 import contextlib
+import os
+import signal
 
 from citadel_harness.failures import Failure
 from langchain.agents import create_agent
@@ -16,10 +18,14 @@ from citadel_agent.telling import Teller
 #: Steps of the graph that one turn takes at most: the model, and the tools.
 _STEPS_PER_TURN = 2
 _REPAIRS = 2
+#: Calls of tools under way at once: as many as the gateway holds for one sandbox.
+_CALLS_AT_ONCE = 8
 
 
 def run(agent):
     """The entry point of the attempt: the agent's answer."""
+    # There is nothing to clean up, and threads that wait for tools would hold up a cancellation.
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
     with contextlib.closing(Door(address())) as door:
         return perform(agent, ready_model(), door, Teller())
 
@@ -33,11 +39,12 @@ def perform(agent, model, door, teller):
     graph = create_agent(
         model,
         tools_of(agent),
-        system_prompt=conversation.system_of(agent, schema, summary),
+        system_prompt=conversation.system_of(agent, schema),
         middleware=[Calls(door, turns, teller)],
     )
-    messages = [*conversation.messages_of(history), HumanMessage(conversation.prompt_of(agent))]
-    config = {"callbacks": [teller], "recursion_limit": _STEPS_PER_TURN * (limit or 1000) + 1}
+    messages = [*conversation.messages_of(summary, history), HumanMessage(conversation.prompt_of(agent))]
+    config = {"callbacks": [teller], "max_concurrency": _CALLS_AT_ONCE}
+    config["recursion_limit"] = _STEPS_PER_TURN * (limit or 1000) + 1
     repairs = agent.get("repairs", _REPAIRS)
     for again in reversed(range(repairs + 1)):
         try:

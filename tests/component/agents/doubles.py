@@ -1,5 +1,6 @@
 """The runner's door, as an agent sees it: a model that says what a test wants, and tools that do."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -66,8 +67,9 @@ class Door:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                with contextlib.suppress(BrokenPipeError):  # whoever asked has ended
+                    self.end_headers()
+                    self.wfile.write(data)
 
             def _stream(self, answer: Answer) -> None:
                 if "status" in answer:

@@ -17,9 +17,10 @@ def turns(count: int, size: int) -> list[dict[str, str]]:
 def test_the_history_stands_before_the_prompt(run: Run) -> None:
     door = Door([says("ok")])
     history = [{"role": "user", "content": "I am Åsa."}, {"role": "assistant", "content": "Hello Åsa."}]
-    run(door, history=history, summary="Likes tea.", memoryTokens=1000)
-    sent = door.asked[0]["messages"]
-    assert "Likes tea." in sent[0]["content"]
+    run(door, system="Be kind.", history=history, summary="Likes tea.", memoryTokens=1000)
+    system, *sent = door.asked[0]["messages"]
+    assert system == {"role": "system", "content": "Be kind."}
+    assert sent[0] == {"role": "user", "content": "Notes of our conversation so far:\nLikes tea."}
     assert sent[1:] == [*history, {"role": "user", "content": "Go on."}]
     assert door.remembered == []
 

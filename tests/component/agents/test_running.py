@@ -1,13 +1,20 @@
 """An agent's loop: LangChain's own, with a model and tools behind a door."""
 
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from component.agents.conftest import RUNTIMES
 from component.agents.doubles import Door, calls, fails, says
 
 SEARCH = {
@@ -208,3 +215,28 @@ def test_turns_are_limited_here_too(run: Run) -> None:
         run(door, tools=[SEARCH], limits={"turns": 3, "toolCalls": 50})
     assert failed.value.wire["reason"] == "TurnLimitExceeded"
     assert len(door.asked) == 3
+
+
+def test_a_cancellation_does_not_wait_for_tools(tmp_path: Path) -> None:
+    script = (
+        f"import sys; sys.path[:0] = {[str(RUNTIMES / name) for name in ('agent', 'python')]!r}\n"
+        "import citadel_agent, os\n"
+        "citadel_agent.run({'prompt': 'Go on.', 'tools': [{'name': 'search'}]})\n"
+    )
+    called, over = threading.Event(), threading.Event()
+
+    def never(_: Any) -> Any:
+        called.set()
+        over.wait(30)
+        return {"status": "Running"}
+
+    with Door([calls(("search", {}))], {"search": never}) as url:
+        environment = {**os.environ, "CITADEL_AGENT_URL": url}
+        process = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=tmp_path)
+        try:
+            assert called.wait(60)
+            process.terminate()
+            assert process.wait(5) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+            over.set()
