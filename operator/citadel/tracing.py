@@ -23,7 +23,7 @@ from citadel.store.journal import Advance
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
-    from citadel.llm.asking import Asked
+    from citadel.llm.asked import Asked
 
 log = logging.getLogger(__name__)
 

@@ -5,15 +5,15 @@ Prompts and answers are never logged. Whatever becomes of a try, its reservation
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from citadel.api.durations import seconds
 from citadel.api.model import ModelSpec, RateLimit
 from citadel.api.reasons import Reason
-from citadel.core.spending import Account, Amount, Reservation, Turn, cost_of, unpriced
+from citadel.core.spending import Amount, Reservation, cost_of, unpriced
+from citadel.llm.asked import Asked, Failed, Payer, Target, Told
 from citadel.llm.breaking import Breakers, Open
 from citadel.llm.caching import AnswerCache
 from citadel.llm.chat import pieces
@@ -29,82 +29,13 @@ PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
-class Target:
-    """A Model that may be asked."""
-
-    name: str
-    key: str
-    """`namespace/name`."""
-    spec: ModelSpec
-    uid: str = ""
-    """Of the object; where there is none, nothing is kept in a cache."""
-    version: str = ""
-    """Of the credential."""
-
-    @classmethod
-    def placed(cls, body: Mapping[str, Any]) -> "Target":
-        """As the controller places it with a call or a grant."""
-        spec = ModelSpec.model_validate(body["spec"])
-        return cls(body["name"], body["key"], spec, body.get("uid") or "", body.get("version") or "")
-
-
-@dataclass(frozen=True)
-class Payer:
-    """Which attempt asks, whom it may ask, and what pays for it."""
-
-    uid: str
-    step: str
-    attempt: int
-    namespace: str
-    targets: tuple[Target, ...]
-    """The Model, and its fallbacks in order."""
-    accounts: tuple[Account, ...]
-    turn: Turn | None = None
-    """Of an agent: how often it may ask."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """One attempt to ask a provider, for whoever counts."""
-
-    model: str
-    provider: str
-    outcome: str
-    seconds: float
-    tokens: int = 0
-    cost: int = 0
-
-
-@dataclass(frozen=True)
 class Common:
     """What all calls of one process have in common."""
 
     breakers: Breakers = field(default_factory=Breakers)
     cache: AnswerCache | None = None
-    trace: "Callable[[Asked], None] | None" = None
+    trace: Callable[[Asked], None] | None = None
     """Told of each attempt to ask a provider."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One attempt to ask a provider, for traces."""
-
-    payer: Payer
-    target: Target
-    request: Request
-    began: float
-    """Seconds since the epoch, as its end."""
-    ended: float
-    answer: Answer | None
-    outcome: str
-
-
-class Failed(Exception):
-    """The call gives nothing. `retry_after` are seconds after which it may, where the provider said so."""
-
-    def __init__(self, reason: Reason, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.reason, self.message, self.retry_after = reason, message, retry_after
 
 
 #: What is asked of a Model: not the same of each, as they have parameters of their own.

@@ -7,16 +7,13 @@ of its credential, and the whole request. So nobody is told what another asked.
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from citadel.api.durations import seconds
 from citadel.core.jsonvalues import InvalidValue, canonical, normalise
 from citadel.llm import chat
+from citadel.llm.asked import Target
 from citadel.llm.provider import Answer, Request
 from citadel.store.cached_answers import CachedAnswers
-
-if TYPE_CHECKING:
-    from citadel.llm.asking import Target
 
 
 class AnswerCache:
@@ -25,7 +22,7 @@ class AnswerCache:
     def __init__(self, store: CachedAnswers, tell: Callable[[str], None] = lambda outcome: None) -> None:
         self._store, self._tell = store, tell
 
-    async def find(self, namespace: str, target: "Target", request: Request) -> Answer | None:
+    async def find(self, namespace: str, target: Target, request: Request) -> Answer | None:
         """The answer to this very request, which costs nothing now; None if it is to be asked for."""
         question = _question(namespace, target, request)
         if question is None:
@@ -34,7 +31,7 @@ class AnswerCache:
         self._tell("miss" if found is None else "hit")
         return found
 
-    async def keep(self, namespace: str, target: "Target", request: Request, answer: Answer) -> None:
+    async def keep(self, namespace: str, target: Target, request: Request, answer: Answer) -> None:
         """Keeps an answer, where it may be."""
         question = _question(namespace, target, request)
         if question is None or target.spec.cache is None:
@@ -43,7 +40,7 @@ class AnswerCache:
         await self._store.put(question, kept, seconds(target.spec.cache.ttl))
 
 
-def _question(namespace: str, target: "Target", request: Request) -> bytes | None:
+def _question(namespace: str, target: Target, request: Request) -> bytes | None:
     """What an answer follows from; None where it may not be kept."""
     spec = target.spec
     if spec.cache is None or not target.uid:

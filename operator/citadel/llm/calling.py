@@ -17,7 +17,8 @@ from citadel.core.models import Question, Wanted
 from citadel.core.spending import Account
 from citadel.core.values import Values
 from citadel.llm import answers
-from citadel.llm.asking import PATIENCE, Asker, Common, Failed, Payer, Target, Told
+from citadel.llm.asked import Failed, Payer, Target, Told
+from citadel.llm.asking import PATIENCE, Asker, Common
 from citadel.llm.provider import Message, Provider, Request
 from citadel.store.ledger import Ledger
 

@@ -4,7 +4,8 @@ from functools import partial
 
 from citadel.core.jsonvalues import Json
 from citadel.llm import chat
-from citadel.llm.asking import Asker, PassOn, Payer, Target
+from citadel.llm.asked import Payer, Target
+from citadel.llm.asking import Asker, PassOn
 from citadel.llm.provider import Answer
 from citadel.store.model_records import ModelRecord, ModelRecords
 

@@ -8,7 +8,7 @@ from citadel.core import events as ev
 from citadel.core.models import Wanted, question_of
 from citadel.core.spending import Account
 from citadel.core.values import Values
-from citadel.llm.asking import Target
+from citadel.llm.asked import Target
 from citadel.llm.aws import AwsCredential, InvalidCredential
 from citadel.llm.calling import Call, Caller
 from citadel.llm.provider import Provider

@@ -18,7 +18,8 @@ from citadel.core.jsonvalues import Json
 from citadel.core.policy import prompts_recorded
 from citadel.limiting import Refused
 from citadel.llm import chat, turns
-from citadel.llm.asking import PATIENCE, Asker, Common, Failed, PassOn, Told
+from citadel.llm.asked import Failed, Told
+from citadel.llm.asking import PATIENCE, Asker, Common, PassOn
 from citadel.models.grants import Granted, OpenGrants
 from citadel.models.sessions import Attempt
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable

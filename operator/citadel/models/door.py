@@ -20,7 +20,7 @@ from citadel.api.reasons import Reason
 from citadel.core.jsonvalues import InvalidValue, Json, normalise
 from citadel.limiting import Refused, read_body
 from citadel.llm import chat
-from citadel.llm.asking import Failed
+from citadel.llm.asked import Failed
 from citadel.llm.provider import Delta
 from citadel.models.answering import Answering, Question
 from citadel.models.metrics import DoorMetrics

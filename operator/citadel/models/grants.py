@@ -15,7 +15,7 @@ from citadel.api.agent import AgentLimits
 from citadel.core.spending import Account, Turn
 from citadel.limiting import Refused
 from citadel.llm import chat
-from citadel.llm.asking import Payer, Target
+from citadel.llm.asked import Payer, Target
 from citadel.llm.provider import Provider
 from citadel.models.sessions import Attempt
 from citadel.store.journal import Notice

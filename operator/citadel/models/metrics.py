@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from citadel.core.spending import DOLLAR
-from citadel.llm.asking import Told
+from citadel.llm.asked import Told
 
 #: Names of Models that have series of their own; those beyond share one.
 MOST_MODELS = 100

@@ -7,7 +7,7 @@ import httpx2
 from citadel.api.reasons import Reason
 from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
 from citadel.calls.sealing import Opener, Unopened
-from citadel.llm.asking import Target
+from citadel.llm.asked import Target
 from citadel.llm.provider import Provider, ProviderError
 from citadel.llm.ways import provider_of
 from citadel.store.model_grants import TOKEN, Grant

@@ -14,7 +14,8 @@ from citadel.core import events as ev
 from citadel.core.models import Wanted, failed, question_of, wanted_by
 from citadel.core.spending import Account
 from citadel.core.values import Values
-from citadel.llm.asking import Common, Target, Told
+from citadel.llm.asked import Target, Told
+from citadel.llm.asking import Common
 from citadel.llm.calling import Call, Caller
 from citadel.llm.provider import Provider
 from citadel.store.calls import Calls, PlacedCall

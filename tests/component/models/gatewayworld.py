@@ -20,7 +20,8 @@ from citadel.core.egress import EgressRules
 from citadel.core.spending import Account, account_of
 from citadel.core.state import State
 from citadel.llm import bedrock, langchain  # noqa: F401 - seconds of work, which no test is to wait for
-from citadel.llm.asking import Common, Told
+from citadel.llm.asked import Told
+from citadel.llm.asking import Common
 from citadel.models.ways import Ways
 from citadel.models.working import ModelWorker
 from citadel.store.calls import PlacedCall

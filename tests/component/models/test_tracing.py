@@ -20,7 +20,8 @@ from agents import AgentRun, agent, plan, run_agent
 from citadel import tracing as names
 from citadel.api.model import ModelSpec
 from citadel.core.spending import Turn
-from citadel.llm.asking import Asked, Common, Payer, Target
+from citadel.llm.asked import Asked, Payer, Target
+from citadel.llm.asking import Common
 from citadel.llm.provider import Answer, Message, Request
 from citadel.store.journal import Advance
 from citadel.tracing import ENDPOINT, Tracer, tracing

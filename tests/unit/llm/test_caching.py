@@ -8,7 +8,8 @@ import pytest
 from citadel.api.model import ModelSpec
 from citadel.core.spending import Account, Turn
 from citadel.llm import chat, turns
-from citadel.llm.asking import Asker, Common, Failed, Payer, Target, Told
+from citadel.llm.asked import Failed, Payer, Target, Told
+from citadel.llm.asking import Asker, Common
 from citadel.llm.breaking import FAILURES, Breakers
 from citadel.llm.caching import AnswerCache
 from citadel.llm.provider import Answer, Delta, Message, ProviderError, Request, ToolCall, of_status

@@ -13,7 +13,7 @@ from citadel.core.models import Question, Wanted
 from citadel.core.outputs import compile_output
 from citadel.core.spending import Account, micro
 from citadel.core.values import Inline
-from citadel.llm.asking import Failed, Target, Told
+from citadel.llm.asked import Failed, Target, Told
 from citadel.llm.calling import Call, Caller
 from citadel.llm.provider import Answer, ProviderError, Request
 from citadel.store.ledger import Spent

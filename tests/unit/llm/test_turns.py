@@ -8,7 +8,8 @@ from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
 from citadel.core.spending import Account, Turn
 from citadel.llm import chat, turns
-from citadel.llm.asking import Asker, Failed, Payer, Target
+from citadel.llm.asked import Failed, Payer, Target
+from citadel.llm.asking import Asker
 from citadel.llm.provider import Delta
 from citadel.llm.scripted import Script
 from citadel.store.memory_grants import MemoryModelGrants, MemoryModelRecords
