@@ -77,7 +77,9 @@ async def test_an_agent_says_all_that_is_missing_and_is_ready_once_it_is_there(
     await condition(cluster, "agents", "writer", "True")
     listed = user.citadel("agents", "--capability", "review").splitlines()
     assert listed[1].split() == [cluster.namespace, "writer", "writer", "write,review", "1.2.0", "True"]
-    assert user.citadel("agents", "--capability", "review", "-o", "name").strip() == "agent.citadel.dev/writer"
+    assert (
+        user.citadel("agents", "--capability", "review", "-o", "name").strip() == "agent.citadel.dev/writer"
+    )
     kubectl("delete", "tool", "find", "-n", cluster.namespace)
     await condition(cluster, "agents", "writer", "ToolNotFound")
 

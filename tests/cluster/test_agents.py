@@ -212,6 +212,14 @@ async def test_an_agent_remembers_a_conversation_and_no_other(cluster: Cluster) 
     for who in ("Åsa", "Åsa", "Bo"):
         said.append((await cluster.run("flow", 90, inputs={"who": who}))["outputs"]["said"])
     assert said == ["Hello, stranger.", "Hello again.", "Hello, stranger."]
+    where = ("worker", "-n", cluster.namespace)
+    listed = json.loads(await asyncio.to_thread(citadel, "memory", "list", *where, "-o", "json"))
+    assert {item["conversation"]: item["messages"] for item in listed} == {"Åsa": 4, "Bo": 2}
+    meant = (*where, "--conversation", "Åsa")
+    assert "Hello again." in await asyncio.to_thread(citadel, "memory", "show", *meant)
+    await asyncio.to_thread(citadel, "memory", "delete", *meant)
+    again = await cluster.run("flow", 90, inputs={"who": "Åsa"})
+    assert again["outputs"] == {"said": "Hello, stranger."}
 
 
 async def test_what_an_agent_does_is_seen_while_it_does_it(cluster: Cluster) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,10 @@ import pytest
 from aiohttp import web
 
 from citadel.controller.certificates import Identity, issue, new_authority
+from citadel.store.memory_conversations import MemoryConversations
+from citadel.web.access import Access
+from citadel.web.access import Identity as Jane
+from citadel.web.memory import MemoryRoutes
 from component.kube.fakeapi import FakeApi, serve_fake_api
 
 NAMESPACE = "/apis/citadel.dev/v1alpha1/namespaces/team"
@@ -52,6 +57,7 @@ class FakeCitadel:
     authorizations: set[str] = field(default_factory=set)
     signals: list[dict[str, Any]] = field(default_factory=list)
     """All that were sent, also those that it did not take."""
+    conversations: MemoryConversations = field(default_factory=lambda: MemoryConversations(time.time))
     unready: int = 0
     """So many signals come too early."""
 
@@ -228,6 +234,22 @@ class Cli:
         return True
 
 
+class Permitting(Access):
+    """Lets everybody do everything, in a namespace that was always there."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def require(self, *_: Any, **__: Any) -> None:
+        pass
+
+    async def who(self, _: web.Request) -> Jane:
+        return Jane("jane", ())
+
+    async def since(self, _: str) -> float:
+        return 0.0
+
+
 @pytest.fixture
 async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
     """The command line for user `jane` in namespace `team`, whose cluster knows Citadel's CA."""
@@ -245,6 +267,7 @@ async def cli(tmp_path: Path) -> AsyncIterator[Cli]:
     for path in ("revisions", "revisions/{revision}"):
         app.router.add_get(f"/api/v1/namespaces/team/workflows/sales/{path}", citadel.past)
     app.router.add_post("/api/v1/namespaces/team/executions/{path:.*}", citadel.handle)
+    MemoryRoutes(citadel.conversations, Permitting(), Permitting().who, Permitting().since).add_to(app)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
