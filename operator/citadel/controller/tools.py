@@ -120,6 +120,7 @@ class Tools:
         """What a definition of `namespace` pins of a Tool; raises Unusable."""
         spec = tool.spec
         if spec.mcp is not None:
+            _check_arguments(tool, spec, None)
             functions = tool.pinned_functions
             if functions is None:
                 raise not_ready(tool.obj, "Tool") or Unusable(
@@ -163,11 +164,7 @@ class Tools:
         inlined = {key: value for key, value in tool.raw["code"].items() if key != "codeFrom"} | {
             "code": text
         }
-        try:
-            Run.model_validate(inlined)
-        except ValueError as error:
-            message = f"Tool {tool.name}, code.codeFrom: {error}"
-            raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=True) from None
+        _parsed(tool, {**tool.raw, "code": inlined}, "code.codeFrom")
         return inlined
 
     async def _inputs(self, tool: FoundTool, namespace: str) -> dict[str, Any]:
@@ -257,8 +254,13 @@ def _templated(tool: FoundTool, operation: Operation) -> tuple[dict[str, Any], T
         "parameters": dict(operation.parameters),
         "http": request,
     }
+    return said, _parsed(tool, said, "http.openapi")
+
+
+def _parsed(tool: FoundTool, spec: dict[str, Any], where: str) -> ToolSpec:
+    """A spec into which something was read from a ConfigMap; raises Unusable."""
     try:
-        return said, ToolSpec.model_validate(said)
-    except ValueError as error:
-        message = f"Tool {tool.name}, http.openapi: the operation makes no request: {error}"
+        return parse("Tool", {**tool.obj, "spec": spec})
+    except InvalidObject as error:
+        message = f"Tool {tool.name}, {where}, as it was read: {error}"
         raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=True) from None

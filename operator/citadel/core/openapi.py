@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 from citadel.core.jsonvalues import canonical
 from citadel.core.schemas import resolve
@@ -19,6 +20,9 @@ _JSON = re.compile(r"application/([a-z0-9.+-]+[+])?json\b")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 #: What says something of a schema in OpenAPI, and nothing in JSON Schema, or nothing of what may stand there.
 _DROPPED = frozenset(("xml", "example", "examples", "externalDocs", "discriminator", "deprecated"))
+#: Headers that OpenAPI leaves to whoever sends a request.
+_NOT_ARGUMENTS = frozenset(("accept", "authorization", "content-type"))
+_IN_PATHS = "/{}?#%~!*'(),;:@&=+"
 _MOST_NODES = 10_000
 
 
@@ -87,6 +91,8 @@ class _Reader:
         own = given if isinstance(given, list) else []
         for parameter in self._parameters([*shared, *own]):
             place, name = str(parameter.get("in")), str(parameter.get("name"))
+            if place == "header" and name.lower() in _NOT_ARGUMENTS:
+                continue
             needed = bool(parameter.get("required")) or place == "path"
             if place not in places:
                 if needed:
@@ -145,11 +151,12 @@ class _Reader:
 
     def _path(self, path: str, places: Mapping[str, str]) -> str:
         def place(match: re.Match[str]) -> str:
-            if match[1] not in places:
-                raise self._problem(f"found {match[0]} in the path {path}, expected a parameter of that name")
-            return places[match[1]]
+            name = unquote(match[1])
+            if name not in places:
+                raise self._problem(f"found {{{name}}} in the path {path}, expected a parameter of that name")
+            return places[name]
 
-        return _PLACE.sub(place, path)
+        return _PLACE.sub(place, quote(path, safe=_IN_PATHS))
 
     def _body(self, content: dict[str, Any]) -> Any:
         kinds = content.get("content")

@@ -30,6 +30,7 @@ DOCUMENT: dict[str, Any] = {
                         "description": "An id.",
                     },
                     {"name": "session", "in": "cookie", "schema": {"type": "string"}},
+                    {"name": "Authorization", "in": "header", "required": True, "schema": {}},
                 ],
             },
             "post": {
@@ -102,6 +103,12 @@ def test_parameters_become_arguments_and_the_request_has_their_places() -> None:
     }
     assert found.description == "All issues."
     compile_inputs(dict(found.parameters))
+
+
+def test_a_path_in_any_script_is_one_that_a_url_can_have() -> None:
+    get = {"operationId": "a", "parameters": [{"name": "größe", "in": "path", "schema": {}}]}
+    found = operation_of({"openapi": "3.1.0", "paths": {"/über uns/{größe}": {"get": get}}}, "a")
+    assert found.path == "/%C3%BCber%20uns/${args.gr__e}"
 
 
 def test_a_body_is_one_argument_with_its_schema_in_place() -> None:
