@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+import warnings
 from contextlib import AsyncExitStack
 from importlib import import_module
 
@@ -54,6 +55,8 @@ async def main(stop: asyncio.Event) -> None:
     for chatty in _CHATTY:
         # At some level each of them tells what is asked.
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # These hold what was answered.
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings")
     async with AsyncExitStack() as stack:
         database = open_database(settings.database_url)
         stack.push_async_callback(database.close)
