@@ -1,13 +1,15 @@
 """Who may have a sandbox next: room in the cluster and in each namespace, fair between namespaces. Pure.
 
 A namespace with the fewest live sandboxes comes first, then who waits longest. Members of pools come last,
-and only into room that nobody waits for.
+and only into room that nobody waits for. Agents leave some room: they wait for what they call, and if they
+took all of it nothing would ever go on.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from citadel.core.agentsteps import MAX_DEPTH
 from citadel.store.sandboxes import SandboxRow
 
 
@@ -62,34 +64,39 @@ class Room:
         free = self.limits.cluster - len(live)
         if free <= 0:
             return []
-        waiting: dict[str, Iterator[SandboxRow]] = {}
-        heads: dict[str, SandboxRow] = {}
         queue = sorted(self.queued.values(), key=lambda row: (row.wanted_at, row.name))
         members = [row.name for row in queue if row.uid is None]
-        for namespace in {row.namespace for row in queue if row.uid is not None}:
-            mine = [row for row in queue if row.namespace == namespace and row.uid is not None]
-            waiting[namespace] = iter(mine[1:])
-            heads[namespace] = mine[0]
+        # Those of one line leave equally much room: the first of it stands for all.
+        lines: dict[tuple[str, int], deque[SandboxRow]] = {}
+        for row in queue:
+            if row.uid is not None:
+                lines.setdefault((row.namespace, _levels(row)), deque()).append(row)
         found: list[str] = []
         while len(found) < free:
-            ready = [space for space in heads if counts[space] < self.limits.namespace]
+            ready = [
+                (counts[space], line[0].wanted_at, space, levels)
+                for (space, levels), line in lines.items()
+                if counts[space] + _kept(levels, self.limits.namespace) < self.limits.namespace
+                and len(found) + _kept(levels, self.limits.cluster) < free
+            ]
             if not ready:
                 break
-            space = min(ready, key=lambda space: (counts[space], heads[space].wanted_at, space))
-            found.append(heads[space].name)
+            _, _, space, levels = min(ready)
+            line = lines[space, levels]
+            found.append(line.popleft().name)
             counts[space] += 1
-            following = next(waiting[space], None)
-            if following is None:
-                del heads[space]
-            else:
-                heads[space] = following
+            if not line:
+                del lines[space, levels]
         return found + members[: max(0, free - len(found))]
 
     def lacking(self, pods: Mapping[str, bool]) -> int:
         """How many sandboxes of executions wait for room that members of pools could give up."""
         counts = Counter(self.live(pods).values())
-        wanted = Counter(row.namespace for row in self.queued.values() if row.uid is not None)
-        able = sum(min(n, max(0, self.limits.namespace - counts[space])) for space, n in wanted.items())
+        most = self.limits.namespace
+        waiting = [row for row in self.queued.values() if row.uid is not None]
+        waiting = [row for row in waiting if counts[row.namespace] + _kept(_levels(row), most) < most]
+        wanted = Counter(row.namespace for row in waiting)
+        able = sum(min(n, max(0, most - counts[space])) for space, n in wanted.items())
         return max(0, able - max(0, self.limits.cluster - len(self.live(pods))))
 
     def reason(self, row: SandboxRow, pods: Mapping[str, bool]) -> str | None:
@@ -100,4 +107,21 @@ class Room:
         mine = sum(1 for namespace in live.values() if namespace == row.namespace)
         if row.uid is not None and mine >= self.limits.namespace:
             return f"{mine} sandboxes of namespace {row.namespace} are live, which is its limit"
+        for title, used, most in (
+            (f"namespace {row.namespace}", mine, self.limits.namespace),
+            ("this installation", len(live), self.limits.cluster),
+        ):
+            if row.uid is not None and used + _kept(_levels(row), most) >= most:
+                return f"{used} sandboxes of {title} are live, and the rest to {most} is for what agents call"
         return None
+
+
+def _levels(row: SandboxRow) -> int:
+    """How many levels of calls an agent may wait for; 0 for what waits for none."""
+    template = row.template
+    return max(1, MAX_DEPTH - template.get("agentsAround", 0)) if template.get("agent") else 0
+
+
+def _kept(levels: int, limit: int) -> int:
+    """The room that is kept for what an agent may call."""
+    return min(levels, limit // 2)

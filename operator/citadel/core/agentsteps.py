@@ -102,6 +102,7 @@ class _Compiler:
             spec=spec,
             timeout=None if timeout is None else seconds(timeout),
             agent=agent,
+            depth=len(around),
             schema=schema,
             tools={tool: f"{step.path}.{tool}" for tool in names},
         )

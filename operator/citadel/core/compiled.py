@@ -108,6 +108,8 @@ class CompiledStep:
     """Validator of its output."""
     agent: AgentSpec | None = None
     """What runs, in a step of an agent."""
+    depth: int = 0
+    """How many agents are around this one."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """The hidden steps whose turns are the calls of an agent's tools, by what the agent calls them."""
     tool: PinnedTool | None = None

@@ -112,6 +112,8 @@ def place(step: CompiledStep, runtimes: Mapping[str, RuntimeSpec], given: Given 
         template["imageId"] = given.images[step.spec.run.runtime]  # what it turns out to be, neither
     if step.agent is not None:
         template["agent"] = True  # a member of the Runtime's pool does as well
+        if step.depth:
+            template["agentsAround"] = step.depth  # by which room is kept for what agents call
     placed = f"{key}/{step.name}" if exclusive else key
     return Placement(placed, template, exclusive, reached, pool=pool, index=given.index)
 

@@ -7,8 +7,8 @@ from citadel.store.sandboxes import SandboxRow
 
 
 def row(name: str, namespace: str = "team", at: float = 0.0, pod: str | None = None, **fields) -> SandboxRow:
-    found = {"uid": "uid", "status": "wanted"} | fields
-    return SandboxRow(name=name, namespace=namespace, execution="run", placement="p", template={},
+    found = {"uid": "uid", "status": "wanted", "template": {}} | fields
+    return SandboxRow(name=name, namespace=namespace, execution="run", placement="p",
                       wanted_at=at, pod_uid=pod, **found)  # fmt: skip
 
 
@@ -90,3 +90,25 @@ def test_what_is_gone_takes_no_room() -> None:
     assert found.queued == {}
     found.leave("b")
     assert found.live({}) == {}
+
+
+def agent(name: str, around: int = 0, **fields) -> SandboxRow:
+    return row(name, template={"agent": True, "agentsAround": around}, **fields)
+
+
+@pytest.mark.parametrize(("cluster", "namespace", "agents"), [(20, 8, 4), (8, 20, 4), (2, 2, 1), (1, 1, 1)])
+def test_agents_leave_room_for_what_they_call(cluster: int, namespace: int, agents: int) -> None:
+    found = room(cluster, namespace, *(agent(f"a{number}", at=number) for number in range(9)))
+    assert found.admitted({}) == [f"a{number}" for number in range(agents)]
+
+
+def test_what_an_agent_calls_passes_agents_that_came_before_it() -> None:
+    live = [agent(f"l{number}", pod="p") for number in range(4)]
+    waiting = [agent("first", at=1), agent("inner", 1, at=2), row("tool", at=3), row("late", at=4)]
+    found = room(99, 8, *live, *waiting)
+    assert found.admitted({}) == ["inner", "tool", "late"]
+    message = "4 sandboxes of namespace team are live, and the rest to 8 is for what agents call"
+    assert found.reason(waiting[0], {}) == message
+    assert found.reason(waiting[2], {}) is None
+    full = room(5, 8, *live, agent("first", at=1), row("member", "", pod="p", uid=None))
+    assert full.lacking({}) == 0, "no member of a pool is given up for who may not begin"
