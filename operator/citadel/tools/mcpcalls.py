@@ -13,8 +13,12 @@ from typing import Any
 import httpx2
 
 from citadel.api.reasons import Reason
-from citadel.calls.httptools import credential_header
-from citadel.calls.mcpwire import (
+from citadel.core.jsonvalues import Json, canonical
+from citadel.core.mcp import MOST_BYTES, MOST_FUNCTIONS, InvalidListing, function_digest, functions_of
+from citadel.core.toolcalls import ToolTask
+from citadel.tools.exchanges import Exchange, Sending, ToolError, body_of, kind_of_body, parsed, refusal
+from citadel.tools.httpcalls import credential_header
+from citadel.tools.mcpwire import (
     LEGACY,
     MODERN,
     RpcError,
@@ -26,10 +30,6 @@ from citadel.calls.mcpwire import (
     headers_of,
     named,
 )
-from citadel.calls.tooling import Exchange, Sending, ToolError, body_of, kind_of_body, parsed, refusal
-from citadel.core.jsonvalues import Json, canonical
-from citadel.core.mcp import MOST_BYTES, MOST_FUNCTIONS, InvalidListing, function_digest, functions_of
-from citadel.core.toolcalls import ToolTask
 
 #: Pages of a listing, requests of a server while one call lasts, and bytes of one answer with all beside it.
 _PAGES, _DECLINED, _MOST = 20, 16, 4 * 1024 * 1024
