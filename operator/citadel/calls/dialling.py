@@ -113,14 +113,19 @@ class _Network(httpcore2.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.AsyncNetworkStream:
-        with anyio.fail_after(timeout or _CONNECT_SECONDS):
-            wrapped = await TLSStream.wrap(
-                self._stream,
-                ssl_context=ssl_context,
-                hostname=server_hostname,
-                standard_compatible=False,
-                server_side=False,
-            )
+        try:
+            with anyio.fail_after(timeout or _CONNECT_SECONDS):
+                wrapped = await TLSStream.wrap(
+                    self._stream,
+                    ssl_context=ssl_context,
+                    hostname=server_hostname,
+                    standard_compatible=False,
+                    server_side=False,
+                )
+        except BaseException:
+            # Nobody else has it yet.
+            await self.aclose()
+            raise
         return _Network(wrapped)
 
     def get_extra_info(self, info: str) -> Any:

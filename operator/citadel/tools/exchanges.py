@@ -102,7 +102,7 @@ def kind_of_body(response: httpx2.Response) -> tuple[str, str]:
 def parsed(body: bytes, limit: int = MAX_BYTES) -> Json:
     """An answer that says it is JSON; raises ToolError."""
     try:
-        return normalise(body, limit)
+        return normalise(body.removeprefix(b"\xef\xbb\xbf"), limit)
     except InvalidValue as error:
         raise ToolError(Reason.TOOL_FAILED, f"the answer: {error}", sent=True) from None
 
