@@ -78,10 +78,18 @@ class Agents:
 
     async def _model(self, agent: FoundAgent) -> list[Unusable]:
         try:
-            self._models.chain(agent.namespace, agent.spec.model)
+            model = self._models.chain(agent.namespace, agent.spec.model)[0]
         except Unusable as problem:
             return [_within(agent, "model", problem)]
-        return []
+        budget = agent.spec.budget
+        in_dollars = budget is not None and (budget.cost is not None or budget.cost_per_day is not None)
+        if not in_dollars or model.spec.prices is not None or model.spec.provider == "scripted":
+            return []
+        message = (
+            f"Agent {agent.name}, budget: it is in dollars, but Model {model.name} has no prices: nobody can "
+            "say what a call may cost"
+        )
+        return [Unusable(Reason.INCOMPATIBLE, message, waits=True)]
 
     async def _system(self, agent: FoundAgent) -> list[Unusable]:
         try:

@@ -398,3 +398,13 @@ async def test_a_shared_agent_finds_what_it_needs_beside_itself(cluster: Cluster
     await cluster.until(lambda: "tool mine: Tool mine exists not in namespace" in ready("agents", "helper"))
     await cluster.apply("agents", "outer", {"model": "writer", "tools": [{"name": "x", "agent": "helper"}]})
     await says(cluster, "outer", "Agent outer, tool x: Agent helper is not ready: Agent helper, tool mine")
+
+
+async def test_a_budget_in_dollars_needs_a_model_with_prices(cluster: Cluster) -> None:
+    await prepare(cluster)
+    await allow(cluster, "api.openai.com:443")
+    await cluster.apply("models", "free", {"provider": "openai", "model": "m"})
+    await cluster.apply("agents", "write", {"model": "free", "budget": {"cost": "1"}})
+    await says(cluster, "write", "Incompatible: Agent write, budget: it is in dollars, but Model free has no")
+    await cluster.apply("agents", "write", {"model": "free", "budget": {"tokens": 5}})
+    await says(cluster, "write", "ready")
