@@ -54,6 +54,11 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "init": Entry("citadel.cli.init", "init", "Write a small workflow to begin with."),
         "lint": Entry("citadel.cli.lint", "lint", "Check files, without a cluster."),
         "test": Entry("citadel.cli.test", "test", "Run tests of workflows, which stand beside them."),
+        "eval": Entry(
+            "citadel.cli.eval", "evaluate", "Run an agent over cases, and check what must hold of each."
+        ),
+        "record": Entry("citadel.cli.record", "record", "Write down what the agents of an execution did."),
+        "replay": Entry("citadel.cli.replay", "replay", "Run recorded agents again, without any model."),
         "schema": Entry("citadel.cli.schema", "schema", "Print the JSON Schema of all kinds, for editors."),
         "completion": Entry("citadel.cli.completion", "completion", "Print what makes your shell complete."),
         "doctor": Entry(

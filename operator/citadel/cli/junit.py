@@ -15,14 +15,14 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MAX_LOG = 100_000
 
 
-def report_of(verdicts: "Iterable[tuple[str, Verdict]]") -> str:
+def report_of(verdicts: "Iterable[tuple[str, Verdict]]", name: str = "citadel test") -> str:
     """The report of tests in the order of their files."""
     given = list(verdicts)
     suites = [
         (file, [verdict for _, verdict in group]) for file, group in groupby(given, key=lambda item: item[0])
     ]
     counts = _counts([verdict for _, verdict in given])
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="citadel test"{counts}>']
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites name={_attribute(name)}{counts}>"]
     for file, of_file in suites:
         lines.append(f"  <testsuite name={_attribute(file)}{_counts(of_file)}>")
         for verdict in of_file:

@@ -51,6 +51,13 @@ if TYPE_CHECKING:
 @click.option(
     "--signal", "signals", multiple=True, metavar="NAME[=JSON]", help="With --local: a signal, sent ahead."
 )
+@click.option("--allow-network", is_flag=True, help="With --local: let HTTP and MCP tools be called.")
+@click.option(
+    "--record",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="With --local: write what agents do there, for `citadel replay`.",
+)
 @target_options
 def run(
     target: Target,
@@ -69,6 +76,8 @@ def run(
     reject: tuple[str, ...],
     reason: str,
     signals: tuple[str, ...],
+    allow_network: bool,
+    record: str | None,
 ) -> None:
     """Run a workflow: WORKFLOW is one in the cluster, FILE holds one in YAML.
 
@@ -95,7 +104,10 @@ def run(
 
         path = None if journal is None else str(Path(journal).expanduser().resolve())
         ahead = ahead_of(approve, reject, signals, reason)
-        sys.exit(run_here(workflow, pairs, files, Options(logs, path, no_cache, isolation, ahead)))
+        if record is not None and not Path(record).expanduser().absolute().parent.is_dir():
+            raise click.UsageError(f"--record {record}: found no folder for this file")
+        options = Options(logs, path, no_cache, isolation, ahead, allow_network, record)
+        sys.exit(run_here(workflow, pairs, files, options))
     if journal is not None:
         raise click.UsageError("--journal goes with --local: in a cluster, the journal is its database")
     if approve or reject or reason or signals:
@@ -103,6 +115,10 @@ def run(
             "--approve, --reject, --reason and --signal go with --local; in a cluster there are "
             "`citadel approve`, `reject` and `signal`"
         )
+    if allow_network:
+        raise click.UsageError("--allow-network goes with --local; in a cluster policies say what is allowed")
+    if record is not None:
+        raise click.UsageError("--record goes with --local; in a cluster there is `citadel record`")
     if isolation != "auto":
         raise click.UsageError("--isolation goes with --local: in a cluster, every step is isolated")
     from citadel.cli.remote_run import run_in_cluster

@@ -7,10 +7,11 @@ import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from citadel.api.problems import counted
 from citadel.cli.lint import text_of
 from citadel.cli.remote import ExitCode
 from citadel.cli.terminal import safe
@@ -27,7 +28,11 @@ from citadel.local.machine import Machine
 from citadel.local.start import CannotRun, Start, choose, prepare
 from citadel.local.tools import ToolMissing
 from citadel.local.uses import containers, egress, sources
+from citadel.store.conversations import Conversations
 from citadel.store.journal import Journal
+
+if TYPE_CHECKING:
+    from citadel.api.cassette import Cassette
 
 #: Lines of its log that a failed step shows when the log was not shown anyway.
 TAIL_LINES = 5
@@ -46,6 +51,10 @@ class Options:
     isolation: Wanted = "auto"
     ahead: Ahead = field(default_factory=Ahead)
     """What is answered before anybody asks."""
+    network: bool = False
+    """Whether HTTP and MCP tools are called."""
+    record: str | None = None
+    """The file that is to have what agents do."""
 
 
 def run_here(file: str, pairs: Iterable[str], files: Iterable[str], options: Options) -> ExitCode:
@@ -85,9 +94,15 @@ async def _run(
 ) -> ExitCode:
     from citadel.cli.answering import Answering, at_terminal
     from citadel.cli.watch import on_stderr
+    from citadel.local.means import Means
+    from citadel.local.models import LocalModels
+    from citadel.local.recording import Recording
     from citadel.local.runner import LocalRun
+    from citadel.local.servers import Servers
 
-    journal, close = await _open(None if options.journal is None else f"sqlite:///{options.journal}")
+    journal, conversations, close = await _open(
+        None if options.journal is None else f"sqlite:///{options.journal}"
+    )
     archives = None if options.journal is None else _archives(options.journal)
     watcher = on_stderr(start.workflow.name, options.logs)
     desk = at_terminal(watcher.aside)
@@ -97,7 +112,10 @@ async def _run(
         tasks.append(asyncio.ensure_future(run.stop("Cancel", "CancelRequested", why)))
 
     outside = Answering(machine, journal, options.ahead, desk, watcher.said, give_up)
-    run = LocalRun(journal, watcher, contents, (start.workflow.name,), outside, archives=archives)
+    means = Means(LocalModels(journal, contents), conversations, Servers(contents, options.network))
+    recording = None if options.record is None else Recording(watcher)
+    watching = recording or watcher
+    run = LocalRun(journal, watching, contents, (start.workflow.name,), means, outside, archives=archives)
     interruptions = _Interruptions(run, watcher.said)
     try:
         with interruptions:
@@ -105,9 +123,23 @@ async def _run(
     finally:
         watcher.close()
         outputs = await _outputs(journal, run, start)
+        if recording is not None and options.record is not None:
+            _keep(options.record, await recording.cassette(journal, means.models.records))
         await close()
     code = _told(state, outputs, source, options.logs)
     return ExitCode.INTERRUPTED if code is ExitCode.FAILED and interruptions.count else code
+
+
+def _keep(path: str, cassette: "Cassette") -> None:
+    """Writes what agents did."""
+    from citadel.local.cassettes import write_cassette
+
+    try:
+        write_cassette(Path(path).expanduser(), cassette)
+    except OSError as error:
+        click.echo(f"citadel: --record {path}: {error.strerror}", err=True)
+        return
+    click.echo(f"citadel: {counted(len(cassette.attempts), 'attempt')} of agents in {path}", err=True)
 
 
 def _archives(journal: str) -> Path:
@@ -117,15 +149,16 @@ def _archives(journal: str) -> Path:
     return folder
 
 
-async def _open(url: str | None) -> tuple[Journal, Any]:
-    """The journal, and what closes it: in memory, or a file of SQLite."""
+async def _open(url: str | None) -> tuple[Journal, Conversations, Any]:
+    """The journal, what agents remember, and what closes both: in memory, or a file of SQLite."""
     if url is None:
         from citadel.store.memory import MemoryJournal
 
         async def nothing() -> None:
             return
 
-        return MemoryJournal(), nothing
+        kept = MemoryJournal()
+        return kept, kept.conversations, nothing
     try:
         from citadel.store.sql.database import open_database
 
@@ -135,7 +168,7 @@ async def _open(url: str | None) -> tuple[Journal, Any]:
             "--journal needs SQLAlchemy and aiosqlite: pip install 'citadel-workflows[sqlite]'"
         ) from None
     await database.create_schema()
-    return database.journal, database.close
+    return database.journal, database.conversations, database.close
 
 
 async def _outputs(journal: Journal, run: Any, start: Start) -> Any:

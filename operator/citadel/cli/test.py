@@ -84,7 +84,7 @@ def test(
     chosen = [trial for trial in trials if _is_chosen(trial, pattern)]
     if not chosen:
         raise click.UsageError(f"-k {pattern}: none of {len(trials)} tests has this text in its name or file")
-    report = _open(junit)
+    report = report_file(junit)
     kept_in = _isolation(isolation, documents)
     began = time.monotonic()
     try:
@@ -134,13 +134,14 @@ def _is_for_tests(name: str) -> bool:
 
 def _read(files: Sequence[str]) -> "list[SuiteDocument]":
     """The tests of all files; what is wrong with any ends the command."""
-    from citadel.local.suites import InvalidSuite, read_suite
+    from citadel.local.beside import InvalidFile
+    from citadel.local.suites import read_suite
 
     documents, wrong = [], 0
     for file in files:
         try:
             documents.append(read_suite(file, text_of(file), other_text))
-        except InvalidSuite as error:
+        except InvalidFile as error:
             for problem in error.problems:
                 click.echo(safe(problem.text), err=True)
             wrong += len(error.problems)
@@ -153,7 +154,7 @@ def _is_chosen(trial: Trial, pattern: str | None) -> bool:
     return pattern is None or pattern.lower() in f"{trial.document.file} {trial.name}".lower()
 
 
-def _open(junit: str | None) -> Path | None:
+def report_file(junit: str | None) -> Path | None:
     """Where the report goes; raises click.UsageError before anything runs."""
     if junit is None:
         return None

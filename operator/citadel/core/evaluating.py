@@ -6,12 +6,14 @@ from typing import Any
 
 from citadel.api.modifiers import ForEach
 from citadel.core import events as ev
+from citadel.core.calls import Call
 from citadel.core.checking import hard_reads
 from citadel.core.expressions import Expression, ExpressionError, Read
 from citadel.core.failures import Failure
 from citadel.core.instances import failed_step_of, turns, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.schemas import shown_value
+from citadel.core.seen import calls_of, shown_call, shown_usage
 from citadel.core.state import State, StepState, compiled_of
 from citadel.core.templates import Template, copy_path
 from citadel.core.values import Inline, MissingValues, Stored, Value, Values
@@ -37,8 +39,22 @@ class View:
         """The step that goes by this name here."""
         return self.state.steps.get(visible(self.instance, self.names[name]), _NEVER)
 
+    def calls(self, name: str) -> list[tuple[str, Call]]:
+        """The calls of tools that this step has made in its last attempt, in their order."""
+        return calls_of(self.state, visible(self.instance, self.names[name]))
+
+    def is_agent(self, name: str) -> bool:
+        """Whether this step is an agent's."""
+        assert self.state.plan is not None
+        instance = visible(self.instance, self.names[name])
+        compiled = self.state.plan.step(instance)
+        return compiled.agent is not None and not compiled.is_loop(instance)
+
 
 _NEVER = StepState()
+#: Attributes that need more than the state: the output of a step, and the arguments of its calls.
+_WITH_OUTPUT: frozenset[str | None] = frozenset(("output", None))
+_WITH_TOOLS: frozenset[str | None] = frozenset(("tools", None))
 
 
 def view_of(state: State, instance: str, **also: Any) -> View:
@@ -59,9 +75,9 @@ def scope(view: View, reads: Iterable[Read], names: frozenset[str], values: Valu
     state = view.state
     created = state.created
     assert created is not None
-    wanted: dict[str, bool] = {}
+    wanted: dict[str, set[str | None]] = {}
     for read in reads:
-        wanted[read.step] = wanted.get(read.step, False) or read.attribute in ("output", None)
+        wanted.setdefault(read.step, set()).add(read.attribute)
     seen = _Scope()
     if "inputs" in names:
         seen.values["inputs"] = created.inputs
@@ -74,7 +90,11 @@ def scope(view: View, reads: Iterable[Read], names: frozenset[str], values: Valu
     index = _add_turn(view, names, seen)
     # All at once: each round of loading is a round trip.
     needed = list(seen.values.values())
-    needed += [output for name, whole in wanted.items() if whole and (output := view.step(name).output)]
+    for name, attributes in wanted.items():
+        if attributes & _WITH_OUTPUT and (output := view.step(name).output) is not None:
+            needed.append(output)
+        if attributes & _WITH_TOOLS:
+            needed += [call.arguments for _, call in view.calls(name)]
     if missing := values.missing(needed):
         raise MissingValues(missing)
     context = {name: values.get(value) for name, value in seen.values.items()} | seen.found
@@ -82,7 +102,7 @@ def scope(view: View, reads: Iterable[Read], names: frozenset[str], values: Valu
         items: Any = context["item"]
         context["item"] = items[index]
     if "steps" in names:
-        context["steps"] = {name: _seen(view.step(name), whole, values) for name, whole in wanted.items()}
+        context["steps"] = {name: _seen(view, name, found, values) for name, found in wanted.items()}
     return context
 
 
@@ -136,10 +156,15 @@ def _add_turn(view: View, names: frozenset[str], seen: _Scope) -> int | None:
     return position
 
 
-def _seen(step: StepState, with_output: bool, values: Values) -> dict[str, Json]:
+def _seen(view: View, name: str, attributes: set[str | None], values: Values) -> dict[str, Json]:
+    step = view.step(name)
     seen: dict[str, Json] = {"status": str(step.status)}
-    if step.output is not None and with_output:
+    if step.output is not None and attributes & _WITH_OUTPUT:
         seen["output"] = values.get(step.output)
+    if attributes & _WITH_TOOLS and view.is_agent(name) and step.status.terminal:
+        seen["tools"] = [shown_call(view.state, *call, values) for call in view.calls(name)]
+    if step.usage is not None and step.status.terminal:
+        seen["usage"] = shown_usage(step.usage)
     if step.failure is not None and step.status.terminal:
         seen["error"] = {"reason": step.failure.reason, "message": step.failure.message}
     return seen

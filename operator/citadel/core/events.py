@@ -119,6 +119,8 @@ class AttemptSucceeded(Event):
     output: Value
     artifacts: Mapping[str, Content] = field(default_factory=dict)
     """What it left under each name."""
+    usage: Usage | None = None
+    """What the models took that it asked, where whoever reports it knows."""
 
     @property
     def key(self) -> str:
@@ -133,6 +135,8 @@ class AttemptFailed(Event):
     attempt: int
     sandbox: str
     failure: Failure
+    usage: Usage | None = None
+    """What the models took that it asked, where whoever reports it knows."""
 
     @property
     def key(self) -> str:

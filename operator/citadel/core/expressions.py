@@ -22,17 +22,33 @@ from typing import TYPE_CHECKING, TypeAlias
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_optional, ext_strings
 
+from citadel.api.problems import suggestion
 from citadel.core.cost import BUDGET, estimate, is_simple
 from citadel.core.diagnostics import diagnose, explain
 from citadel.core.jsonvalues import MAX_BYTES, MAX_DEPTH, Json
-from citadel.core.references import ROOTS, Chain, InvalidExpression, Read, chain_of, find_references
+from citadel.core.references import (
+    ROOTS,
+    Chain,
+    InvalidExpression,
+    Read,
+    chain_of,
+    find_references,
+    free_names,
+)
 from citadel.core.syntax import Node, Tree, decode
 
 if TYPE_CHECKING:
     from cel_expr_python.cel import Env, Value
     from cel_expr_python.cel import Expression as Program
 
-__all__ = ["Expression", "ExpressionError", "InvalidExpression", "Read", "compile_expression"]
+__all__ = [
+    "Expression",
+    "ExpressionError",
+    "InvalidExpression",
+    "Read",
+    "compile_expression",
+    "with_names",
+]
 
 MAX_SOURCE = 4096
 
@@ -136,6 +152,28 @@ def compile_expression(source: str) -> Expression:
         _needs=needs,
         _simple=is_simple(tree.root),
     )
+
+
+def with_names(source: str, names: Mapping[str, str], within: str) -> str:
+    """The expression in one where each of these names stands for an expression: `[…].all(name, …)`.
+
+    `within` is the macro: all for a condition, map for a value. Raises InvalidExpression, also for a name
+    that is none of these.
+    """
+    if not source.strip():
+        raise InvalidExpression("found an empty expression")
+    found = free_names(_parse(source))
+    for name, offset in found.items():
+        if name not in names:
+            expected = f"expected one of: {', '.join(names)}{suggestion(name, names)}"
+            raise InvalidExpression(f"found the unknown name {name}, {expected}", offset)
+    # Its end on a line of its own, where it may be part of a comment.
+    whole = f"({source}\n)" if "//" in source else f"({source})"
+    for name in reversed([name for name in names if name in found]):
+        whole = f"[{names[name]}].{within}({name}, {whole})"
+        whole = f"{whole}[0]" if within == "map" else whole
+    compile_expression(whole)
+    return whole
 
 
 @cache

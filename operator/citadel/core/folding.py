@@ -85,12 +85,14 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
         case ev.Delivered():
             return with_step(state, event.step, replace(state.steps[event.step], delivered_at=at))
         case ev.AttemptSucceeded():
+            step = state.steps[event.step]
             changed = replace(
-                state.steps[event.step],
+                step,
                 status=StepStatus.SUCCEEDED,
                 output=event.output,
                 artifacts=event.artifacts,
                 failure=None,
+                usage=add(step.usage, event.usage),
             )
             return ended(freed(state, event.sandbox, at), event.step, changed, at)
         case ev.StepRecalled():
@@ -110,7 +112,9 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
                 state = replace(state, signals=left)
             return ended(state, event.step, changed, at)
         case ev.AttemptFailed():
-            changed = replace(state.steps[event.step], undecided=True, failure=event.failure)
+            step = state.steps[event.step]
+            usage = add(step.usage, event.usage)
+            changed = replace(step, undecided=True, failure=event.failure, usage=usage)
             state = calls_cut_off(freed(state, event.sandbox, at), event.step, at)
             return with_step(state, event.step, changed)
         case ev.RetryScheduled():

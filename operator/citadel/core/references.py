@@ -38,7 +38,8 @@ ROOTS = (
     "execution",
     "args",
 )
-ATTRIBUTES = ("output", "status", "error")
+#: Of a step; the last two of one that asks models.
+ATTRIBUTES = ("output", "status", "error", "tools", "usage")
 _TYPES = frozenset(("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"))
 _NAMESPACES = frozenset(("optional", "strings"))
 _CALENDAR = re.compile("get(Date|DayOf(Month|Week|Year)|FullYear|Hours|Milliseconds|Minutes|Month|Seconds)")
@@ -71,7 +72,7 @@ class InvalidExpression(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A step that an expression refers to; `attribute` is output, status, error, or None for the step as a
+    """A step that an expression refers to; `attribute` is one of ATTRIBUTES, or None for the step as a
     whole.
 
     `optional`: the author provided for its absence, by `.?`, `[?…]` or has() anywhere in the same expression.
@@ -118,6 +119,28 @@ def find_references(tree: Tree) -> References:
         Read(read.step, read.attribute, read.optional or (read.step, read.attribute) in tested)
         for read in found.reads
     }
+    return found
+
+
+def free_names(tree: Tree) -> dict[str, int]:
+    """The names that an expression takes from outside, whatever they mean, and where each stands first."""
+    found: dict[str, int] = {}
+
+    def visit(node: Node, bound: frozenset[str]) -> None:
+        match node:
+            case Identifier(name=name) if name not in bound | _TYPES | _NAMESPACES:
+                offset = tree.offsets.get(node.id, 0)
+                found[name] = min(offset, found.get(name, offset))
+            case Comprehension():
+                visit(node.range, bound)
+                inner = bound | {node.variable, node.accumulator}
+                for part in (node.initial, node.condition, node.step, node.result):
+                    visit(part, inner)
+            case _:
+                for child in children(node):
+                    visit(child, bound)
+
+    visit(tree.root, frozenset())
     return found
 
 

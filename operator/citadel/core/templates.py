@@ -9,7 +9,7 @@ objects, and never what was substituted: a result that holds `${` stays as it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
@@ -26,7 +26,7 @@ from citadel.core.expressions import (
 from citadel.core.jsonvalues import MAX_BYTES, MAX_DEPTH, Json, canonical, join_path
 from citadel.core.references import Chain
 
-__all__ = ["Template", "compile_template", "copy_path"]
+__all__ = ["Template", "compile_template", "copy_path", "rewritten"]
 
 #: Expressions in one value: compiling one takes some 100 µs.
 MAX_EXPRESSIONS = 1000
@@ -103,6 +103,30 @@ def compile_template(value: Json) -> Template:
         plain_path=tree.plain_path if isinstance(tree, Expression) else None,
         _tree=tree,
     )
+
+
+def rewritten(value: Json, change: Callable[[str], str]) -> Json:
+    """The tree with other expressions in its texts; raises InvalidExpression for one that has no end."""
+    match value:
+        case str():
+            return _rewritten_text(value, change)
+        case list():
+            return [rewritten(item, change) for item in value]
+        case dict():
+            return {key: rewritten(item, change) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _rewritten_text(text: str, change: Callable[[str], str]) -> str:
+    parts, at = "", 0
+    while (start := text.find("${", at)) >= 0:
+        if start > at and text[start - 1] == "$":
+            parts, at = parts + text[at : start + 2], start + 2
+            continue
+        end = _closing_brace(text, start + 2, "")
+        parts, at = f"{parts}{text[at:start]}${{{change(text[start + 2 : end])}}}", end + 1
+    return parts + text[at:]
 
 
 def copy_path(scope: Mapping[str, Json], path: tuple[str | int, ...]) -> Json:

@@ -58,7 +58,12 @@ class ContainerSandbox:
             (self._folder / name).mkdir()
 
     async def run(
-        self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
+        self,
+        given: Dispatch,
+        arguments: Mapping[str, Json],
+        parcels: Parcels,
+        output: Output,
+        attendant: object = None,
     ) -> "Json | Failure":
         """Runs the attempt to its end; its output, or why it failed. Raises SandboxEnded."""
         assert self._engine is not None

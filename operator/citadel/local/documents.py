@@ -6,8 +6,7 @@ cluster: a Runtime that the file does not define may exist there.
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,40 +21,17 @@ from citadel.api.runtime import RuntimeSpec
 from citadel.api.tool import ToolSpec
 from citadel.api.trigger import TriggerSpec
 from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_positions
-from citadel.api.workflow import WorkflowSpec
 from citadel.core.agentchecks import agent_problems, tool_problems
 from citadel.core.inputs import InvalidInputs
 from citadel.core.lookups import lookup_problems
 from citadel.core.placing import InvalidDefinition
-from citadel.core.plan import Workflow, compile_workflow
+from citadel.core.plan import compile_workflow
 from citadel.llm.scripted import InvalidScript, Script
+from citadel.local.contents import Contents, WorkflowDocument
+from citadel.local.pinning import resolve
 from citadel.render.trigger import inputs_at
 
-
-@dataclass(frozen=True)
-class WorkflowDocument:
-    """One Workflow of the file."""
-
-    name: str
-    spec: WorkflowSpec
-    compiled: Workflow
-    document: Document
-
-
-@dataclass
-class Contents:
-    """The objects of a file, by name, and what is wrong with it."""
-
-    workflows: dict[str, WorkflowDocument] = field(default_factory=dict)
-    executions: dict[str, tuple[ExecutionSpec, Document]] = field(default_factory=dict)
-    models: dict[str, ModelSpec] = field(default_factory=dict)
-    agents: dict[str, AgentSpec] = field(default_factory=dict)
-    tools: dict[str, ToolSpec] = field(default_factory=dict)
-    triggers: dict[str, tuple[TriggerSpec, Document]] = field(default_factory=dict)
-    runtimes: dict[str, RuntimeSpec] = field(default_factory=dict)
-    data: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
-    """Texts by key, of (kind, name): ConfigMap or Secret."""
-    problems: list[Problem] = field(default_factory=list)
+__all__ = ["Contents", "WorkflowDocument", "read"]
 
 
 def read(text: str) -> Contents:
@@ -71,6 +47,7 @@ def read(text: str) -> Contents:
     for document in documents:
         found_problems = [*document.problems, *_take(contents, document)]
         contents.problems += problems_with_positions(document, found_problems)
+    contents.problems += resolve(contents)
     others = {name: workflow.compiled for name, workflow in contents.workflows.items()}
     for workflow in contents.workflows.values():
         lookups = lookup_problems(workflow.compiled, others)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from citadel.local.languages import Go, Java, JavaScript, Language, Python
+from citadel.local.languages import Agents, Go, Java, JavaScript, Language, Python
 from citadel.local.tools import Tool, ToolMissing, shipped
 
 _SECONDS = 600.0
@@ -35,6 +35,8 @@ class Kits:
     def language(self, tool: Tool, sources: Iterable[str] = ()) -> Language:
         """How a language runs, with all that it needs for the `sources` of its steps; raises ToolMissing."""
         match tool.language:
+            case "agent":
+                return Agents()
             case "javascript":
                 return JavaScript(tool)
             case "go":

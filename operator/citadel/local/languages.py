@@ -7,16 +7,17 @@ The harnesses are those of the sandboxes in a cluster. Python's forks by itself;
 import asyncio
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from citadel.api.reasons import Reason
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import MAX_BYTES
 from citadel.local.capture import Output
-from citadel.local.tools import Tool
+from citadel.local.tools import Tool, shipped
 
 #: Room for a failure beside an output.
 RESULT_BYTES = MAX_BYTES + 256 * 1024
@@ -63,6 +64,16 @@ class Language(Protocol):
         """What it needs of this machine, beside its harness."""
         ...
 
+    @property
+    def entrypoint(self) -> str:
+        """What each attempt runs in place of its code; empty where it has code."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What its processes have in their environment beside what all have; paths come before others."""
+        ...
+
     def command(self, seen: Seen, build: bool) -> list[str]:
         """What is started for an attempt; nothing where the harness forks by itself."""
         ...
@@ -96,6 +107,8 @@ class Python:
     name = "python"
     builds = ""
     readable: tuple[Path, ...] = ()
+    entrypoint = ""
+    environment: Mapping[str, str] = MappingProxyType({})
 
     def command(self, seen: Seen, build: bool) -> list[str]:
         return []
@@ -108,6 +121,16 @@ class Python:
 
     def crash(self, step: str, said: bytes, code: int, output: Output) -> Failure | None:
         return None
+
+
+class Agents(Python):
+    """The same, with what runs agents beside it."""
+
+    entrypoint = "citadel_agent:run"
+
+    def __init__(self) -> None:
+        folder = shipped("agent")
+        self.readable, self.environment = (folder,), {"PYTHONPATH": str(folder)}
 
 
 class JavaScript(Python):

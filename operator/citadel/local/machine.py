@@ -11,7 +11,7 @@ from citadel.local.isolation import Isolation
 from citadel.local.languages import Language
 from citadel.local.sandbox import LocalSandbox
 from citadel.local.sandboxes import Sandbox
-from citadel.local.tools import Tools, cache_folder
+from citadel.local.tools import AGENT, Tools, cache_folder
 
 
 class Machine:
@@ -38,10 +38,18 @@ class Machine:
         for name, sources in wanted.items():
             self._languages[name] = self._kits.language(self.tools.get(name), sources)
 
+    def for_agents(self) -> LocalSandbox:
+        """One for an attempt of an agent, not yet started; raises ToolMissing."""
+        if AGENT not in self._languages:
+            self.equip({AGENT: ()})
+        return LocalSandbox(self._languages[AGENT], self._programs, self.isolation)
+
     def sandbox(self, placement: Placement) -> Sandbox:
         """One for the steps of a placement, not yet started; raises ToolMissing."""
         if "language" not in placement.template:
             return ContainerSandbox(placement, self.engine)
+        if placement.template.get("agent"):
+            return self.for_agents()
         name = placement.template["language"]
         if name not in self._languages:
             self.equip({name: ()})

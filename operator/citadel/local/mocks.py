@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from citadel.api.reasons import Phase, Reason
 from citadel.api.suite import Mock, Scenario
@@ -28,6 +28,9 @@ from citadel.local.machine import Machine
 from citadel.local.outside import Outside
 from citadel.local.sandboxes import Sandbox
 from citadel.local.stubs import why_not
+
+if TYPE_CHECKING:
+    from citadel.local.door import Attendant
 
 _NUMBER = re.compile(r"\[[0-9]+\]$")
 
@@ -129,7 +132,12 @@ class MockingSandbox:
         """Nothing starts before it is needed."""
 
     async def run(
-        self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
+        self,
+        given: Dispatch,
+        arguments: Mapping[str, Json],
+        parcels: Parcels,
+        output: Output,
+        attendant: "Attendant | None" = None,
     ) -> "Json | Failure":
         """What the mock of an attempt says, else what its code does; raises NotMocked, SandboxEnded."""
         mock = self._world.mock(given.step, given.attempt)
@@ -145,7 +153,7 @@ class MockingSandbox:
             real = self._world.real(self._placement)
             await real.start()
             self._real = real
-        return await self._real.run(given, arguments, parcels, output)
+        return await self._real.run(given, arguments, parcels, output, attendant)
 
     def cancel(self, grace: float) -> None:
         """Asks the running attempt to end."""

@@ -3,19 +3,27 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from citadel.api.agent import AgentSpec
 from citadel.api.model import ModelSpec
 from citadel.core import events as ev
+from citadel.core.jsonvalues import Json
 from citadel.core.models import Wanted, question_of
-from citadel.core.spending import Account
+from citadel.core.spending import Account, Turn
 from citadel.core.values import Values
-from citadel.llm.asked import Target
+from citadel.llm import chat, turns
+from citadel.llm.asked import Payer, Target
+from citadel.llm.asking import Asker, PassOn
 from citadel.llm.aws import AwsCredential, InvalidCredential
 from citadel.llm.calling import Call, Caller
 from citadel.llm.provider import Provider
 from citadel.llm.ways import provider_of
 from citadel.local.documents import Contents, WorkflowDocument
+from citadel.local.pinning import agents_of
 from citadel.store.journal import Journal, json_of
+from citadel.store.memory_grants import MemoryModelGrants, MemoryModelRecords
 from citadel.store.memory_ledger import MemoryLedger
+from citadel.store.model_grants import Grant
+from citadel.store.model_records import ModelRecord
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,7 +34,10 @@ class LocalModels:
 
     def __init__(self, journal: Journal, contents: Contents) -> None:
         self._journal, self._contents = journal, contents
-        self._caller = Caller(MemoryLedger(), self._provider)
+        self.ledger = MemoryLedger()
+        self.records = MemoryModelRecords(self.ledger)
+        self._grants = MemoryModelGrants(self.ledger)
+        self._caller = Caller(self.ledger, self._provider)
 
     async def answer(
         self, uid: str, wanted: Wanted, accounts: tuple[Account, ...], left: float | None
@@ -39,10 +50,42 @@ class LocalModels:
         call = await self._call(uid, wanted, accounts)
         return await self._caller.usage(call, call.targets[0])
 
+    async def begin(self, key: tuple[str, str, int]) -> None:
+        """An attempt of an agent may ask from now on."""
+        await self._grants.place(Grant(*key, "local", {}))
+
+    async def end(self, key: tuple[str, str, int], agent: AgentSpec) -> ev.Usage | None:
+        """The attempt is over: what it took in all."""
+        await self._grants.remove(*key)
+        spent = await self.ledger.spent(*key)
+        if not spent.calls:
+            return None
+        counted = (spent.input_tokens, spent.output_tokens, spent.cost, spent.calls, spent.estimated)
+        return ev.Usage(agent.model, self._contents.models[agent.model].provider, *counted)
+
+    async def turn(
+        self,
+        key: tuple[str, str, int],
+        agent: AgentSpec,
+        accounts: tuple[Account, ...],
+        turn: Turn,
+        asked: chat.Asked,
+        body: Json,
+        pass_on: PassOn,
+    ) -> ModelRecord:
+        """What an agent is answered; raises Failed, and NotGranted."""
+        payer = Payer(*key, "local", self._targets(agent.model), accounts, turn)
+        bounds = chat.Bounds(agent.max_tokens, agent.temperature)
+        asker = Asker(self.ledger, self._provider)
+        return await turns.answer(asker, self.records, payer, asked, bounds, pass_on, body)
+
+    def _targets(self, model: str) -> tuple[Target, ...]:
+        chain = models_asked(model, self._contents.models)
+        return tuple(Target(name, f"local/{name}", self._contents.models[name]) for name in chain)
+
     async def _call(self, uid: str, wanted: Wanted, accounts: tuple[Account, ...]) -> Call:
         payload = await json_of(self._journal, uid, wanted.payload)
-        chain = models_asked(wanted.llm.model, self._contents.models)
-        targets = tuple(Target(name, f"local/{name}", self._contents.models[name]) for name in chain)
+        targets = self._targets(wanted.llm.model)
         return Call(uid, "local", wanted, question_of(payload), targets, accounts)
 
     def _provider(self, target: Target) -> Provider:
@@ -75,16 +118,19 @@ def models_asked(name: str, models: Mapping[str, ModelSpec]) -> list[str]:
 
 def model_reasons(workflow: WorkflowDocument, contents: Contents) -> Iterator[str]:
     """Why the Models that a workflow's steps ask cannot be asked here."""
-    for path, step in workflow.spec.every_step():
-        asked = getattr(step, "llm", None)
-        if asked is None:
-            continue
-        if asked.model not in contents.models:
+    asked = [
+        (f"step {path}", llm.model)
+        for path, step in workflow.spec.every_step()
+        if (llm := getattr(step, "llm", None)) is not None
+    ]
+    asked += [(f"Agent {name}", agent.model) for name, agent in agents_of(workflow, contents).items()]
+    for where, model in asked:
+        if model not in contents.models:
             yield (
-                f"step {path}: Model {asked.model} is not in this file; without a cluster, Models come from "
-                "the same file"
+                f"{where}: Model {model} is not in this file; without a cluster, Models come from the same "
+                "file"
             )
-        for name in models_asked(asked.model, contents.models):
+        for name in models_asked(model, contents.models):
             yield from _of_model(name, contents.models[name], contents)
 
 

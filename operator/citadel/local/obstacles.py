@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from citadel.api.runtime import LANGUAGES
 from citadel.local.documents import Contents, WorkflowDocument
 from citadel.local.engine import EngineError, find
+from citadel.local.lacking import agent_reasons
 from citadel.local.models import model_reasons
 from citadel.local.tools import ToolMissing, Tools
 from citadel.local.uses import called, language_of, reached
@@ -22,12 +23,13 @@ def obstacles(workflow: WorkflowDocument, contents: Contents, tools: Tools) -> I
             *_entrypoints(one),
             *_revisions(one),
             *model_reasons(one, contents),
+            *agent_reasons(one, contents, tools),
         ):
             yield f"{where}{reason}"
-        for path, other in called(one):
+        for place, other in called(one, contents):
             if other not in contents.workflows:
                 yield (
-                    f"{where}step {path}: Workflow {other} is not in this file; without a cluster, "
+                    f"{where}{place}: Workflow {other} is not in this file; without a cluster, "
                     "workflows that steps run come from the same file"
                 )
 

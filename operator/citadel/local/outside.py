@@ -1,10 +1,14 @@
 """What an execution on this machine has around it: sandboxes, a clock, and whoever answers where it waits."""
 
+from collections.abc import Mapping
+
 from citadel.core import events as ev
 from citadel.core.children import Child
+from citadel.core.jsonvalues import Json
 from citadel.core.models import Wanted
 from citadel.core.placing import Placement
 from citadel.core.state import State, awaits_answer, position
+from citadel.core.tools import WantedTool
 from citadel.core.values import Values
 from citadel.local.clocks import Clock
 from citadel.local.machine import Machine
@@ -32,6 +36,12 @@ class Outside:
 
     async def asked(self, call: Wanted, values: Values) -> ev.ModelAnswered | None:
         """What a model answers, if none is to be asked; `values` takes it."""
+        return None
+
+    async def used(
+        self, use: WantedTool, arguments: Mapping[str, Json], values: Values
+    ) -> ev.ToolAnswered | None:
+        """What a tool gives, if none is to be called; `values` takes it."""
         return None
 
     async def answer(self, state: State, step: str, values: Values) -> ev.Event | None:

@@ -20,8 +20,11 @@ _LOCAL = Path(__file__).resolve().parent
 class Room:
     """What a sandbox has of this machine."""
 
-    def __init__(self, language: Language, isolation: Isolation, network: bool) -> None:
-        """`network`: its steps reach something."""
+    def __init__(
+        self, language: Language, isolation: Isolation, network: bool, more: Mapping[str, str]
+    ) -> None:
+        """`network`: its steps reach something. `more` is of the environment."""
+        self._more = more
         self._isolation, self._network = isolation, network
         self.folder = Path(tempfile.mkdtemp(prefix="citadel-"))
         self.work, self.tmp, self.memory = (self.folder / name for name in ("work", "tmp", "memory"))
@@ -46,10 +49,11 @@ class Room:
         for folder in (self.work, self.tmp, self.memory, self.program):
             folder.mkdir()
 
-    def command(self, channel: int) -> list[str]:
-        """What starts the sandbox; its socket is the descriptor `channel`."""
+    def command(self, channel: int, *more: int) -> list[str]:
+        """What starts the sandbox; its socket is the descriptor `channel`, and there may be `more`."""
         script = f"{self.seen.harness}/harness.py" if self._forks else f"{self.seen.local}/starter.py"
         command = [sys.executable, "-S", "-P", f"{self.seen.local}/launch.py", str(channel), script]
+        command += map(str, more)
         if not self._own:
             return command
         binds = [
@@ -67,7 +71,10 @@ class Room:
         found = {name: value for name in PASSED_ON if (value := os.environ.get(name)) is not None}
         if self._network or not self._own:
             found |= {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+        path = [part for part in (self._more.get("PYTHONPATH"), found.get("PYTHONPATH")) if part]
+        found |= {"PYTHONPATH": os.pathsep.join(path)} if path else {}
         return {
+            **self._more,
             **found,
             "HOME": self._work,
             "TMPDIR": self._tmp,

@@ -8,11 +8,11 @@ import datetime
 import tempfile
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
-from citadel.core.children import Child, wanted
+from citadel.core.children import Child, digests, inputs_of, wanted
 from citadel.core.closing import CANCEL_GRACE
 from citadel.core.decide import wake_at
 from citadel.core.dispatch import Dispatch, dispatch
@@ -21,22 +21,29 @@ from citadel.core.jsonvalues import Json
 from citadel.core.models import Wanted
 from citadel.core.models import failed as call_failed
 from citadel.core.models import wanted as calls_wanted
+from citadel.core.payers import step_accounts
 from citadel.core.placing import Placement
 from citadel.core.sessions import failure_of
 from citadel.core.spending import Account, account_of
 from citadel.core.state import State, next_ready
-from citadel.core.values import Content, Values
+from citadel.core.tools import WantedTool
+from citadel.core.tools import failed as tool_failed
+from citadel.core.tools import wanted as tools_wanted
+from citadel.core.values import Content, Value, Values
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
 from citadel.local.clocks import Bell
 from citadel.local.documents import Contents
-from citadel.local.models import LocalModels
+from citadel.local.means import Means
 from citadel.local.outside import Outside, asking
 from citadel.local.sandboxes import Sandbox, SandboxEnded
 from citadel.local.start import Start
 from citadel.local.turns import Neighbours
 from citadel.local.within import Inner, Within
-from citadel.store.journal import Advance, Journal, LogChunk
+from citadel.store.journal import Advance, Journal, LogChunk, json_of
+
+if TYPE_CHECKING:
+    from citadel.local.agents import Attending
 
 
 class Observer(Protocol):
@@ -64,14 +71,14 @@ class LocalRun:
         observer: Observer,
         contents: Contents,
         chain: Sequence[str],
+        means: Means,
         outside: Outside | None = None,
         neighbours: Neighbours | None = None,
-        models: LocalModels | None = None,
         paying: tuple[Account, ...] = (),
         archives: Path | None = None,
     ) -> None:
         """`contents` has what its steps refer to; `chain` the workflows around it and its own. `paying` are
-        the accounts of the executions around it, who share its `models`.
+        the accounts of the executions around it, who share its `means`.
 
         `archives` is a folder that keeps artifacts and programs as long as the journal is kept; without one
         they end with the execution.
@@ -82,24 +89,26 @@ class LocalRun:
         def within(child: Child, chain: tuple[str, ...]) -> LocalRun:
             inner = Inner(observer, child.step)
             outside, neighbours = self._outside.within(child.step), self._neighbours.within(self._uid)
-            shared = (self._models, self._accounts(), self._archives)
-            return LocalRun(journal, inner, contents, chain, outside, neighbours, *shared)
+            paying = (*self._paying, self._account())
+            return LocalRun(
+                journal, inner, contents, chain, means, outside, neighbours, paying, self._archives
+            )
 
-        self._models = models or LocalModels(journal, contents)
+        self._means = means
         self._paying = paying
         self._outside = outside or Outside()
-        self._clock = self._outside.clock
+        self.clock = self._outside.clock
         self._neighbours = neighbours or Neighbours()
         self._within = Within(journal, contents, chain, self._outside.machine.tools, within)
         self._uid = ""
         self._state = State()
         self._looked_at = 0.0
         """Until when all that follows from the state by time has been decided."""
-        self._changed = Bell()
+        self.changed = Bell()
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._sandboxes: dict[str, Sandbox] = {}
-        self._calls: dict[str, asyncio.Task[tuple[ev.ModelAnswered, Values]]] = {}
-        """Models that are being asked."""
+        self._calls: dict[str, asyncio.Task[Any]] = {}
+        """Models and tools that are being asked."""
         self._asked: set[str] = set()
         """Steps for which somebody was asked."""
         self._logs: dict[tuple[str, int], list[LogChunk]] = {}
@@ -140,14 +149,14 @@ class LocalRun:
     async def stop(self, mode: str, reason: str, message: str) -> None:
         """Asks for its end: `Cancel` with a grace period, `Terminate` at once."""
         while not self._state.known:
-            await self._clock.wait(self._changed)
+            await self.clock.wait(self.changed)
         if self._state.finished is None:
             await self._advance([ev.StopRequested(mode, reason, message)])
 
     # ---- the journal
 
     async def _advance(self, facts: Sequence[ev.Event] = (), **more: Any) -> Advance:
-        begin = self._clock.time()
+        begin = self.clock.time()
         advance = await self._journal.advance(self._uid, facts, **more)
         if advance.state.seq >= self._state.seq:
             self._looked_at = max(self._looked_at, begin)
@@ -162,12 +171,12 @@ class LocalRun:
 
     def _wake(self) -> None:
         """Everyone who waits for a change looks again."""
-        self._changed.ring()
+        self.changed.ring()
 
     async def _pause(self) -> None:
         """Waits for a change, or until something follows from time alone."""
         # Not from now on: a short pause may have passed since anybody looked.
-        if not await self._clock.wait(self._changed, wake_at(self._state, self._looked_at)):
+        if not await self.clock.wait(self.changed, wake_at(self._state, self._looked_at)):
             # An attempt whose pause is over is no event: those who wait for work look again all the same.
             await self._advance()
 
@@ -177,15 +186,22 @@ class LocalRun:
         for name, sandbox in self._state.sandboxes.items():
             if sandbox.usable and name not in self._serving:
                 self._spawn(name, self._serve(name))
+        for name, running in self._sandboxes.items():
+            if not self._state.sandboxes[name].usable:
+                running.cancel(CANCEL_GRACE)
         for child in list(wanted(self._state)):
             if child.name not in self._serving:
                 self._spawn(child.name, self._serve_child(child))
         calls = {f"call {call.step} {call.attempt}": call for call in calls_wanted(self._state)}
+        uses = {f"tool {use.step} {use.attempt}": use for use in tools_wanted(self._state)}
         for name, call in calls.items():
             if name not in self._serving:
                 self._spawn(name, self._call(name, call))
+        for name, use in uses.items():
+            if name not in self._serving:
+                self._spawn(name, self._use(name, use))
         for name, asked in self._calls.items():
-            if self._state.stopping or name not in calls:
+            if self._state.stopping or name not in calls.keys() | uses.keys():
                 asked.cancel()
         self._ask_about(asking(self._state))
         for run in list(self._within.to_stop(self._state)):
@@ -202,7 +218,7 @@ class LocalRun:
         self._asked.update(steps)
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._clock.begin()
+        self.clock.begin()
         self._serving[name] = asyncio.create_task(work)
         self._serving[name].add_done_callback(self._served)
 
@@ -221,11 +237,15 @@ class LocalRun:
         if fact is not None:
             await self._advance([fact], outputs=values.made)
 
-    def _accounts(self) -> tuple[Account, ...]:
+    def _account(self) -> Account:
         """Who pays for the models that its steps ask."""
         assert self._state.plan is not None
         title = f"the budget of Workflow {self._chain[-1]}"
-        return (*self._paying, account_of(self._state.plan.workflow.spec.budget, self._uid, title))
+        return account_of(self._state.plan.workflow.spec.budget, self._uid, title)
+
+    def _accounts(self, step: str) -> tuple[Account, ...]:
+        """The same for a step: also that of its own, and of the executions around."""
+        return (*self._paying, self._account(), *step_accounts(self._state, step, "local"))
 
     async def _call(self, name: str, call: Wanted) -> None:
         """Asks a model, until nobody waits for the answer any more."""
@@ -234,14 +254,13 @@ class LocalRun:
         if told is not None:
             await self._advance([told], outputs=given.made)
             return
-        accounts = self._accounts()
-        left = None if call.until is None else max(0.0, call.until - self._clock.time())
-        asked = asyncio.create_task(self._models.answer(self._uid, call, accounts, left))
+        models, accounts = self._means.models, self._accounts(call.step)
+        asked = asyncio.create_task(models.answer(self._uid, call, accounts, self._left(call.until)))
         self._calls[name] = asked
         try:
             await asyncio.wait((asked,))
             if asked.cancelled():
-                usage = await self._models.usage(self._uid, call, accounts)
+                usage = await models.usage(self._uid, call, accounts)
                 await self._advance([call_failed(call, Reason.CANCELLED, "cancelled", usage)])
                 return
             fact, values = asked.result()
@@ -250,12 +269,39 @@ class LocalRun:
             asked.cancel()
             del self._calls[name]
 
+    async def _use(self, name: str, use: WantedTool) -> None:
+        """Calls a tool, until nobody waits for it any more."""
+        payload = await json_of(self._journal, self._uid, use.payload)
+        loaded = await self._journal.values(self._uid, digests(payload))
+        arguments = inputs_of(payload, Values(loaded=dict(loaded)))
+        values = Values()
+        fact = await self._outside.used(use, arguments, values)
+        if fact is None:
+            servers, left = self._means.servers, self._left(use.until)
+            asked = self._calls[name] = asyncio.create_task(servers.call(self._uid, use, arguments, left))
+            try:
+                await asyncio.wait((asked,))
+            finally:
+                asked.cancel()
+                del self._calls[name]
+            if asked.cancelled():
+                fact = tool_failed(use, Reason.CANCELLED, "cancelled")
+            elif isinstance(found := asked.result(), Failure):
+                fact = ev.ToolAnswered(use.step, use.attempt, None, found)
+            else:
+                fact = ev.ToolAnswered(use.step, use.attempt, values.put(found))
+        await self._advance([fact], outputs=values.made)
+
+    def _left(self, until: float | None) -> float | None:
+        """Seconds that are left until then."""
+        return None if until is None else max(0.0, until - self.clock.time())
+
     def _served(self, task: asyncio.Task[None]) -> None:
         """What no sandbox accounts for is a defect, and must not become a wait for ever."""
         if not task.cancelled() and task.exception() is not None:
             self._defect = self._defect or task.exception()
         self._wake()
-        self._clock.end()
+        self.clock.end()
 
     async def _serve(self, name: str) -> None:
         """The life of one sandbox."""
@@ -288,10 +334,10 @@ class LocalRun:
         """Waits until there may be work for an idle sandbox, or no more use of it."""
         placement = self._state.sandboxes[name].placement
         while self._state.finished is None and self._state.sandboxes[name].usable:
-            ready = next_ready(self._state, placement, self._clock.time())
+            ready = next_ready(self._state, placement, self.clock.time())
             if ready is not None and not self._state.suspended:
                 return
-            await self._clock.wait(self._changed)
+            await self.clock.wait(self.changed)
 
     async def _attempt(self, name: str, sandbox: Sandbox, given: Dispatch) -> Advance:
         """Runs an attempt and records its end; what the sandbox has to do next."""
@@ -307,37 +353,50 @@ class LocalRun:
         if given.references:
             await self._advance([ev.Delivered(given.step, given.attempt, given.placing)])
         output = Output(lambda stream, line: self._log(given, stream, line), secrets)
+        agent = self._attending(given, name)
+        if agent is not None:
+            arguments = await agent.begin()
         try:
             parcels = Parcels(self._archives, given, files)
-            result = await sandbox.run(given, arguments, parcels, output)
+            result = await sandbox.run(given, arguments, parcels, output, agent)
         except SandboxEnded as error:
             failure = Failure.cut(Reason.ERROR, str(error), log_tail=output.tail)
             await self._keep_logs(given)
-            await self._advance([ev.AttemptFailed(given.step, given.attempt, name, failure)])
+            usage = None if agent is None else await agent.end()
+            await self._advance([ev.AttemptFailed(given.step, given.attempt, name, failure, usage)])
             raise
         await self._keep_logs(given)
-        return await self._record(name, given, result, parcels.kept, spent=sandbox.spent)
-
-    async def _record(
-        self,
-        name: str,
-        given: Dispatch,
-        result: "Json | Failure",
-        kept: Mapping[str, Content],
-        *,
-        spent: bool,
-    ) -> Advance:
-        """Records the end of an attempt, and what else to do its sandbox gets, unless it is spent."""
+        usage = None if agent is None else await agent.end()
         values = Values()
-        fact: ev.Event
-        if isinstance(result, Failure):
-            fact = ev.AttemptFailed(given.step, given.attempt, name, result)
-        else:
-            fact = ev.AttemptSucceeded(given.step, given.attempt, name, values.put(result), kept)
+        fact = _end(name, given, result, parcels.kept, usage, values)
+        return await self._record(name, fact, values, spent=sandbox.spent)
+
+    async def _record(self, name: str, fact: ev.Event, values: Values, *, spent: bool) -> Advance:
+        """Records the end of an attempt, and what else to do its sandbox gets, unless it is spent."""
         if spent:
             end = failure_of(name, None, "the sandbox could not be made clean")
             return await self._advance([fact, end], outputs=values.made)
         return await self._advance([fact], claim=name, outputs=values.made)
+
+    # ---- agents
+
+    def _attending(self, given: Dispatch, sandbox: str) -> "Attending | None":
+        """Who answers an attempt, if that is an agent's."""
+        assert self._state.plan is not None
+        if self._state.plan.step(given.step).agent is None:
+            return None
+        from citadel.local.agents import Attending
+
+        accounts = self._accounts(given.step)
+        return Attending(self, self._uid, given, sandbox, self._means, accounts)
+
+    async def record(self, fact: ev.Event, values: Values) -> None:
+        """Records a fact."""
+        await self._advance([fact], outputs=values.made)
+
+    async def value(self, value: Value) -> Json:
+        """What a value of the execution is."""
+        return await json_of(self._journal, self._uid, value)
 
     # ---- logs
 
@@ -349,3 +408,17 @@ class LocalRun:
 
     async def _keep_logs(self, given: Dispatch) -> None:
         await self._journal.append_logs(self._uid, self._logs.pop((given.step, given.attempt), []))
+
+
+def _end(
+    sandbox: str,
+    given: Dispatch,
+    result: "Json | Failure",
+    kept: Mapping[str, Content],
+    usage: ev.Usage | None,
+    values: Values,
+) -> ev.Event:
+    """The end of an attempt; `values` takes its output."""
+    if isinstance(result, Failure):
+        return ev.AttemptFailed(given.step, given.attempt, sandbox, result, usage)
+    return ev.AttemptSucceeded(given.step, given.attempt, sandbox, values.put(result), kept, usage)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from citadel.api.reasons import Reason
 from citadel.core.dispatch import Dispatch
@@ -28,7 +28,12 @@ from citadel.local.room import Room
 from citadel.local.sandboxes import SandboxEnded
 from citadel.local.verdict import verdict
 
+if TYPE_CHECKING:
+    from citadel.local.door import Attendant, Door
+
 EXIT_SECONDS = 5.0
+#: Where agents find the address of their door.
+AGENT_URL = "CITADEL_AGENT_URL"
 #: Seconds that a sandbox may take to say who it is.
 START_SECONDS = 30.0
 
@@ -42,7 +47,12 @@ class LocalSandbox:
         """`network`: its steps reach something."""
         self._language, self._programs = language, programs
         self._isolated = isolation.command is not None
-        self._room = Room(language, isolation, network)
+        self._door = _door() if language.entrypoint else None
+        if self._door is not None and not self._isolated:
+            self._door.listen_here()
+        url = {} if self._door is None else {AGENT_URL: self._door.url}
+        self._room = Room(language, isolation, network, {**language.environment, **url})
+        self._listening: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._root = 0
         self._channel: socket.socket | None = None
@@ -59,12 +69,14 @@ class LocalSandbox:
         ours.setblocking(False)
         self._channel = ours
         reader, transport, writing = await open_pipe()
-        command, passed = self._room.command(theirs.fileno()), [theirs.fileno()]
+        outside, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        handed = [inside.fileno()] if self._door is not None and self._isolated else []
+        command, passed = self._room.command(theirs.fileno(), *handed), [theirs.fileno(), *handed]
         if self._isolated:
             command[1:1] = ["--info-fd", str(writing)]
             passed.append(writing)
         try:
-            with theirs, os.fdopen(writing, "wb"):
+            with theirs, inside, os.fdopen(writing, "wb"):
                 self._process = subprocess.Popen(  # noqa: S603, ASYNC220
                     command,
                     cwd=self._room.work,
@@ -74,13 +86,34 @@ class LocalSandbox:
                     start_new_session=True,
                 )
             self._root = await _first_process(reader) if self._isolated else self._process.pid
+            self._listening = await _handed_over(outside) if handed else None
         finally:
             transport.close()
+            outside.close()
 
     async def run(
-        self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
+        self,
+        given: Dispatch,
+        arguments: Mapping[str, Json],
+        parcels: Parcels,
+        output: Output,
+        attendant: "Attendant | None" = None,
     ) -> "Json | Failure":
         """Runs one attempt to its end; its output, or why it failed. Raises SandboxEnded."""
+        if self._door is not None and attendant is not None:
+            await self._door.open(attendant, self._listening)
+        try:
+            result = await self._run(given, arguments, parcels, output)
+        finally:
+            if self._door is not None:
+                await self._door.close()
+        if self._door is not None and self._door.defect is not None:
+            raise self._door.defect
+        return result
+
+    async def _run(
+        self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
+    ) -> "Json | Failure":
         builds = self._language.builds != "" and given.program is None
         if builds and (known := self._programs.find(self._language, given.code or "")) is not None:
             return parcels.keep_program(known)
@@ -131,6 +164,8 @@ class LocalSandbox:
             "input": dict(arguments),
             "env": [{"name": name, "value": value} for name, value in given.env.items()],
         }
+        if self._language.entrypoint:
+            body["entrypoint"] = self._language.entrypoint
         request = self._language.request(canonical(body), program)
         streams = [await open_pipe() for _ in range(3)]
         self._send(request, [writing for _, _, writing in streams], made)
@@ -170,8 +205,9 @@ class LocalSandbox:
 
     def close(self) -> None:
         """Ends every process of this sandbox, and removes its folders."""
-        if self._channel is not None:
-            self._channel.close()
+        for opened in (self._channel, self._listening):
+            if opened is not None:
+                opened.close()
         if self._process is not None:
             processes.destroy(self._process.pid)
             self._process.wait()
@@ -248,6 +284,29 @@ class LocalSandbox:
             self._said += data.decode("ascii", "replace")
         line, _, self._said = self._said.partition("\n")
         return line
+
+
+def _door() -> "Door":
+    # It brings a server by HTTP along, which most runs do without.
+    from citadel.local.door import Door
+
+    return Door()
+
+
+async def _handed_over(outside: socket.socket) -> socket.socket:
+    """The socket that listens inside of a sandbox; raises SandboxEnded."""
+    outside.setblocking(False)
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+    loop.add_reader(outside, came.set)
+    try:
+        await asyncio.wait_for(came.wait(), START_SECONDS)
+        _, descriptors, _, _ = socket.recv_fds(outside, 1, 1)
+        return socket.socket(fileno=descriptors[0])
+    except (TimeoutError, OSError, IndexError):
+        raise SandboxEnded("the sandbox does not say where an agent would ask") from None
+    finally:
+        loop.remove_reader(outside)
 
 
 async def _first_process(reader: asyncio.StreamReader) -> int:

@@ -1,13 +1,16 @@
 """What an execution on this machine asks of its sandboxes, whatever they are made of."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from citadel.core.dispatch import Dispatch
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.local.artifacts import Parcels
 from citadel.local.capture import Output
+
+if TYPE_CHECKING:
+    from citadel.local.door import Attendant
 
 
 class SandboxEnded(Exception):
@@ -27,9 +30,17 @@ class Sandbox(Protocol):
         ...
 
     async def run(
-        self, given: Dispatch, arguments: Mapping[str, Json], parcels: Parcels, output: Output
+        self,
+        given: Dispatch,
+        arguments: Mapping[str, Json],
+        parcels: Parcels,
+        output: Output,
+        attendant: "Attendant | None" = None,
     ) -> "Json | Failure":
-        """Runs one attempt to its end; its output, or why it failed. Raises SandboxEnded."""
+        """Runs one attempt to its end; its output, or why it failed. Raises SandboxEnded.
+
+        `attendant` answers it where it is an agent's.
+        """
         ...
 
     def cancel(self, grace: float) -> None:

@@ -11,8 +11,9 @@ from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.values import Values
 from citadel.local.documents import Contents, WorkflowDocument
 from citadel.local.obstacles import obstacles
-from citadel.local.tools import Tools
-from citadel.local.uses import called, codes, language_of
+from citadel.local.pinning import agents_of, pinned
+from citadel.local.tools import AGENT, Tools
+from citadel.local.uses import called, codes, language_of, tool_codes
 
 
 class CannotRun(Exception):
@@ -50,7 +51,7 @@ def choose(contents: Contents) -> tuple[WorkflowDocument, dict[str, Json], str |
     run_by_others = {
         other
         for name, workflow in contents.workflows.items()
-        for _, other in called(workflow)
+        for _, other in called(workflow, contents)
         if other != name
     }
     outermost = [workflow for name, workflow in contents.workflows.items() if name not in run_by_others]
@@ -116,11 +117,16 @@ def start_of(
 
 def _definition(workflow: WorkflowDocument, contents: Contents, tools: Tools) -> dict[str, Any]:
     runtimes: dict[str, Any] = {}
-    for name in {step.run.runtime for _, step in workflow.spec.every_step() if step.run is not None}:
+    named = {step.run.runtime for _, step in workflow.spec.every_step() if step.run is not None}
+    named |= {run.runtime for _, run in tool_codes(workflow, contents)}
+    for name in named:
         own, language = contents.runtimes.get(name), language_of(name, contents)
         assert language is not None
         spec = own.model_dump(by_alias=True, exclude_none=True, mode="json") if own is not None else {}
         # What runs is what this machine has, whatever the image.
         runtimes[name] = {**spec, "language": language, "image": tools.image(language)}
+    for agent in agents_of(workflow, contents).values():
+        runtimes.setdefault(agent.runtime, {"language": "python", "image": tools.image(AGENT)})
     spec = workflow.spec.model_dump(by_alias=True, exclude_none=True, mode="json")
-    return {"spec": spec, "runtimes": runtimes, "code": codes(workflow, contents)}
+    found = {"spec": spec, "runtimes": runtimes, "code": codes(workflow, contents)}
+    return {**found, **pinned(workflow, contents)}

@@ -15,6 +15,7 @@ from citadel.api.validate import parse
 from citadel.api.workflow import WorkflowSpec
 from citadel.core.plan import compile_workflow
 from citadel.local.documents import Contents, WorkflowDocument
+from citadel.local.pinning import resolve
 
 _CODE = "# no code of this step is here: "
 _RUNTIME = "python"
@@ -68,7 +69,9 @@ def with_stubs(contents: Contents, mocked: Mapping[str, Collection[str]]) -> Con
             if called is not None:
                 # It never runs either, so it need not be in a file.
                 workflows.setdefault(called.name, replace(_empty(), name=called.name))
-    return replace(contents, workflows=workflows, models=models)
+    found = replace(contents, workflows=workflows, models=models)
+    resolve(found)
+    return found
 
 
 def _empty() -> WorkflowDocument:

@@ -3,9 +3,8 @@ with file, line and column, before anything runs.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,21 +15,10 @@ from citadel.api.problems import Path as Place
 from citadel.api.problems import Problem, found
 from citadel.api.suite import Scenario, Suite, in_full
 from citadel.api.validate import problems_with_positions, repeated
+from citadel.local.beside import InvalidFile, Located, ReadFile, objects_beside, together
 from citadel.local.documents import Contents, WorkflowDocument, read
 from citadel.local.fitting import misfits
-
-
-@dataclass(frozen=True)
-class Located:
-    """Something that is wrong, and in which file."""
-
-    file: str
-    problem: Problem
-
-    @property
-    def text(self) -> str:
-        """`test.yaml:3:5: tests[0].mocks.a: …`."""
-        return f"{self.file}:{self.problem.located}"
+from citadel.local.pinning import resolve
 
 
 @dataclass(frozen=True)
@@ -53,27 +41,19 @@ class SuiteDocument:
         return self.suite.tests
 
 
-class InvalidSuite(Exception):
-    """The file cannot be used; `problems` is never empty."""
-
-    def __init__(self, problems: list[Located]) -> None:
-        super().__init__("; ".join(problem.text for problem in problems))
-        self.problems = problems
-
-
-def read_suite(file: str, text: str, read_file: Callable[[Path], str]) -> SuiteDocument:
-    """The tests of a file. `read_file` gives the text of another, or raises OSError; raises InvalidSuite."""
+def read_suite(file: str, text: str, read_file: ReadFile) -> SuiteDocument:
+    """The tests of a file. `read_file` gives the text of another, or raises OSError; raises InvalidFile."""
     try:
         documents = load(text)
     except LoadError as error:
-        raise InvalidSuite([Located(file, Problem((), error.message, error.line, error.column))]) from None
+        raise InvalidFile([Located(file, Problem((), error.message, error.line, error.column))]) from None
     if len(documents) != 1:
         message = f"found {len(documents)} documents, expected one: a file of tests"
-        raise InvalidSuite([Located(file, Problem((), message, 1, 1))])
+        raise InvalidFile([Located(file, Problem((), message, 1, 1))])
     (document,) = documents
 
-    def refuse(*problems: Problem) -> InvalidSuite:
-        return InvalidSuite(
+    def refuse(*problems: Problem) -> InvalidFile:
+        return InvalidFile(
             [Located(file, problem) for problem in problems_with_positions(document, problems)]
         )
 
@@ -82,23 +62,26 @@ def read_suite(file: str, text: str, read_file: Callable[[Path], str]) -> SuiteD
     if suite is None or problems:
         raise refuse(*problems)
     files, _, name = suite.workflow.rpartition("#") if "#" in suite.workflow else (suite.workflow, "", "")
-    own = _read(file, document, ("workflow",), files, read_file)
+    own = objects_beside(file, document, ("workflow",), files, read_file)
     contents = own
     for index, path in enumerate(suite.objects):
         place: Place = ("objects", index)
-        contents, twice = _together(contents, _read(file, document, place, path, read_file))
+        contents, twice = together(contents, objects_beside(file, document, place, path, read_file))
         if twice:
             raise refuse(Problem(place, f"{path}: found {twice}, which another file of this test has too"))
+    if problems := resolve(contents):
+        raise refuse(*(Problem(("workflow",), problem.text) for problem in problems))
     workflow = _chosen(own, name)
     if isinstance(workflow, str):
         raise refuse(Problem(("workflow",), f"{files}: {workflow}"))
+    workflow = contents.workflows[workflow.name]
     read_now = SuiteDocument(file, suite, document, workflow, contents)
     if unfit := list(misfits(suite, workflow, contents)):
         raise refuse(*unfit)
     return read_now
 
 
-def problems_of(file: str, text: str, read_file: Callable[[Path], str]) -> Iterator[tuple[str, Problem]]:
+def problems_of(file: str, text: str, read_file: ReadFile) -> Iterator[tuple[str, Problem]]:
     """What is wrong with a file of tests, or of objects; and in which file, as tests name others."""
     try:
         of_tests = [_is_suite(document.value) for document in load(text)] == [True]
@@ -109,7 +92,7 @@ def problems_of(file: str, text: str, read_file: Callable[[Path], str]) -> Itera
         return
     try:
         read_suite(file, text, read_file)
-    except InvalidSuite as error:
+    except InvalidFile as error:
         yield from ((located.file, located.problem) for located in error.problems)
 
 
@@ -146,38 +129,6 @@ def _as_written(value: Any, path: Place) -> Place:
         elif isinstance(value, dict):
             value = value.get(part)
     return tuple(written)
-
-
-def _read(
-    file: str, document: Document, place: Place, path: str, read_file: Callable[[Path], str]
-) -> Contents:
-    """What another file holds; raises InvalidSuite."""
-    there = Path(file).parent / path
-    try:
-        text = read_file(there)
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        at = document.position(place)
-        raise InvalidSuite([Located(file, Problem(place, f"{path}: {why}", at.line, at.column))]) from None
-    contents = read(text)
-    if contents.problems:
-        raise InvalidSuite([Located(str(there), problem) for problem in contents.problems])
-    return contents
-
-
-def _together(first: Contents, second: Contents) -> tuple[Contents, str]:
-    """What two files hold; and an object that both have, if there is one."""
-    both = [f"Workflow {name}" for name in first.workflows.keys() & second.workflows.keys()]
-    both += [f"Runtime {name}" for name in first.runtimes.keys() & second.runtimes.keys()]
-    both += [f"Model {name}" for name in first.models.keys() & second.models.keys()]
-    both += [f"{kind} {name}" for kind, name in first.data.keys() & second.data.keys()]
-    together = Contents(
-        workflows={**first.workflows, **second.workflows},
-        runtimes={**first.runtimes, **second.runtimes},
-        models={**first.models, **second.models},
-        data={**first.data, **second.data},
-    )
-    return together, min(both, default="")
 
 
 def _chosen(contents: Contents, name: str) -> WorkflowDocument | str:

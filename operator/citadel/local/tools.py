@@ -9,11 +9,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 _SECONDS = 20.0
+#: What runs agents, as if it were a language; and the packages that it imports.
+AGENT = "agent"
+_OF_AGENTS = ("langchain", "langchain_openai", "httpx2")
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -77,7 +81,8 @@ class Tools:
         """What runs a language; raises ToolMissing."""
         if language not in self._found:
             try:
-                self._found[language] = _look(language, NEEDED[language])
+                looked = _look_for_agents(self) if language == AGENT else _look(language, NEEDED[language])
+                self._found[language] = looked
             except ToolMissing as missing:
                 self._found[language] = missing
         found = self._found[language]
@@ -91,6 +96,18 @@ class Tools:
             return self.get(language).image
         except ToolMissing:
             return f"local/{language}"
+
+
+def _look_for_agents(tools: Tools) -> Tool:
+    """Python, with what runs agents."""
+    missing = [name for name in _OF_AGENTS if find_spec(name) is None]
+    if missing:
+        raise ToolMissing(
+            f"agents run LangChain on this machine, found no {', '.join(missing)}: pip install "
+            f"'citadel-workflows[{AGENT}s]'"
+        )
+    shipped(AGENT)
+    return replace(tools.get("python"), language=AGENT)
 
 
 def _look(language: str, needed: Needed) -> Tool:

@@ -16,6 +16,7 @@ from citadel.local.fitting import moment, workflow_at
 from citadel.local.isolation import Isolation
 from citadel.local.judging import differences
 from citadel.local.machine import Machine
+from citadel.local.means import in_memory
 from citadel.local.mocks import MockedWorld, NotMocked
 from citadel.local.records import Record, Recorder, record
 from citadel.local.runner import LocalRun
@@ -105,7 +106,8 @@ async def _run(document: SuiteDocument, case: Scenario, logs: _Logs, isolation: 
     workflow = contents.workflows[document.workflow.name]
     start = begin(workflow, contents, case.inputs, tools=world.machine.tools)
     world.machine.equip(sources(workflow, contents))
-    run = LocalRun(journal, logs, contents, (document.workflow.name,), world)
+    means = in_memory(journal, contents)
+    run = LocalRun(journal, logs, contents, (document.workflow.name,), means, world)
     clock.begin()
     return await record(journal, await run.run(start), logs.by_step)
 

@@ -2,15 +2,21 @@
 
 from collections.abc import Iterator
 
+from citadel.api.actions import Run
 from citadel.api.runtime import LANGUAGES
 from citadel.local.documents import Contents, WorkflowDocument
+from citadel.local.pinning import agents_of, tools_of
+from citadel.local.tools import AGENT
 
 
-def called(workflow: WorkflowDocument) -> Iterator[tuple[str, str]]:
-    """The steps of a workflow that run others, and which."""
+def called(workflow: WorkflowDocument, contents: Contents) -> Iterator[tuple[str, str]]:
+    """What of a workflow runs others, steps and Tools, and which."""
     for path, step in workflow.spec.every_step():
         if step.workflow is not None:
-            yield path, step.workflow.name
+            yield f"step {path}", step.workflow.name
+    for name, tool in tools_of(workflow, contents).items():
+        if tool.workflow is not None:
+            yield f"Tool {name}", tool.workflow.name
 
 
 def reached(workflow: WorkflowDocument, contents: Contents) -> list[WorkflowDocument]:
@@ -18,7 +24,7 @@ def reached(workflow: WorkflowDocument, contents: Contents) -> list[WorkflowDocu
     found = {workflow.name: workflow}
     left = [workflow]
     while left:
-        for _, name in called(left.pop(0)):
+        for _, name in called(left.pop(0), contents):
             other = contents.workflows.get(name)
             if other is not None and name not in found:
                 found[name] = other
@@ -52,7 +58,19 @@ def sources(workflow: WorkflowDocument, contents: Contents) -> dict[str, list[st
         for path, step in one.spec.every_step():
             if step.run is not None and (language := language_of(step.run.runtime, contents)) is not None:
                 found.setdefault(language, []).append(step.run.code or elsewhere.get(path, ""))
+        for _, run in tool_codes(one, contents):
+            if (language := language_of(run.runtime, contents)) is not None:
+                found.setdefault(language, []).append(run.code or "")
+        if agents_of(one, contents):
+            found.setdefault(AGENT, [])
     return found
+
+
+def tool_codes(workflow: WorkflowDocument, contents: Contents) -> Iterator[tuple[str, Run]]:
+    """The Tools of a workflow that are code, by their names."""
+    for name, tool in tools_of(workflow, contents).items():
+        if tool.code is not None:
+            yield name, tool.code
 
 
 def containers(workflow: WorkflowDocument, contents: Contents) -> bool:

@@ -54,6 +54,7 @@ async def main(stop: asyncio.Event) -> None:
             database.admissions,
             database.conversations,
             database.ledger.usage,
+            database.model_records,
         )
         tls = server_tls(str(settings.tls_dir))
         await accept_client_certificates(kube, tls)

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from citadel.api.cassette import VERSION, Cassette, on_the_wire
 from citadel.core.admission import ticket_of
 from citadel.core.instances import is_meant
 from citadel.core.usage import UsageOf, spent
@@ -20,6 +21,8 @@ from citadel.store.archive import Archive
 from citadel.store.connections import MOST_OF_ONE, ConnectionLog
 from citadel.store.conversations import Conversations
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, json_of
+from citadel.store.model_records import ModelRecords
+from citadel.store.recordings import recorded
 from citadel.store.revisions import NoRevision, Revisions, short
 from citadel.store.signals import Signals
 from citadel.store.waking import Waker
@@ -51,11 +54,13 @@ class Routes:
         admissions: Admissions,
         conversations: Conversations,
         usage: UsageOf | None = None,
+        records: ModelRecords | None = None,
     ) -> None:
         self._kube, self._journal, self._access, self._waker = kube, journal, access, waker
         self._connections, self._revisions, self._archive = connections, revisions, archive
         self._signals, self._admissions, self._usage = signals, admissions, usage
         self._memory = MemoryRoutes(conversations, access, self._who, self._since)
+        self._records = records
 
     def app(self) -> web.Application:
         """The application."""
@@ -63,6 +68,7 @@ class Routes:
         app.router.add_get(_EXECUTION.removesuffix("/{name}"), self.executions)
         app.router.add_get(_EXECUTION, self.execution)
         app.router.add_get(f"{_EXECUTION}/outputs", self.outputs)
+        app.router.add_get(f"{_EXECUTION}/recording", self.recording)
         app.router.add_get(f"{_EXECUTION}/logs", self.logs)
         app.router.add_get(f"{_EXECUTION}/changes", self.changes)
         app.router.add_get(f"{_EXECUTION}/connections", self.connections)
@@ -112,6 +118,24 @@ class Routes:
         if value is None:
             return web.json_response(None)
         return web.json_response(await json_of(self._journal, uid, value))
+
+    async def recording(self, request: web.Request) -> web.Response:
+        """What the agents of an execution did, or that of the step that `step` names, to be replayed."""
+        # What models answered tells as much as a log.
+        uid = await self._uid(request, "log")
+        step, state = request.query.get("step"), await self._journal.read(uid)
+        if step is not None and step not in state.steps:
+            raise web.HTTPNotFound(text=f"step: found {step!r:.80}, expected a step of this workflow")
+        assert state.created is not None
+        assert self._records is not None
+        cassette = Cassette(
+            version=VERSION,
+            execution=state.created.name,
+            namespace=state.created.namespace,
+            workflow=state.created.workflow,
+            attempts=tuple(await recorded(self._journal, self._records, state, step)),
+        )
+        return web.json_response(on_the_wire(cassette))
 
     async def connections(self, request: web.Request) -> web.Response:
         """What the sandboxes of an execution reached, and what they were refused."""

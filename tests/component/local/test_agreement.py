@@ -15,6 +15,7 @@ from citadel.core import events as ev
 from citadel.core.state import State
 from citadel.core.values import Values
 from citadel.local.documents import read
+from citadel.local.means import in_memory
 from citadel.local.outside import Outside
 from citadel.local.runner import LocalRun
 from citadel.local.start import prepare
@@ -74,7 +75,9 @@ async def found(seed: int) -> tuple[list[str], str]:
     assert not contents.problems, report(seed, case, [problem.located for problem in contents.problems])
     start = prepare(contents, {})
     journal, counting = MemoryJournal(), Counting()
-    state = await LocalRun(journal, counting, contents, (case.name,), Sending(case)).run(start)
+    state = await LocalRun(
+        journal, counting, contents, (case.name,), in_memory(journal, contents), Sending(case)
+    ).run(start)
     end = state.finished
     assert end is not None
     outputs = None if end.outputs is None else await json_of(journal, start.created.uid, end.outputs)
@@ -117,7 +120,8 @@ class Busy(Counting):
 
 async def test_a_pause_that_is_over_before_anybody_looked_is_not_waited_for() -> None:
     contents = read(SHORT)
-    run = LocalRun(MemoryJournal(), Busy(), contents, ("flow",))
+    journal = MemoryJournal()
+    run = LocalRun(journal, Busy(), contents, ("flow",), in_memory(journal, contents))
     state = await asyncio.wait_for(run.run(prepare(contents, {})), 20)
     assert state.finished is not None
     assert state.finished.phase == "Succeeded"

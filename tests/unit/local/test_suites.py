@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from citadel.local.suites import InvalidSuite, read_suite
+from citadel.local.beside import InvalidFile
+from citadel.local.suites import read_suite
 
 HEAD = "apiVersion: citadel.dev/v1alpha1\nkind: Workflow\nmetadata: {name: NAME}\nspec:\n"
 FLOW = (
@@ -52,7 +53,7 @@ def text_of(path: Path) -> str:
 def problems(text: str) -> list[str]:
     try:
         read_suite("test.yaml", text, text_of)
-    except InvalidSuite as error:
+    except InvalidFile as error:
         return [problem.text for problem in error.problems]
     return []
 

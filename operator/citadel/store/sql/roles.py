@@ -84,6 +84,8 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         # What models took, by step.
         "model_reservations": "SELECT (uid, step, model, provider, at, state, cost, input_tokens,"
         " output_tokens)",
+        # What they answered agents, which is as a log.
+        "model_records": "SELECT",
         "connections": "SELECT",
         "admissions": "SELECT",
         # What people read and delete.
