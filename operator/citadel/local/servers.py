@@ -46,9 +46,9 @@ class Servers:
         return await _guarded(str(task), limit, lambda: self._ask(task, key))
 
     async def _ask(self, task: ToolTask, key: str) -> Json:
-        from citadel.calls.httptools import call_http
-        from citadel.calls.mcptools import McpServer
-        from citadel.calls.tooling import Mask
+        from citadel.calls.exchanges import Mask
+        from citadel.calls.httpcalls import call_http
+        from citadel.calls.mcpcalls import McpServer
 
         credential = self._credential(task.spec)
         mask = Mask(credential)
@@ -63,7 +63,7 @@ class Servers:
 
     async def functions(self, name: str) -> "dict[str, Any] | Failure":
         """The functions of an MCP server, if they are those that are pinned."""
-        from citadel.calls.mcptools import McpServer
+        from citadel.calls.mcpcalls import McpServer
 
         spec = self._contents.tools[name]
         task = ToolTask(name, spec)
@@ -96,7 +96,7 @@ class Servers:
 
 
 async def _guarded(title: str, limit: float, ask: Callable[[], Any]) -> "Json | Failure":
-    from citadel.calls.tooling import ToolError
+    from citadel.calls.exchanges import ToolError
 
     try:
         async with asyncio.timeout(limit):

@@ -7,13 +7,13 @@ import httpx2
 
 from citadel.api.reasons import Reason
 from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
+from citadel.calls.exchanges import Mask, Sending, ToolError, problem
+from citadel.calls.httpcalls import call_http
+from citadel.calls.mcpcalls import McpServer
 from citadel.calls.sealing import Opener, Unopened
 from citadel.core.jsonvalues import Json
 from citadel.core.mcp import digest_of
 from citadel.core.toolcalls import ToolTask
-from citadel.tools.exchanges import Mask, Sending, ToolError, problem
-from citadel.tools.httpcalls import call_http
-from citadel.tools.mcpcalls import McpServer
 
 
 class Asker:

@@ -13,6 +13,7 @@ from typing import Any
 from citadel.api.durations import seconds
 from citadel.api.reasons import Reason
 from citadel.calls.dialling import Ticket
+from citadel.calls.exchanges import ToolError
 from citadel.calls.working import CallWorker, Worker
 from citadel.core import events as ev
 from citadel.core.failures import Failure
@@ -26,7 +27,6 @@ from citadel.store.calls import PlacedCall, ToolCalls
 from citadel.store.journal import Journal
 from citadel.store.tool_checks import CHECK, Check, ToolChecks
 from citadel.tools.asking import Asker
-from citadel.tools.exchanges import ToolError
 
 OK = "ok"
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from citadel.api.reasons import Reason
-from citadel.tools.exchanges import ToolError
+from citadel.calls.exchanges import ToolError
 from component.tools.servers import Server
 from component.tools.world import HOST, KEY, World, http
 

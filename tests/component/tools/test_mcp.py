@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 
 from citadel.api.reasons import Reason
+from citadel.calls.exchanges import ToolError
 from citadel.core.mcp import digest_of
-from citadel.tools.exchanges import ToolError
 from component.tools.servers import Crm, Server, until
 from component.tools.world import KEY, World, mcp
 

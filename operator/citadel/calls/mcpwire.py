@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from citadel.api.reasons import Reason
+from citadel.calls.exchanges import EXCERPT, ToolError
 from citadel.core.jsonvalues import Json
-from citadel.tools.exchanges import EXCERPT, ToolError
 
 MODERN = "2026-07-28"
 #: Those that begin with a handshake, the newest first.

@@ -3,10 +3,10 @@
 import httpx2
 
 from citadel.api.reasons import Reason
+from citadel.calls.exchanges import Exchange, Sending, ToolError, body_of, kind_of_body, parsed, refusal
 from citadel.core.httprequests import InvalidArgument, request_of
 from citadel.core.jsonvalues import InvalidValue, Json, check
 from citadel.core.toolcalls import ToolTask
-from citadel.tools.exchanges import Exchange, Sending, ToolError, body_of, kind_of_body, parsed, refusal
 
 _TEXTS = ("application/xml", "application/yaml", "application/x-yaml", "application/javascript")
 

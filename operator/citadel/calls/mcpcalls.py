@@ -13,12 +13,9 @@ from typing import Any
 import httpx2
 
 from citadel.api.reasons import Reason
-from citadel.core.jsonvalues import Json, canonical
-from citadel.core.mcp import MOST_BYTES, MOST_FUNCTIONS, InvalidListing, function_digest, functions_of
-from citadel.core.toolcalls import ToolTask
-from citadel.tools.exchanges import Exchange, Sending, ToolError, body_of, kind_of_body, parsed, refusal
-from citadel.tools.httpcalls import credential_header
-from citadel.tools.mcpwire import (
+from citadel.calls.exchanges import Exchange, Sending, ToolError, body_of, kind_of_body, parsed, refusal
+from citadel.calls.httpcalls import credential_header
+from citadel.calls.mcpwire import (
     LEGACY,
     MODERN,
     RpcError,
@@ -30,6 +27,9 @@ from citadel.tools.mcpwire import (
     headers_of,
     named,
 )
+from citadel.core.jsonvalues import Json, canonical
+from citadel.core.mcp import MOST_BYTES, MOST_FUNCTIONS, InvalidListing, function_digest, functions_of
+from citadel.core.toolcalls import ToolTask
 
 #: Pages of a listing, requests of a server while one call lasts, and bytes of one answer with all beside it.
 _PAGES, _DECLINED, _MOST = 20, 16, 4 * 1024 * 1024
