@@ -5,7 +5,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -168,12 +168,11 @@ class World:
             return list(found.all()) if found.returns_rows else []
 
 
-@pytest.fixture
-async def world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    tls = Certificates.make(tmp_path, HOST)
+@asynccontextmanager
+async def a_world(url: str, tls: Certificates, providers: Providers) -> AsyncIterator[World]:
+    """A model gateway on a database, with an egress proxy on its way to providers."""
     async with AsyncExitStack() as stack:
-        providers = await stack.enter_async_context(Providers().serving(tls.server))
-        database = open_database(postgres_url)
+        database = open_database(url)
         stack.push_async_callback(database.close)
         key = PrivateKey.generate()
         gateway, proxy = await proxied(stack, tls.server, database, lambda name: world.rules(name))
@@ -181,3 +180,10 @@ async def world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
         world.gateway = gateway
         stack.push_async_callback(world.kill)
         yield world
+
+
+@pytest.fixture
+async def world(postgres_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    tls = Certificates.make(tmp_path, HOST)
+    async with Providers().serving(tls.server) as providers, a_world(postgres_url, tls, providers) as found:
+        yield found

@@ -1,0 +1,167 @@
+"""What the model gateway's door adds to a call of a model: `python tests/bench/agents.py door`.
+
+Beside each other, on this machine alone: a client asks a server that speaks OpenAI's protocol, and asks the
+same server through door and egress proxy, with a database that commits for real. Server, gateway and client
+are processes of their own.
+"""
+
+import asyncio
+import json
+import os
+import ssl
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from citadel.store.sql.migrate import run as migrate
+from component.models.doorworld import STEP, Doors, question
+from component.models.gatewayworld import HOST, a_world
+from component.postgres import PostgresServer
+from component.proxying import Certificates
+from providers import Providers, Reply
+
+ROUNDS, WARM = 200, 40
+#: Seconds between two calls: one sandbox may make 50 in a second.
+PAUSE = 0.025
+#: Seconds between the first byte of a stream and its end.
+HELD = 0.2
+Ask = Callable[[int], Awaitable[float]]
+
+
+async def serve_models(folder: Path) -> None:
+    """The server of models."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+
+    async def brain(protocol: str, body: dict[str, Any]) -> Reply:
+        gate = asyncio.Event()
+        asyncio.get_running_loop().call_later(HELD, gate.set)
+        return Reply("Yes, and no.", gate=gate if body.get("stream") else None)
+
+    async with Providers(brain=brain).serving(tls) as providers:
+        _tell({"port": providers.port})
+        await asyncio.Event().wait()
+
+
+async def serve_door(folder: Path, url: str, port: int) -> None:
+    """Door, egress proxy, and an agent that has its attempt."""
+    client = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    async with AsyncExitStack() as stack:
+        tls = Certificates(server, client, folder)
+        world = await stack.enter_async_context(a_world(url, tls, Providers(port)))
+        doors = Doors(world, stack, folder)
+        await doors.open()
+        agent = await doors.agent("u1", limits={"turns": 1000})
+        _tell({"port": doors.ports[0], "secret": agent.secret})
+        await asyncio.Event().wait()
+
+
+def _tell(about: dict[str, Any]) -> None:
+    print(json.dumps(about), flush=True)
+
+
+@asynccontextmanager
+async def process(*arguments: str) -> AsyncIterator[dict[str, Any]]:
+    """One of these servers as a process: what it tells of itself."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        yield json.loads(await child.stdout.readline())
+    finally:
+        child.terminate()
+        await child.wait()
+
+
+async def door(server: PostgresServer) -> list[str]:
+    """What a call costs by either way, as lines for people."""
+    url = server.url(server.create_database())
+    await asyncio.to_thread(migrate, {"CITADEL_DATABASE_URL": url})
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        tls = Certificates.make(Path(folder), HOST)
+        models = await stack.enter_async_context(process("models", folder))
+        gateway = await stack.enter_async_context(process("gateway", folder, url, str(models["port"])))
+        connector = aiohttp.TCPConnector(ssl=tls.client)
+        client = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        path = f"https://localhost:{gateway['port']}/v1/attempts/{STEP}/1/chat/completions"
+        ways = {
+            "direct": (f"https://localhost:{models['port']}/v1/chat/completions", {}),
+            "door": (path, {"Authorization": f"Bearer {gateway['secret']}"}),
+        }
+
+        def asking(way: str, what: str, streamed: bool = False) -> Ask:
+            there, headers = ways[way]
+
+            async def ask(number: int) -> float:
+                body = {**question(what.format(number)), "max_tokens": 100, "stream": streamed}
+                began = time.perf_counter()
+                async with client.post(there, json=body, headers=headers) as response:
+                    assert response.status == 200, await response.text()
+                    await response.content.readany()
+                    first = time.perf_counter() - began
+                    while await response.content.readany():
+                        pass
+                return first if streamed else time.perf_counter() - began
+
+            return ask
+
+        direct, through = await compared(asking("direct", "q{}"), asking("door", "q{}"), ROUNDS)
+        _, again = await compared(asking("direct", "q{}"), asking("door", "q0"), ROUNDS)
+        rounds = ROUNDS // 10
+        first, first_through = await compared(
+            asking("direct", "s{}", True), asking("door", "s{}", True), rounds
+        )
+    return [
+        f"a call of a model through the door: {through:.2f} ms, directly {direct:.2f} ms;"
+        f" added {through - direct:.2f} ms (at most 5)",
+        f"the same call again, from its record: {again:.2f} ms (at most 5)",
+        f"the first piece of a stream through the door: {first_through:.2f} ms, directly {first:.2f} ms",
+    ]
+
+
+async def compared(one: Ask, other: Ask, rounds: int) -> tuple[float, float]:
+    """The medians of both in milliseconds, asked in turns, so that the machine's moods fall on both."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds + WARM):
+        for ask, found in zip((one, other), times, strict=True):
+            found.append(await ask(number))
+        await asyncio.sleep(PAUSE)
+    first, second = (1000 * statistics.median(found[WARM:]) for found in times)
+    return first, second
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["models", folder]:
+            uvloop.run(serve_models(Path(folder)))
+        case ["gateway", folder, url, port]:
+            uvloop.run(serve_door(Path(folder), url, int(port)))
+        case ["door"]:
+            server = PostgresServer()
+            server.start()
+            try:
+                for line in uvloop.run(door(server)):
+                    print(line)
+                print(f"load {os.getloadavg()[0]:.1f}")
+            finally:
+                server.remove()
+        case _:
+            sys.exit(f"usage: {sys.argv[0]} door")
+
+
+if __name__ == "__main__":
+    main()
