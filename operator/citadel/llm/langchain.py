@@ -41,6 +41,8 @@ from citadel.llm.provider import Answer, Delta, ProviderError, Request, argument
 Client = Callable[[], httpx2.AsyncClient]
 #: What a server without keys is sent, as its clients insist on one.
 NO_KEY = "none"
+#: Chat models that are kept of one Model, by their parameters.
+_MOST_KEPT = 8
 _Chat = Runnable[LanguageModelInput, AIMessage]
 
 
@@ -49,6 +51,7 @@ class LangChain:
 
     def __init__(self, spec: ModelSpec, key: str | None, client: Client) -> None:
         self._spec, self._key, self._client = spec, key or NO_KEY, client
+        self._kept: tuple[httpx2.AsyncClient | None, dict[Any, BaseChatModel]] = (None, {})
 
     async def ask(self, request: Request) -> Answer:
         """One call; raises ProviderError."""
@@ -125,11 +128,18 @@ class LangChain:
             chat = _Anthropic(**common)
             chat.__dict__["_http"] = client
             return _with(chat, _anthropic_tools(request))
-        # Servers that speak the protocol do not all know what OpenAI calls the limit by now.
-        kind = _OpenAI if spec.provider == "openai" and spec.endpoint is None else _Compatible
-        # A client for calls without await is demanded beside it, and never used.
-        return _with(
-            kind(
+        return _with(self._openai(client, common), _openai_tools(request))
+
+    def _openai(self, client: httpx2.AsyncClient, common: dict[str, Any]) -> BaseChatModel:
+        """The chat model with these parameters: made once for a client that is kept between calls."""
+        if self._kept[0] is not client or len(self._kept[1]) >= _MOST_KEPT:
+            self._kept = (client, {})
+        chats, name = self._kept[1], repr(common)
+        if name not in chats:
+            # Servers that speak the protocol do not all know what OpenAI calls the limit by now.
+            own = self._spec.provider == "openai" and self._spec.endpoint is None
+            # A client for calls without await is demanded beside it, and never used.
+            chats[name] = (_OpenAI if own else _Compatible)(
                 **common,
                 http_async_client=client,
                 http_client=httpx2.Client(transport=_NoWay(), trust_env=False),
@@ -137,9 +147,8 @@ class LangChain:
                 # Times are kept by the caller; and one protocol is enough.
                 stream_chunk_timeout=None,
                 use_responses_api=False,
-            ),
-            _openai_tools(request),
-        )
+            )
+        return chats[name]
 
 
 def _with(chat: BaseChatModel, tools: dict[str, Any]) -> _Chat:

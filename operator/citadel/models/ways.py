@@ -1,6 +1,7 @@
 """Ways to Models: credentials are opened here, and sent through the egress proxy to their own hosts alone."""
 
 import ssl
+from typing import Self
 
 import httpx2
 
@@ -66,7 +67,7 @@ class GrantedWays:
 
     def __init__(self, ways: Ways, grant: Grant) -> None:
         self._ways, self._grant = ways, grant
-        self._transport: _Kept | None = None
+        self._kept: _Kept | None = None
 
     def __call__(self, target: Target) -> Provider:
         """The way to a Model; raises ProviderError."""
@@ -74,28 +75,25 @@ class GrantedWays:
         return provider_of(target.spec, key, self._client)
 
     def _client(self) -> httpx2.AsyncClient:
-        if self._transport is None:
+        if self._kept is None:
             ticket = Ticket(self._ways.token(self._grant), self._grant.step, self._grant.attempt)
-            self._transport = _Kept(self._ways.transport(ticket))
-        return _client(self._transport)
+            self._kept = _Kept(transport=self._ways.transport(ticket), timeout=None, trust_env=False)
+        return self._kept
 
     async def aclose(self) -> None:
         """Cuts the connections."""
-        if self._transport is not None:
-            await self._transport.inner.aclose()
+        if self._kept is not None:
+            await self._kept.aclose()
 
 
-class _Kept(httpx2.AsyncBaseTransport):
-    """A transport that outlives the clients that use it."""
+class _Kept(httpx2.AsyncClient):
+    """A client that outlives the calls that use it: who made it closes it."""
 
-    def __init__(self, inner: ProxiedTransport) -> None:
-        self.inner = inner
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        return await self.inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Nothing: who made it closes it."""
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing."""
 
 
 def _problem(message: str, *, passes: bool, sent: bool) -> ProviderError:
