@@ -144,8 +144,9 @@ def _redis(env: Mapping[str, str]) -> RedisSettings | None:
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """What the model gateway needs to know: it has the database and the egress proxy, and nothing else."""
+class CallerSettings:
+    """What a process needs to know that asks servers beyond: it has the database and the egress proxy, and
+    nothing else."""
 
     database_url: str
     key_file: Path
@@ -155,12 +156,31 @@ class ModelSettings:
     egress_host: str
     egress_port: int
     health_port: int
+    trust_file: Path | None
+    """PEM of authorities of one's own, which certificates of servers may be signed by; it may be absent."""
+
+    @staticmethod
+    def common(env: Mapping[str, str], key: str) -> dict[str, Any]:
+        """What all of them read, `key` naming the variable of the key's file; raises InvalidSettings."""
+        return {
+            "database_url": database_url(env),
+            "key_file": Path(_get(env, key)),
+            "ca_file": Path(_get(env, "CITADEL_CA_FILE")),
+            "egress_host": _get(env, "CITADEL_EGRESS_HOST"),
+            "egress_port": _integer(env, "CITADEL_EGRESS_PORT", 443),
+            "health_port": _integer(env, "CITADEL_HEALTH_PORT", 8080),
+            "trust_file": _trust(env),
+        }
+
+
+@dataclass(frozen=True)
+class ModelSettings(CallerSettings):
+    """Those of the model gateway."""
+
     tls_dir: Path
     """Folder with tls.crt and tls.key of its door."""
     port: int
     """Port of its door, where agents ask."""
-    trust_file: Path | None = None
-    """PEM of authorities of one's own, which certificates of providers may be signed by; it may be absent."""
     redis: RedisSettings | None = None
     """Where answers are kept; None without any such place."""
 
@@ -168,46 +188,21 @@ class ModelSettings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "ModelSettings":
         """Reads the environment; raises InvalidSettings."""
         return cls(
-            database_url=database_url(env),
-            key_file=Path(_get(env, "CITADEL_MODELS_KEY_FILE")),
-            ca_file=Path(_get(env, "CITADEL_CA_FILE")),
-            egress_host=_get(env, "CITADEL_EGRESS_HOST"),
-            egress_port=_integer(env, "CITADEL_EGRESS_PORT", 443),
-            health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
+            **cls.common(env, "CITADEL_MODELS_KEY_FILE"),
             tls_dir=Path(_get(env, "CITADEL_TLS_DIR", "/var/run/citadel/tls")),
             port=_integer(env, "CITADEL_PORT", 8444),
-            trust_file=_trust(env),
             redis=_redis(env),
         )
 
 
 @dataclass(frozen=True)
-class ToolSettings:
-    """What the process `tools` needs to know: it has the database and the egress proxy, and nothing else."""
-
-    database_url: str
-    key_file: Path
-    """File with the private key to which credentials of tools are sealed, as base64."""
-    ca_file: Path
-    """PEM of the CA that signed the egress proxy's certificate."""
-    egress_host: str
-    egress_port: int
-    health_port: int
-    trust_file: Path | None = None
-    """PEM of authorities of one's own, which certificates of servers may be signed by; it may be absent."""
+class ToolSettings(CallerSettings):
+    """Those of the process `tools`."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "ToolSettings":
         """Reads the environment; raises InvalidSettings."""
-        return cls(
-            database_url=database_url(env),
-            key_file=Path(_get(env, "CITADEL_TOOLS_KEY_FILE")),
-            ca_file=Path(_get(env, "CITADEL_CA_FILE")),
-            egress_host=_get(env, "CITADEL_EGRESS_HOST"),
-            egress_port=_integer(env, "CITADEL_EGRESS_PORT", 443),
-            health_port=_integer(env, "CITADEL_HEALTH_PORT", 8080),
-            trust_file=_trust(env),
-        )
+        return cls(**cls.common(env, "CITADEL_TOOLS_KEY_FILE"))
 
 
 @dataclass(frozen=True)
