@@ -98,7 +98,9 @@ async def test_a_tool_says_who_may_not_be_sent_its_credential_and_what_policies_
         "http",
         "https://crm.example.com/leads/${args.q}",
     ]
-    apply(cluster.namespace, "Tool", "crm", {**CRM, "http": {"url": "https://crm.example.com/${args.other}"}})
+    astray = {"url": "https://crm.example.com/${args.other}"}
+    closed = {**TEXT, "additionalProperties": False}
+    apply(cluster.namespace, "Tool", "crm", {**CRM, "parameters": closed, "http": astray})
     await condition(cluster, "tools", "crm", "found args.other, expected one that parameters declare: q")
 
 

@@ -215,8 +215,7 @@ def _check_arguments(tool: FoundTool, spec: ToolSpec, parameters: Mapping[str, A
         return
     declared = parameters.get("properties")
     declared = declared if isinstance(declared, dict) else {}
-    closed = not any(name in parameters for name in ("patternProperties", "$ref", "allOf", "anyOf", "oneOf"))
-    closed = closed and parameters.get("additionalProperties", False) is False
+    closed = parameters.get("additionalProperties") is False and "patternProperties" not in parameters
     needed = parameters.get("required")
     for place, texts in (
         ("url", spec.http.url),
@@ -232,7 +231,8 @@ def _check_arguments(tool: FoundTool, spec: ToolSpec, parameters: Mapping[str, A
                 raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=False)
             known = declared.get(name)
             has_default = isinstance(known, dict) and "default" in known
-            if place == "url" and not has_default and (not isinstance(needed, list) or name not in needed):
+            optional = name in declared and not (isinstance(needed, list) and name in needed)
+            if place == "url" and optional and not has_default:
                 message = f"{where}, which may be missing: expected it in parameters.required"
                 raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=False)
 

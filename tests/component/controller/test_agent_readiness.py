@@ -148,7 +148,10 @@ async def test_a_template_names_only_arguments_that_are_declared_and_cannot_be_m
     await prepare(cluster)
     await allow(cluster, "api.example.com:443")
     http = {"url": "https://api.example.com/${args.other}"}
-    await cluster.apply("tools", "find", {**HTTP, "http": http})
+    await cluster.apply("tools", "find", {**HTTP, "http": http, "parameters": {"type": "object"}})
+    await says(cluster, "find", "ready", "tools")
+    closed = {**TEXT, "additionalProperties": False}
+    await cluster.apply("tools", "find", {**HTTP, "http": http, "parameters": closed})
     found = await says(cluster, "find", "InvalidSpec", "tools")
     assert "Tool find, http.url: found args.other, expected one that parameters declare: q" in found
     optional = {"type": "object", "properties": {"q": {"type": "string"}}}
