@@ -1,8 +1,9 @@
 """What models answered to agents, in Postgres."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.model_records import ModelRecord
@@ -10,6 +11,10 @@ from citadel.store.sql import tables as t
 from citadel.store.sql.engine import Connections
 
 _T = t.model_records
+#: Made once: it is asked before each call of an agent.
+_FIND = select(_T).where(
+    *(_T.c[name] == bindparam(f"of_{name}") for name in ("uid", "step", "attempt", "digest"))
+)
 
 
 class SqlModelRecords:
@@ -20,8 +25,8 @@ class SqlModelRecords:
 
     async def find(self, uid: str, step: str, attempt: int, digest: str) -> ModelRecord | None:
         """The answer that an attempt was given to this request."""
-        mine = (_T.c.uid == uid, _T.c.step == step, _T.c.attempt == attempt, _T.c.digest == digest)
-        found = await self._records(select(_T).where(*mine))
+        given = {"of_uid": uid, "of_step": step, "of_attempt": attempt, "of_digest": digest}
+        found = await self._records(_FIND, given)
         return found[0] if found else None
 
     async def of(self, uid: str) -> list[ModelRecord]:
@@ -29,8 +34,8 @@ class SqlModelRecords:
         order = (_T.c.step, _T.c.attempt, _T.c.n, _T.c.at)
         return await self._records(select(_T).where(_T.c.uid == uid).order_by(*order))
 
-    async def _records(self, query: Select[Any]) -> list[ModelRecord]:
+    async def _records(self, query: Select[Any], given: Mapping[str, Any] | None = None) -> list[ModelRecord]:
         async def work(connection: AsyncConnection) -> list[ModelRecord]:
-            return [ModelRecord(**row) for row in (await connection.execute(query)).mappings()]
+            return [ModelRecord(**row) for row in (await connection.execute(query, given)).mappings()]
 
         return await self._connections.read(work)
