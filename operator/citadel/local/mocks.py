@@ -20,6 +20,8 @@ from citadel.core.models import Wanted
 from citadel.core.models import failed as model_failed
 from citadel.core.placing import Placement
 from citadel.core.state import State, compiled_of
+from citadel.core.tools import WantedTool
+from citadel.core.tools import failed as tool_failed
 from citadel.core.values import Values
 from citadel.local.artifacts import Parcels, located
 from citadel.local.capture import Output
@@ -93,6 +95,19 @@ class MockedWorld(Outside):
         if mock.timeout:
             await self.clock.wait(self._never)
         return ev.ModelAnswered(call.step, call.attempt, values.put(mock.output))
+
+    async def used(
+        self, use: WantedTool, arguments: Mapping[str, Json], values: Values
+    ) -> ev.ToolAnswered | None:
+        """What a tool gives that a mock speaks of."""
+        mock = self.mock(use.step, use.attempt)
+        if mock is None:
+            return None
+        if mock.error is not None:
+            return tool_failed(use, mock.error.reason or Reason.TOOL_FAILED, mock.error.message)
+        if mock.timeout:
+            await self.clock.wait(self._never)
+        return ev.ToolAnswered(use.step, use.attempt, values.put(mock.output))
 
     async def answer(self, state: State, step: str, values: Values) -> ev.Event | None:
         """The decision, or the signal, that a mock says; raises NotMocked."""

@@ -116,4 +116,12 @@ def _client() -> "httpx2.AsyncClient":
     import httpx2
 
     # Times are kept by the caller.
-    return httpx2.AsyncClient(timeout=None)
+    return httpx2.AsyncClient(timeout=None, event_hooks={"request": [_at_home]})
+
+
+async def _at_home(request: "httpx2.Request") -> None:
+    """Names below localhost are this machine (RFC 6761), which not every resolver knows."""
+    host = request.url.host
+    if host.endswith(".localhost"):
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        request.url = request.url.copy_with(host="127.0.0.1")

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+#: Seconds of one command: of agents each loads LangChain, which takes a busy machine a while.
+LONGEST = 240
 COMMAND = [sys.executable, "-c", "from citadel.cli import main; main(prog_name='citadel')"]
 
 
@@ -40,7 +42,7 @@ def citadel(tmp_path: Path) -> Citadel:
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            timeout=60,
+            timeout=LONGEST,
             env=os.environ | env,
             check=False,
         )

@@ -1,0 +1,98 @@
+"""Steps with agents: several that work together, and one whose model and tools answer at once."""
+
+import asyncio
+import time
+from typing import Any
+
+import yaml
+
+from agentflows import EXAMPLES
+from bench.pools import Figures, ready
+from citadel.kube.resources import RUNTIMES
+from internet import pod, python_image, service
+from internet import ready as pod_ready
+from live import SYSTEM, Cluster, kubectl, policy, sql
+
+TOGETHER, WARM = 5, 20
+PORT = 8080
+MODEL_TAKES = "300ms"
+SERVE = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+
+def applied(cluster: Cluster, *objects: dict[str, Any]) -> None:
+    kubectl("apply", "-n", cluster.namespace, "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+
+def an(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "citadel.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+async def together(cluster: Cluster) -> Figures:
+    """The example of an agent that leads others, from create to end; sandboxes start when they are wanted."""
+    objects = list(yaml.safe_load_all((EXAMPLES / "supervisor" / "workflow.yaml").read_text()))
+    for found in objects:
+        if found["kind"] == "Model":
+            for answer in found["spec"]["script"]:
+                answer["delay"] = MODEL_TAKES
+    applied(cluster, *objects)
+    times = []
+    for _ in range(TOGETHER + 1):
+        began = time.monotonic()
+        status = await cluster.run("supervisor", 120)
+        assert status["phase"] == "Succeeded", status
+        times.append((time.monotonic() - began) * 1000)
+    return Figures(f"three agents, a model that takes {MODEL_TAKES}", times[1:], "at most 10000")
+
+
+async def warm(cluster: Cluster) -> Figures:
+    """An agent step with two calls of a tool, from the claim of a warm sandbox to its end."""
+    await pod(cluster, "instant", await python_image(cluster), ["python3", "-c", SERVE], PORT)
+    address = await service(cluster, "instant", PORT)
+    await pod_ready(cluster, "instant")
+    host = f"instant.{cluster.namespace}.svc.cluster.local:{PORT}"
+    shared = (await cluster.kube.get(RUNTIMES, "agent", SYSTEM))["spec"]
+    runtime = {"language": "python", "image": shared["image"], "pool": {"min": 2, "max": 4, "idleTTL": "1s"}}
+    if "resources" in shared:
+        runtime["resources"] = shared["resources"]
+    await cluster.runtime("agent-warm", runtime)
+    call = {"toolCalls": [{"name": "look", "arguments": {}}]}
+    script = [{"turn": 0, **call}, {"turn": 1, **call}, {"text": "done"}]
+    look = {"method": "GET", "url": f"http://{host}/"}
+    nothing = {"type": "object", "additionalProperties": False}
+    tools = [{"name": "look", "tool": "look"}]
+    applied(
+        cluster,
+        an("Model", "instant", provider="scripted", script=script),
+        an("Tool", "look", description="Looks.", parameters=nothing, http=look),
+        an("Agent", "instant", model="instant", runtime="agent-warm", tools=tools),
+    )
+    await cluster.workflow("instant", [{"name": "a", "agent": {"name": "instant", "prompt": "Look twice."}}])
+    async with policy(cluster, egress={"allow": [host]}, privateDestinations=[f"{address}/32:{PORT}"]):
+        for _ in range(WARM):
+            await ready(cluster, 2)
+            status = await cluster.run("instant", 60)
+            assert status["phase"] == "Succeeded", status
+    query = (
+        "SELECT (s.finished_at - b.claimed_at) * 1000 FROM sandboxes b"
+        " JOIN executions e ON e.uid = b.uid JOIN steps s ON s.uid = e.uid AND s.name = 'a'"
+        f" WHERE e.namespace = '{cluster.namespace}' AND e.workflow = 'instant' AND b.claimed_at IS NOT NULL"
+    )
+    times = [float(row) for row in await asyncio.to_thread(sql, query)]
+    print(f"  of {WARM} agent steps {WARM - len(times)} found no member")
+    return Figures("an agent step with two calls of a tool, warm", times, "median ≤ 150")
+
+
+async def measure(cluster: Cluster) -> list[str]:
+    """Both, as lines for people."""
+    return [str(await together(cluster)), str(await warm(cluster))]
