@@ -33,6 +33,7 @@ class AmazonWay:
         self.loop = asyncio.get_running_loop()
         self._client, self._credential = client, credential
         self._under_way: asyncio.Task[Any] | None = None
+        self._answer: httpx2.Response | None = None
         self._closed = False
 
     async def run(self, work: Callable[[], _T]) -> _T:
@@ -45,6 +46,9 @@ class AmazonWay:
             if self._under_way is not None:
                 self._under_way.cancel()
                 await asyncio.gather(self._under_way, return_exceptions=True)
+            if self._answer is not None:
+                # The client may outlive the call: what is not read to its end is not for the next.
+                await self._answer.aclose()
             pool.shutdown(wait=False)
 
     def client_of(self, url: str, region: str) -> Any:
@@ -85,7 +89,8 @@ class AmazonWay:
         made = self._client.build_request(
             str(request.method), str(request.url), headers=headers, content=request.body or b""
         )
-        return await self._client.send(made, stream=True)
+        self._answer = await self._client.send(made, stream=True)
+        return self._answer
 
     def _wait(self, what: Coroutine[Any, Any, _T]) -> _T:
         async def waiting() -> _T:
@@ -120,7 +125,7 @@ class _Raw:
             yield part
 
     def close(self) -> None:
-        """Nothing: the connection ends with its client."""
+        """Nothing: the way closes it, in the event loop."""
 
 
 @cache

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import pytest
@@ -39,8 +39,8 @@ ASK = Request((Message("system", "Be brief."), Message("user", "Hm?")), 100)
 class _Here(httpx2.AsyncHTTPTransport):
     """Every name is this machine."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__()
+    def __init__(self, port: int, **how: Any) -> None:
+        super().__init__(**how)
         self._port = port
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -54,14 +54,18 @@ async def servers() -> AsyncIterator[Providers]:
         yield made
 
 
-def model(servers: Providers, provider: str, key: str | None = None) -> Provider:
+def model(
+    servers: Providers, provider: str, key: str | None = None, client: httpx2.AsyncClient | None = None
+) -> Provider:
     path = "/v1" if provider in ("openai", "huggingface") else ""
     spec = ModelSpec.model_validate(
         {"provider": provider, "model": "m-1", "endpoint": f"http://models.example.com{path}"}
     )
     given = json.dumps(AWS) if provider == "bedrock" else KEY
     return provider_of(
-        spec, key or given, lambda: httpx2.AsyncClient(transport=_Here(servers.port), timeout=None)
+        spec,
+        key or given,
+        lambda: client or httpx2.AsyncClient(transport=_Here(servers.port), timeout=None),
     )
 
 
@@ -180,6 +184,32 @@ async def test_whoever_breaks_off_is_not_waited_for(servers: Providers, provider
     async with asyncio.timeout(10):
         await asyncio.gather(asking, return_exceptions=True)
     assert asking.cancelled()
+
+
+class _Kept(httpx2.AsyncClient):
+    """A client that outlives calls."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+
+@pytest.mark.parametrize("provider", ALL)
+async def test_what_is_broken_off_leaves_no_connection_behind(servers: Providers, provider: str) -> None:
+    transport = _Here(servers.port, limits=httpx2.Limits(max_connections=1))
+    async with httpx2.AsyncClient(transport=transport) as _:
+        asked = model(servers, provider, client=_Kept(transport=transport, timeout=None))
+        for _ in range(2):
+            servers.replies = [Reply("one two", gate=asyncio.Event())]
+            stream: Any = asked.stream(ASK)
+            await anext(stream)
+            await stream.aclose()
+            del stream
+        servers.replies = ["there"]
+        async with asyncio.timeout(20):
+            assert (await asked.ask(ASK)).text == "there"
 
 
 @pytest.mark.parametrize("provider", ALL)
