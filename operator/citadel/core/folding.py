@@ -94,6 +94,7 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
                 failure=None,
                 usage=add(step.usage, event.usage),
             )
+            state = replace(state, usage=add(state.usage, event.usage))
             return ended(freed(state, event.sandbox, at), event.step, changed, at)
         case ev.StepRecalled():
             return ended(born(state, event.step), event.step, _recalled(event), at)
@@ -115,6 +116,7 @@ def _apply(state: State, event: ev.Event, at: float, plan: Plan | None) -> State
             step = state.steps[event.step]
             usage = add(step.usage, event.usage)
             changed = replace(step, undecided=True, failure=event.failure, usage=usage)
+            state = replace(state, usage=add(state.usage, event.usage))
             state = calls_cut_off(freed(state, event.sandbox, at), event.step, at)
             return with_step(state, event.step, changed)
         case ev.RetryScheduled():

@@ -68,6 +68,7 @@ async def main(stop: asyncio.Event) -> None:
             database.conversations,
             metrics.ended,
             metrics.told,
+            database.ledger,
         )
         health = health_app(registry, answering(database.ping))
         await serve(stack, health, settings.health_port)

@@ -19,6 +19,7 @@ from citadel.gateway.work import POLL_SECONDS, Work
 from citadel.store.blobs import Blobs
 from citadel.store.conversations import Conversations
 from citadel.store.journal import ExecutionUnknown, Journal, PolicyTable
+from citadel.store.ledger import Ledger
 from citadel.store.sandboxes import Sandboxes, hashed
 from citadel.store.waking import Waker
 
@@ -44,13 +45,14 @@ class Gateway:
         conversations: Conversations,
         ended: Callable[[str], None],
         told: Callable[[float], None] = lambda seconds: None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._journal, self._sandboxes, self._parcels = journal, sandboxes, Parcels(blobs)
         self.registry = Registry(journal, sandboxes)
         self.memory = Memory(conversations, self.registry)
         live = LivePolicies(policies)
         self.work = Work(
-            journal, sandboxes, self.registry, live, self._parcels, waker, ended, told, self.memory
+            journal, sandboxes, self.registry, live, self._parcels, waker, ended, told, self.memory, ledger
         )
         self.tools = ToolCalls(journal, self.registry, waker)
         self.heartbeats = Heartbeats(self.registry, sandboxes, waker)

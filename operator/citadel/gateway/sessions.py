@@ -33,6 +33,8 @@ class Session:
     """Bytes of log that came for each attempt."""
     stored: int = 0
     """Bytes of artifacts that came."""
+    agent: bool | None = None
+    """Whether it runs an agent, as far as this gateway knows."""
     packages: Mapping[str, Any] | None = None
     """Where the packages of its Runtime are: `{"namespace", "digest", "size"}`."""
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from citadel.api.reasons import Reason
@@ -9,6 +10,7 @@ from citadel.core import events as ev
 from citadel.core.builds import SUFFIX
 from citadel.core.decide import wake_at
 from citadel.core.failures import Failure
+from citadel.core.instances import definition
 from citadel.core.state import State
 from citadel.gateway import reports
 from citadel.gateway.assignments import assignment
@@ -19,6 +21,7 @@ from citadel.gateway.refusals import Refused
 from citadel.gateway.registry import Registry, unknown
 from citadel.gateway.sessions import Session
 from citadel.store.journal import Advance, ExecutionUnknown, Journal
+from citadel.store.ledger import Ledger, taken
 from citadel.store.sandboxes import Sandboxes
 from citadel.store.waking import Waker
 
@@ -41,8 +44,9 @@ class Work:
         ended: Callable[[str], None],
         told: Callable[[float], None],
         memory: Memory,
+        ledger: Ledger | None = None,
     ) -> None:
-        self._memory = memory
+        self._memory, self._ledger = memory, ledger
         self._journal, self._sandboxes, self._registry = journal, sandboxes, registry
         self._policies, self._parcels, self._waker = policies, parcels, waker
         self._ended, self._told = ended, told
@@ -100,6 +104,9 @@ class Work:
             _check_reason(await self._registry.read(session), step, fact.failure.reason)
         if isinstance(fact, ev.AttemptSucceeded) and (artifacts or step.endswith(SUFFIX)):
             fact = await self._parcels.complete(await self._registry.read(session), fact)
+        if self._ledger is not None and await self._runs_agent(session, step):
+            uid = await self._registry.execution_of(session)
+            fact = replace(fact, usage=await taken(self._ledger, uid, step, attempt))
         claim = claim and await self._may_work(session)
         advance = await self._advance(session, [fact], claim=claim, outputs=values)
         recorded = advance.accepted[0]
@@ -108,6 +115,14 @@ class Work:
         else:
             _refuse_outdated(advance.state, session.sandbox, step, attempt)
         return {"recorded": recorded, "assignment": await self._assignment(session, advance)}
+
+    async def _runs_agent(self, session: Session, step: str) -> bool:
+        """Whether its attempts are of an agent, which has a sandbox to itself."""
+        if session.agent is None:
+            plan = (await self._registry.read(session)).plan
+            found = None if plan is None else plan.steps.get(definition(step))
+            session.agent = found is not None and found.agent is not None
+        return session.agent
 
     async def _may_work(self, session: Session) -> bool:
         """Whether the sandbox may have an attempt: where isolation is required, only once it is proven."""
@@ -139,7 +154,9 @@ class Work:
         if not await self._may_work(session):
             return None  # it came with the sandbox's claim; the controller ends what is never proven
         if not advance.state.plan.step(name).has_references:
-            return await self._memory.reminded(advance, assignment(advance, None))
+            told = assignment(advance, None)
+            session.agent = "agent" in told
+            return await self._memory.reminded(advance, told)
         delivery = await self._sandboxes.delivery(session.sandbox)
         if (
             delivery is None

@@ -95,7 +95,7 @@ class Attending:
 
     async def end(self) -> ev.Usage | None:
         """It asks no more; what it took."""
-        return await self._means.models.end(self._key, self._agent)
+        return await self._means.models.end(self._key)
 
     async def ask(self, asked: chat.Asked, body: Json, pass_on: PassOn) -> Given:
         """Asks the Model, or gives what it has answered before; raises Refused."""

@@ -20,6 +20,7 @@ from citadel.llm.ways import provider_of
 from citadel.local.documents import Contents, WorkflowDocument
 from citadel.local.pinning import agents_of
 from citadel.store.journal import Journal, json_of
+from citadel.store.ledger import taken
 from citadel.store.memory_grants import MemoryModelGrants, MemoryModelRecords
 from citadel.store.memory_ledger import MemoryLedger
 from citadel.store.model_grants import Grant
@@ -54,14 +55,10 @@ class LocalModels:
         """An attempt of an agent may ask from now on."""
         await self._grants.place(Grant(*key, "local", {}))
 
-    async def end(self, key: tuple[str, str, int], agent: AgentSpec) -> ev.Usage | None:
+    async def end(self, key: tuple[str, str, int]) -> ev.Usage | None:
         """The attempt is over: what it took in all."""
         await self._grants.remove(*key)
-        spent = await self.ledger.spent(*key)
-        if not spent.calls:
-            return None
-        counted = (spent.input_tokens, spent.output_tokens, spent.cost, spent.calls, spent.estimated)
-        return ev.Usage(agent.model, self._contents.models[agent.model].provider, *counted)
+        return await taken(self.ledger, *key)
 
     async def turn(
         self,

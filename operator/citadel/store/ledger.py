@@ -77,3 +77,20 @@ class Ledger(Protocol):
     async def usage(self, uid: str) -> Mapping[str, Usage]:
         """The same of all attempts of an execution, by step."""
         ...
+
+
+async def taken(ledger: Ledger, uid: str, step: str, attempt: int) -> Usage | None:
+    """What the calls of one attempt of an agent have taken; None where it made none."""
+    spent = await ledger.spent(uid, step, attempt)
+    if not spent.calls:
+        return None
+    last = (await ledger.usage(uid))[step]
+    return Usage(
+        last.model,
+        last.provider,
+        spent.input_tokens,
+        spent.output_tokens,
+        spent.cost,
+        spent.calls,
+        spent.estimated,
+    )

@@ -55,6 +55,9 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "model_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
         "model_grants": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
         "tool_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
+        # What an agent's attempt has taken, which its end says.
+        "model_reservations": "SELECT (uid, step, attempt, model, provider, at, state, cost, input_tokens,"
+        " output_tokens)",
         "tool_checks": "SELECT (namespace, hosts, token_hash)",
     },
     # It advances executions by what models answered, and keeps the ledger.
