@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from citadel.api.meta import ArgumentName, Expression, Model
+from citadel.api.model import ScriptedAnswer
 from citadel.api.modifiers import Retriable
 
 #: Reasons by which an attempt, or another workflow, can be made to fail.
@@ -88,6 +89,8 @@ class Mock(Model):
     """A wait for a signal: it comes with this payload."""
     timeout: Annotated[bool, AfterValidator(_true)] | None = None
     """It does not end within its timeout: nobody decides, no signal comes, the code takes too long."""
+    when: Expression | None = None
+    """Of a tool or code: CEL over args, its arguments. The first mock counts whose condition holds."""
     artifacts: Annotated[dict[ArgumentName, Any], Field(max_length=8)] = Field(default_factory=dict)
     """Beside output: what it leaves, by name: a text for a file, texts by path for a tree."""
 
@@ -137,6 +140,8 @@ class ExpectedStep(Model):
     """Its failure, also one that was handled."""
     log: _Pattern | None = None
     """A regular expression that is found in what it printed."""
+    tools: Annotated[tuple[str, ...], Field(max_length=1000)] | None = None
+    """The tools that an agent called, in their order."""
 
 
 class Expected(Model):
@@ -178,6 +183,11 @@ class Scenario(Model):
     ] = Field(default_factory=dict)
     """What steps give in place of running, by their paths. A list: of each attempt; the last one also of all
     further ones."""
+    models: Annotated[
+        dict[str, Annotated[tuple[ScriptedAnswer, ...], Field(min_length=1, max_length=100)]],
+        Field(max_length=16),
+    ] = Field(default_factory=dict)
+    """What Models answer in place of their own, by their names: as script of a Model has it."""
     expect: Expected = Expected()
     """What it comes to."""
 

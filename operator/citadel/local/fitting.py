@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from citadel.api.model import ModelSpec
 from citadel.api.problems import Path, Problem, found, shortened, suggestion
 from citadel.api.reasons import Reason
 from citadel.api.suite import Expected, Mock, Scenario, Suite
@@ -13,6 +14,7 @@ from citadel.core.compiled import CompiledStep
 from citadel.core.expressions import Expression, InvalidExpression, compile_expression
 from citadel.core.inputs import InvalidInputs, compile_inputs
 from citadel.core.instances import ON_ERROR, around, definition, turn
+from citadel.llm.scripted import InvalidScript, Script
 from citadel.local.documents import Contents, WorkflowDocument
 
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\[[0-9]+\])?(\.[A-Za-z][A-Za-z0-9_]*(\[[0-9]+\])?)*")
@@ -38,6 +40,7 @@ def misfits(suite: Suite, workflow: WorkflowDocument, contents: Contents) -> Ite
     for index, case in enumerate(suite.tests):
         place: Path = ("tests", index)
         yield from _inputs(case, workflow, place)
+        yield from _models(case, contents, place)
         if case.now is not None and moment(case.now) is None:
             message = f"found {found(case.now)}, expected a time as in RFC 3339, such as 2030-01-31T08:00:00Z"
             yield Problem((*place, "now"), message)
@@ -56,6 +59,20 @@ def misfits(suite: Suite, workflow: WorkflowDocument, contents: Contents) -> Ite
                 for message in _unfit(step, mock, contents):
                     yield Problem(inner, message)
         yield from _expected(case.expect, workflow, contents, (*place, "expect"))
+
+
+def _models(case: Scenario, contents: Contents, place: Path) -> Iterator[Problem]:
+    """Models that are in no file, and scripts that cannot be understood."""
+    for name, script in case.models.items():
+        at = (*place, "models", name)
+        if name not in contents.models:
+            known = ", ".join(contents.models) or "none"
+            near = suggestion(name, contents.models)
+            yield Problem(at, f"Model {name} is in no file of this test; those that are: {known}{near}")
+        try:
+            Script(ModelSpec(provider="scripted", script=script))
+        except InvalidScript as error:
+            yield Problem(at, str(error))
 
 
 def moment(text: str) -> float | None:
@@ -121,6 +138,8 @@ def _inputs(case: Scenario, workflow: WorkflowDocument, place: Path) -> Iterator
 def _unfit(step: CompiledStep, mock: Mock, contents: Contents) -> Iterator[str]:
     """Why a step cannot give what a mock says."""
     kind, answer = kind_of(step), mock.answer
+    if mock.when is not None:
+        yield from _unfit_condition(kind, mock.when)
     if kind in _NEEDLESS:
         yield f"step {step.path} {_NEEDLESS[kind]}"
         return
@@ -147,6 +166,19 @@ def _unfit(step: CompiledStep, mock: Mock, contents: Contents) -> Iterator[str]:
         called = contents.workflows.get(step.spec.workflow.name)
         yield from _unfit_outputs(mock.output, called)
     yield from _unfit_artifacts(step, mock)
+
+
+def _unfit_condition(kind: str, source: str) -> Iterator[str]:
+    if kind not in ("run", "tool", "agent"):
+        yield f"found when, which means nothing for {kind}; it is asked of the arguments of tools and code"
+        return
+    try:
+        found = compile_expression(source)
+    except InvalidExpression as error:
+        yield f"when: {error}"
+        return
+    if extra := sorted(found.names - {"args"}):
+        yield f"when: found {extra[0]}, expected args alone: the arguments"
 
 
 def _unfit_approval(step: CompiledStep, mock: Mock) -> Iterator[str]:

@@ -125,6 +125,9 @@ def _step(step: StepRecord, wanted: ExpectedStep, path: tuple[str, ...]) -> Iter
             yield from _error(step.path, failure.reason, failure.message, wanted.error, f"{at}.error")
         else:
             yield f"{at}.error: found none, as {state}"
+    if wanted.tools is not None:
+        called: list[Any] = list(step.tools or ())
+        yield from _limited(differing([one["name"] for one in called], list(wanted.tools), (*path, "tools")))
     if wanted.log is not None and re.search(wanted.log, step.log, re.MULTILINE) is None:
         said = shortened(step.log[-200:]) if step.log else "nothing"
         yield f"{at}.log: found {said}, expected what matches {wanted.log!r}"

@@ -13,6 +13,7 @@ from citadel.api.suite import Mock, Scenario
 from citadel.core import events as ev
 from citadel.core.children import Child, failed
 from citadel.core.dispatch import Dispatch
+from citadel.core.expressions import ExpressionError, compile_expression
 from citadel.core.failures import Failure
 from citadel.core.inputs import compile_inputs
 from citadel.core.jsonvalues import Json
@@ -53,13 +54,15 @@ class MockedWorld(Outside):
         """The world of the execution that a step runs: mocks of its steps begin with that one's path."""
         return MockedWorld(self._case, self._leaping, f"{self._prefix}{step}/", machine=self.machine)
 
-    def mock(self, step: str, attempt: int = 1) -> Mock | None:
-        """What an attempt of a step is to give; None if it is to run."""
+    def mock(self, step: str, attempt: int = 1, arguments: Json = None) -> Mock | None:
+        """What an attempt of a step is to give on these arguments; None if it is to run."""
         instance = f"{self._prefix}{step}"
         paths = [path for path in self._case.mocks if stands_for(path, instance)]
         if not paths:
             return None
         mocks = self._case.mocks[max(paths, key=lambda path: path.count("["))]
+        if any(mock.when is not None for mock in mocks):
+            return next((mock for mock in mocks if _holds(mock, arguments)), None)
         return mocks[min(attempt, len(mocks)) - 1]
 
     def sandbox(self, placement: Placement) -> Sandbox:
@@ -99,8 +102,8 @@ class MockedWorld(Outside):
     async def used(
         self, use: WantedTool, arguments: Mapping[str, Json], values: Values
     ) -> ev.ToolAnswered | None:
-        """What a tool gives that a mock speaks of."""
-        mock = self.mock(use.step, use.attempt)
+        """What a tool gives on these arguments that a mock speaks of."""
+        mock = self.mock(use.step, use.attempt, dict(arguments))
         if mock is None:
             return None
         if mock.error is not None:
@@ -155,7 +158,7 @@ class MockingSandbox:
         attendant: "Attendant | None" = None,
     ) -> "Json | Failure":
         """What the mock of an attempt says, else what its code does; raises NotMocked, SandboxEnded."""
-        mock = self._world.mock(given.step, given.attempt)
+        mock = self._world.mock(given.step, given.attempt, dict(arguments))
         if mock is not None:
             try:
                 return _given(mock, given, parcels)
@@ -179,6 +182,16 @@ class MockingSandbox:
         """Ends what has started."""
         if self._real is not None:
             self._real.close()
+
+
+def _holds(mock: Mock, arguments: Json) -> bool:
+    """Whether a mock is meant for these arguments."""
+    if mock.when is None:
+        return True
+    try:
+        return compile_expression(mock.when).evaluate({"args": arguments}) is True
+    except ExpressionError:
+        return False
 
 
 def _given(mock: Mock, given: Dispatch, parcels: Parcels) -> "Json | Failure":

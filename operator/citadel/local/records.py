@@ -10,8 +10,9 @@ from citadel.core.children import name_for
 from citadel.core.failures import Failure
 from citadel.core.instances import ON_ERROR, definition
 from citadel.core.jsonvalues import Json
+from citadel.core.seen import calls_of, shown_call, shown_usage
 from citadel.core.state import State, StepState, listed
-from citadel.core.values import ByReference, Value, decode
+from citadel.core.values import ByReference, Stored, Value, Values, decode
 from citadel.store.journal import Advance, json_of
 from citadel.store.memory import MemoryJournal
 
@@ -51,6 +52,9 @@ class StepRecord:
     attempts: int = 0
     failure: Failure | None = None
     log: str = ""
+    tools: tuple[Json, ...] | None = None
+    """The calls of an agent, as expressions see them."""
+    usage: Json = None
 
     def seen(self) -> dict[str, Json]:
         """What expressions see of it."""
@@ -59,6 +63,10 @@ class StepRecord:
             found["output"] = self.output
         if self.failure is not None:
             found["error"] = {"reason": self.failure.reason, "message": self.failure.message}
+        if self.tools is not None:
+            found["tools"] = list(self.tools)
+        if self.usage is not None:
+            found["usage"] = self.usage
         return found
 
 
@@ -141,7 +149,10 @@ async def _add(
         path = f"{prefix}{name}"
         leaf = not (compiled.children or compiled.is_loop(name) or name.endswith(f".{ON_ERROR}"))
         attempts[definition(name)] = attempts.get(definition(name), 0) + (step.attempt if leaf else 0)
-        found.steps[path] = await _of(journal, uid, path, step, logs.get(path, ""))
+        record = await _of(journal, uid, path, step, logs.get(path, ""))
+        if compiled.agent is not None and not compiled.is_loop(name):
+            record = replace(record, tools=await _tools(journal, state, name))
+        found.steps[path] = record
         if leaf and (uid, name) in spans and step.status is not StepStatus.SKIPPED:
             found.ran.append(path)
             found.spans[path] = spans[uid, name]
@@ -168,7 +179,17 @@ async def _of(journal: Recorder, uid: str, path: str, step: StepState, log: str)
         attempts=step.attempt,
         failure=failure,
         log=log,
+        usage=None if step.usage is None else shown_usage(step.usage),
     )
+
+
+async def _tools(journal: Recorder, state: State, name: str) -> tuple[Json, ...]:
+    """The calls of an agent's last attempt."""
+    assert state.created is not None
+    calls = calls_of(state, name)
+    needed = [call.arguments.digest for _, call in calls if isinstance(call.arguments, Stored)]
+    values = Values(loaded=dict(await journal.values(state.created.uid, needed)))
+    return tuple(shown_call(state, instance, call, values) for instance, call in calls)
 
 
 async def _arguments(journal: Recorder, uid: str, payload: Value | None) -> dict[str, Json] | None:

@@ -35,7 +35,7 @@ def stubbed(workflow: WorkflowDocument, paths: Collection[str]) -> WorkflowDocum
     spec = copy.deepcopy(workflow.spec.model_dump(by_alias=True, exclude_none=True, mode="json"))
     changed = False
     for path, step in _steps((*spec["steps"], *spec.get("finally", ())), ""):
-        if "container" in step or ("run" in step and path in paths):
+        if "container" in step or (path in paths and step.keys() & {"run", "agent", "tool"}):
             _stub(step)
             changed = True
         elif "workflow" in step and path in paths:
@@ -94,7 +94,8 @@ def _steps(steps: Any, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _stub(step: dict[str, Any]) -> None:
     why = "is a container" if "container" in step else "is mocked for another execution only"
-    action = step.pop("container", None) or step["run"]
+    asked = step.pop("agent", None) or step.pop("tool", None)
+    action = step.pop("container", None) or ({} if asked is not None else step["run"])
     step["run"] = {"runtime": _RUNTIME, "code": f"{_CODE}{why}", "env": action.get("env", [])}
     step.pop("network", None)
     for field in ("with", "files"):

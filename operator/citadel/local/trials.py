@@ -99,6 +99,9 @@ async def _run(document: SuiteDocument, case: Scenario, logs: _Logs, isolation: 
     except InvalidInputs as error:
         return Record(Phase.FAILED, Reason.INVALID_INPUTS, "; ".join(error.messages))
     contents = with_stubs(document.contents, _mocked(document, case))
+    for name, script in case.models.items():
+        spec = contents.models[name].model_copy(update={"provider": "scripted", "script": script})
+        contents.models[name] = spec.model_copy(update={"credential": None, "endpoint": None})
     clock = LeapingClock(None if case.now is None else moment(case.now))
     journal = Recorder(clock.time)
     # One of its own: what a language is made ready for are the sources of this test.

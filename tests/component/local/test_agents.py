@@ -108,6 +108,11 @@ ASK = "- {name: write, agent: {name: writer, prompt: Go. MORE}, timeout: 1m STEP
 TEXT = "[{text: x}]"
 
 
+def _call_of(attempt: Any, tool: str) -> Any:
+    """The recorded call of a tool: those of one turn come in no certain order."""
+    return next(call for call in attempt["tools"] if call["tool"] == tool)
+
+
 def an_agent(script: str, agent: str = "", **_: object) -> str:
     return MODEL.replace("SCRIPT", script).replace("AGENT", agent)
 
@@ -129,9 +134,9 @@ def test_agents_tools_approvals_and_other_agents_run_as_in_a_cluster(recorded: A
     done, file = recorded
     assert done.code == 0, done.stderr
     assert done.outputs["done"] == {"done": True}
-    assert done.outputs["seen"]["tools"] == [
-        *("count Succeeded", "publish Succeeded", "critic Succeeded"),
-        *("bill Succeeded", "bill Failed", "nope Failed"),
+    assert sorted(done.outputs["seen"]["tools"]) == [
+        *("bill Failed", "bill Succeeded", "count Succeeded"),
+        *("critic Succeeded", "nope Failed", "publish Succeeded"),
     ]
     usage = done.outputs["seen"]["usage"]
     assert usage["calls"] == 4
@@ -161,10 +166,10 @@ def test_a_recording_is_replayed_without_any_model(citadel: Citadel, recorded: A
     [
         (
             lambda attempt: attempt["agent"].update(system="You sing."),
-            'model call 1: asks something else than the recorded one: messages[0].content: found "You sing.',
+            'model call 1: asks something else than the recorded one: messages[0].content, line 1: found "You s',
         ),
         (
-            lambda attempt: attempt["tools"][0].update(arguments={"text": "x"}),
+            lambda attempt: _call_of(attempt, "count").update(arguments={"text": "x"}),
             'count {"text": "ünï"}: arguments.text: found "ünï", expected "x"',
         ),
         (lambda attempt: attempt.update(output={"done": False}), "output.done: found true, expected false"),
