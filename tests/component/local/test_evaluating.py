@@ -129,7 +129,7 @@ def test_a_workflow_of_which_too_few_runs_pass_fails(citadel: Citadel, file: str
             (),
             "Agent jury is in none of the files in objects",
         ),
-        (("", ""), ("-k", "nobody"), "none of 3 cases has it in its name"),
+        (("", ""), ("-k", "nobody"), "none of 3 cases has this text"),
         (("", ""), ("--model", "gone"), "Model gone is not in this file"),
         (("", ""), ("--repeat", "0"), "0 is not in the range"),
     ],
