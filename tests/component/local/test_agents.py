@@ -166,7 +166,7 @@ def test_a_recording_is_replayed_without_any_model(citadel: Citadel, recorded: A
     [
         (
             lambda attempt: attempt["agent"].update(system="You sing."),
-            'model call 1: asks something else than the recorded one: messages[0].content, line 1: found',
+            "model call 1: asks something else than the recorded one: messages[0].content, line 1: found",
         ),
         (
             lambda attempt: _call_of(attempt, "count").update(arguments={"text": "x"}),

@@ -74,6 +74,8 @@ def of_test(text: str) -> list[str]:
         "mocks: {ask: {reject: {reason: never}}, plain: {approve: {}}, paid: {signal: null}}",
         "mocks: {bill: {output: {total: 3}}, away: {error: {reason: ChildFailed}}}",
         "mocks: {bill/charge: {output: 1}}",
+        "mocks: {load: [{when: args.count > 1, output: 1}, {output: 2}]}",
+        "expect: {steps: {load: {tools: []}}, checks: [size(steps.load.tools) == 0]}",
         "inputs: {count: x}\n  expect: {error: {reason: InvalidInputs}}",
         "now: '2030-01-31T08:00:00+01:00'",
         "expect: {steps: {'each[0].inner': Failed, each: {attempts: 2}, bill/charge: Skipped}}",
@@ -88,6 +90,10 @@ def test_what_fits_is_taken(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("mocks: {load: {when: 'args.', output: 1}}", "mocks.load: when: syntax error"),
+        ("mocks: {load: {when: inputs.count > 1, output: 1}}", "mocks.load: when: found inputs, expected args"),
+        ("mocks: {bill: {when: 'true', output: {}}}", "mocks.bill: found when, which means nothing for workf"),
+        ("models: {m: [{text: x}]}", "models.m: Model m is in no file of this test; those that are: none"),
         ("mock: {}", "mock: unknown field, did you mean mocks?"),
         ("mocks: {lod: {output: 1}}", 'mocks.lod: found "lod", which is no step of Workflow flow, did you m'),
         ("mocks: {load: 1}", "mocks.load: found 1 (integer), expected a mapping"),
