@@ -17,6 +17,7 @@ from citadel.api.suite import Scenario, Suite, in_full
 from citadel.api.validate import problems_with_positions, repeated
 from citadel.local.beside import InvalidFile, Located, ReadFile, objects_beside, together
 from citadel.local.documents import Contents, WorkflowDocument, read
+from citadel.local.evaluations import is_evaluation, read_evaluation
 from citadel.local.fitting import misfits
 from citadel.local.pinning import resolve
 
@@ -82,16 +83,22 @@ def read_suite(file: str, text: str, read_file: ReadFile) -> SuiteDocument:
 
 
 def problems_of(file: str, text: str, read_file: ReadFile) -> Iterator[tuple[str, Problem]]:
-    """What is wrong with a file of tests, or of objects; and in which file, as tests name others."""
+    """What is wrong with a file of tests, of an evaluation, or of objects; and in which file, as the former
+    name others.
+    """
     try:
-        of_tests = [_is_suite(document.value) for document in load(text)] == [True]
+        values = [document.value for document in load(text)]
     except LoadError:
-        of_tests = False
-    if not of_tests:
+        values = []
+    of_cases = len(values) == 1 and is_evaluation(values[0])
+    if not of_cases and not (len(values) == 1 and _is_suite(values[0])):
         yield from ((file, problem) for problem in read(text).problems)
         return
     try:
-        read_suite(file, text, read_file)
+        if of_cases:
+            read_evaluation(file, text, read_file)
+        else:
+            read_suite(file, text, read_file)
     except InvalidFile as error:
         yield from ((located.file, located.problem) for located in error.problems)
 

@@ -14,6 +14,7 @@ from citadel.local.beside import InvalidFile
 from citadel.local.documents import read
 from citadel.local.evaluations import ASSERTED, EvaluationDocument, read_evaluation
 from citadel.local.outcomes import outcomes
+from citadel.local.suites import problems_of
 
 FILE = """
 agent: critic
@@ -178,3 +179,13 @@ def test_a_run_that_does_not_pass_says_what_of_it_does_not_hold() -> None:
     assert len(output) < 520
     assert found[2].problems == ("failed: BudgetExceeded: too dear",)
     assert found[3].broken
+
+
+def test_lint_knows_files_of_evaluations() -> None:
+    def read_file(path: Path) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    assert not list(problems_of("e.yaml", FILE, read_file))
+    ((file, problem),) = problems_of("e.yaml", FILE.replace("case.mood", "cse.mood"), read_file)
+    assert file == "e.yaml"
+    assert "the unknown name cse" in problem.text
