@@ -27,6 +27,22 @@ _FAILURE = of_fields(reason="string", message="string")
 _TEXT = _STATUS = Shape({"type": "string"}, {})
 _INTEGER = Shape({"type": "integer"}, {})
 
+_USAGE = of_fields(
+    calls="integer",
+    inputTokens="integer",
+    outputTokens="integer",
+    tokens="integer",
+    cost="number",
+    estimated="boolean",
+)
+#: What a step has beside its output.
+_ATTRIBUTES = {
+    "status": _STATUS,
+    "error": _FAILURE,
+    "tools": Shape({"type": "array"}, {}),
+    "usage": _USAGE,
+}
+
 
 class Sights:
     """What is known of one workflow; `others` are those that its steps may run."""
@@ -131,6 +147,5 @@ class Sights:
             return roots.get(name, UNKNOWN).part(name, keys, optional)
         if len(keys) < 2 or keys[0] not in names:
             return UNKNOWN
-        known = {"status": _STATUS, "error": _FAILURE}
-        shape = known.get(str(keys[1])) or self.output(names[str(keys[0])])
+        shape = _ATTRIBUTES.get(str(keys[1])) or self.output(names[str(keys[0])])
         return shape.part(f"steps.{keys[0]}.{keys[1]}", keys[2:], optional[2:])

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 import engine
+from citadel.api.workflow import WorkflowSpec
 from citadel.core.lookups import lookup_problems
+from citadel.core.plan import compile_workflow
 
 INPUTS = {
     "type": "object",
@@ -392,3 +394,18 @@ def test_the_error_of_an_execution_is_known_in_finally() -> None:
 def test_expressions_where_nothing_is_templated_are_told(container: dict[str, Any], told: str) -> None:
     found = problems({"name": "a", "container": {"image": "i", "command": ["c"], **container}})
     assert [told in text for text in found] == ([True] if told else [])
+
+
+def test_what_a_step_has_beside_its_output_is_no_part_of_that() -> None:
+    flow = {
+        "steps": [
+            {
+                "name": "write",
+                "llm": {"model": "m", "prompt": "x"},
+                "outputSchema": {"type": "object", "additionalProperties": False, "properties": {}},
+            }
+        ],
+        "outputs": {"a": "${steps.write.usage.calls}", "b": "${steps.write.usage.csot}"},
+    }
+    found = lookup_problems(compile_workflow(WorkflowSpec.model_validate(flow)))
+    assert [problem.message.partition(",")[0] for problem in found] == ["found steps.write.usage.csot"]
