@@ -56,6 +56,17 @@ def clean(text):
     return _UNFIT.sub("\ufffd", text)
 
 
+def sound(value):
+    """JSON whose texts are such. How deep it may be the gateway says."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [sound(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): sound(item) for key, item in value.items()}
+    return value
+
+
 def _parsed(text):
     """Models put JSON between words and fences, whatever they are told."""
     first = None

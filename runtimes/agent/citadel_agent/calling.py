@@ -6,10 +6,12 @@ from langchain.agents.middleware import AgentMiddleware, ModelResponse
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import StructuredTool
 
-from citadel_agent.answers import clean
+from citadel_agent.answers import clean, sound
 
 #: What holds the text of arguments that are no JSON object: no name of an argument.
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
+#: No tool is called so, nor by a name that was as long: these are refused, by the gateway.
+_NAMELESS, _LONGEST_NAME = "?", 64
 _NOT_READ = {"status": "Failed", "reason": "ToolRefused", "message": "arguments: expected a JSON object"}
 
 
@@ -60,7 +62,7 @@ class Calls(AgentMiddleware):
 
     def wrap_tool_call(self, request, handler):
         call = request.tool_call
-        name, arguments = call["name"], call["args"]
+        name, arguments = clean(call["name"])[:_LONGEST_NAME] or _NAMELESS, sound(call["args"])
         self._teller.called(name, arguments)
         answer = _NOT_READ if _BROKEN in arguments else self._door.call(name, arguments, call["id"])
         self._teller.gave(name, answer)

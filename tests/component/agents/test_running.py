@@ -89,6 +89,16 @@ def test_a_name_that_the_model_made_up_is_refused_by_the_gateway(run: Run, tools
     assert door.called == [{"id": "call-rm-0", "name": "rm", "arguments": {"path": "/"}}]
 
 
+@pytest.mark.parametrize(("name", "sent"), [("w" * 5000, "w" * 64), ("a\0b", "a\N{REPLACEMENT CHARACTER}b")])
+def test_names_that_no_tool_can_have_come_to_the_gateway_too(run: Run, name: str, sent: str) -> None:
+    refused = {"status": "Failed", "reason": "ToolNotAllowed", "message": "no such tool"}
+    door = Door([calls((name, {"q": "x\0"})), says("Then not.")], {sent: lambda _: refused})
+    assert run(door, tools=[SEARCH]) == "Then not."
+    assert [(call["name"], call["arguments"]) for call in door.called] == [
+        (sent, {"q": "x\N{REPLACEMENT CHARACTER}"})
+    ]
+
+
 @pytest.mark.parametrize("arguments", ["{broken", "[1]", '"text"', "12", "null", "\x00"])
 def test_arguments_that_are_no_object_are_told_to_the_model(run: Run, arguments: str) -> None:
     door = Door(
