@@ -4,7 +4,6 @@ Their Tools ask servers that run as pods, through the egress proxy, where a poli
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Sequence
 
@@ -13,6 +12,8 @@ from citadel.kube.resources import APPROVALS
 from internet import pod, python_image, ready, service
 from live import Cluster, User, built_images, decide, kubectl, policy
 
+#: Who is asked by the examples; somebody of each agrees.
+GROUPS = ("maintainers", "marketing", "operators")
 IN_ONE_FILE = [flow for flow in FLOWS if not (flow.folder / "agents.yaml").exists()]
 
 
@@ -58,23 +59,24 @@ async def run(cluster: Cluster, user: User, flow: AgentFlow) -> str:
 
 async def run_all(cluster: Cluster, user: User, flows: Sequence[AgentFlow]) -> None:
     """All of them at once; each has to do what it has to, or its steps are told."""
-    agreeing = asyncio.create_task(everybody_agrees(cluster))
-    names = await asyncio.gather(*(run(cluster, user, flow) for flow in flows))
+    for group in GROUPS:
+        role = ("--clusterrole=citadel-approver", f"--group={group}")
+        kubectl("create", "rolebinding", f"deciders-{group}", *role, "-n", cluster.namespace)
+    async with asyncio.TaskGroup() as tasks:
+        agreeing = tasks.create_task(everybody_agrees(cluster))
+        names = await asyncio.gather(*(run(cluster, user, flow) for flow in flows))
+        statuses = [(await cluster.finished(name, 280))["status"] for name in names]
+        agreeing.cancel()
     problems = []
-    for flow, name in zip(flows, names, strict=True):
-        status = (await cluster.finished(name, 280))["status"]
-        shown = await asyncio.to_thread(user.citadel, "get", name)
+    for flow, name, status in zip(flows, names, statuses, strict=True):
         if status["phase"] != "Succeeded":
-            problems.append(f"{name}: {status.get('message')}\n{shown}")
+            problems.append(f"{name}: {status.get('message')}\n{user.citadel('get', name)}")
             continue
         flow.check(status["outputs"])
         assert status["usage"]["totalTokens"] > 0, name
-        told = json.loads(await asyncio.to_thread(user.citadel, "get", name, "-o", "json"))
+        told = json.loads(user.citadel("get", name, "-o", "json"))
         ended = {step["name"]: step["status"] for step in told["status"]["steps"]}
         assert {ended.get(step) for step in flow.steps} <= {"Succeeded"}, ended
-    agreeing.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await agreeing
     assert not problems, "\n".join(problems)
 
 
