@@ -28,6 +28,7 @@ def evaluate_here(
     from citadel.local.evaluating import evaluate, prepared
     from citadel.local.isolation import NotIsolated, choose
     from citadel.local.machine import Machine
+    from citadel.local.servers import learn
     from citadel.local.start import CannotRun
     from citadel.local.tools import ToolMissing
     from citadel.local.uses import egress, sources
@@ -35,6 +36,8 @@ def evaluate_here(
     try:
         machine = Machine(choose(isolation), lambda text: click.echo(text, err=True))
         contents, workflow = prepared(document, machine.tools)
+        if network:
+            asyncio.run(learn(workflow, contents))
         click.echo(machine.isolation.told(egress(workflow, contents)), err=True)
         machine.equip(sources(workflow, contents))
     except CannotRun as error:

@@ -25,6 +25,7 @@ from citadel.local.engine import EngineError
 from citadel.local.isolation import NotIsolated, Wanted
 from citadel.local.isolation import choose as isolation_of
 from citadel.local.machine import Machine
+from citadel.local.servers import learn
 from citadel.local.start import CannotRun, Start, choose, prepare
 from citadel.local.tools import ToolMissing
 from citadel.local.uses import containers, egress, sources
@@ -71,6 +72,8 @@ def run_here(file: str, pairs: Iterable[str], files: Iterable[str], options: Opt
         workflow, _, _ = choose(contents)
         machine = Machine(isolation_of(options.isolation), lambda text: click.echo(text, err=True))
         given = given_inputs(pairs, files, workflow.spec.inputs)
+        if options.network:
+            asyncio.run(learn(workflow, contents))
         start = prepare(contents, given, machine.tools, no_cache=options.no_cache)
         if problems := options.ahead.problems(workflow, contents):
             raise CannotRun(*problems)

@@ -15,7 +15,10 @@ from citadel.core.jsonvalues import Json
 from citadel.core.mcp import digest_of, function_digest
 from citadel.core.toolcalls import ToolTask, idempotency_key
 from citadel.core.tools import WantedTool
-from citadel.local.documents import Contents
+from citadel.local.documents import Contents, WorkflowDocument
+from citadel.local.pinning import named_tools
+from citadel.local.start import CannotRun
+from citadel.local.uses import reached
 
 if TYPE_CHECKING:
     import httpx2
@@ -93,6 +96,24 @@ class Servers:
             return None
         reference = remote.credential.secret_key_ref
         return self._contents.data["Secret", reference.name][reference.key].strip()
+
+
+async def learn(workflow: WorkflowDocument, contents: Contents) -> None:
+    """Asks MCP servers for the functions that a workflow's agents may call; raises CannotRun."""
+    servers = Servers(contents, True)
+    for one in reached(workflow, contents):
+        for where, name, function in named_tools(one, contents):
+            tool = contents.tools.get(name)
+            if tool is None or tool.mcp is None:
+                continue
+            if name not in contents.functions:
+                found = await servers.functions(name)
+                if isinstance(found, Failure):
+                    raise CannotRun(f"{where}: {found.message}")
+                contents.functions[name] = found
+            if function not in contents.functions[name]:
+                known = ", ".join(contents.functions[name]) or "none"
+                raise CannotRun(f"{where}: found function {function}, expected one of Tool {name}: {known}")
 
 
 async def _guarded(title: str, limit: float, ask: Callable[[], Any]) -> "Json | Failure":
