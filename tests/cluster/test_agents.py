@@ -133,6 +133,8 @@ async def test_an_agent_calls_code_a_workflow_and_another_agent_and_its_answer_i
 
 
 async def test_a_call_that_people_approve_runs_once_they_have(cluster: Cluster) -> None:
+    role = ("--clusterrole=citadel-approver", "--group=leads", "-n", cluster.namespace)
+    kubectl("create", "rolebinding", "deciders", *role)
     await code_tool(cluster)
     approval = {"approvers": {"groups": ["leads"]}}
     tools = [{"name": "double", "tool": "double", "requireApproval": approval}]
