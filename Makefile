@@ -49,6 +49,7 @@ crds: venv ## writes the CRDs and the schema for editors from the models
 bench: venv install ## measures Citadel beside a bare pod, and the door of models beside a server of them
 	$(IN_CLUSTER) $(VENV)/bin/python tests/bench
 	$(VENV)/bin/python tests/bench/agents.py door
+	$(IN_CLUSTER) $(VENV)/bin/python tests/bench/multiagent.py
 
 gvisor-test: venv install ## the main job on the real cluster, every sandbox under gVisor
 	CITADEL_TEST_RUNTIME_CLASS=gvisor; export CITADEL_TEST_RUNTIME_CLASS; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_spine.py \

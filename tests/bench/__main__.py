@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-from bench import items, multiagent
+from bench import items
 from bench.contenders import Bench, Contender, contenders
 from bench.egress import added_by_proxy
 from bench.footprint import controller_memory, kube_writes
@@ -84,7 +84,6 @@ async def main() -> None:
             warm["java, other classes"] = await warm_java_of_other_classes(bench.cluster)
             many = [*transitions(), *await items.measure(bench.cluster)]
             pools = await measure(bench.cluster)
-            led = await multiagent.measure(bench.cluster)
             proxied, direct = await added_by_proxy(bench.cluster)
             writes = await kube_writes(bench.cluster)
             memory = await controller_memory(bench.cluster)
@@ -92,7 +91,7 @@ async def main() -> None:
             await kube.delete(NAMESPACES, namespace)
     console.print(table(rows))
     console.print(warm_table(warm))
-    for line in (*many, *pools, *led):
+    for line in (*many, *pools):
         console.print(line, highlight=False)
     console.print(egress_line(proxied, direct))
     console.print(f"API writes by Citadel per one-step execution: {writes:.1f} (at most 5)")

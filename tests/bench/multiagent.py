@@ -1,17 +1,27 @@
-"""Steps with agents: several that work together, and one whose model and tools answer at once."""
+"""Steps with agents, on a cluster: several that work together, and one whose model and tools answer at once.
+
+`python tests/bench/multiagent.py`.
+"""
 
 import asyncio
+import sys
 import time
+import uuid
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from agentflows import EXAMPLES
 from bench.pools import Figures, ready
-from citadel.kube.resources import RUNTIMES
+from citadel.kube.client import KubeClient
+from citadel.kube.config import from_kubeconfig
+from citadel.kube.resources import NAMESPACES, RUNTIMES
 from internet import pod, python_image, service
 from internet import ready as pod_ready
-from live import SYSTEM, Cluster, kubectl, policy, sql
+from live import SYSTEM, Cluster, kubeconfig, kubectl, policy, sql
 
 TOGETHER, WARM = 5, 20
 PORT = 8080
@@ -62,10 +72,9 @@ async def warm(cluster: Cluster) -> Figures:
     await pod_ready(cluster, "instant")
     host = f"instant.{cluster.namespace}.svc.cluster.local:{PORT}"
     shared = (await cluster.kube.get(RUNTIMES, "agent", SYSTEM))["spec"]
-    runtime = {"language": "python", "image": shared["image"], "pool": {"min": 2, "max": 4, "idleTTL": "1s"}}
-    if "resources" in shared:
-        runtime["resources"] = shared["resources"]
-    await cluster.runtime("agent-warm", runtime)
+    kept = {name: shared[name] for name in ("language", "image", "resources") if name in shared}
+    runtime = an("Runtime", "agent-warm", **kept, pool={"min": 2, "max": 4, "idleTTL": "1s"})
+    runtime["metadata"]["annotations"] = {"citadel.dev/agents": "true"}  # its pool is of sandboxes for agents
     call = {"toolCalls": [{"name": "look", "arguments": {}}]}
     script = [{"turn": 0, **call}, {"turn": 1, **call}, {"text": "done"}]
     look = {"method": "GET", "url": f"http://{host}/"}
@@ -73,6 +82,7 @@ async def warm(cluster: Cluster) -> Figures:
     tools = [{"name": "look", "tool": "look"}]
     applied(
         cluster,
+        runtime,
         an("Model", "instant", provider="scripted", script=script),
         an("Tool", "look", description="Looks.", parameters=nothing, http=look),
         an("Agent", "instant", model="instant", runtime="agent-warm", tools=tools),
@@ -93,6 +103,18 @@ async def warm(cluster: Cluster) -> Figures:
     return Figures("an agent step with two calls of a tool, warm", times, "median ≤ 150")
 
 
-async def measure(cluster: Cluster) -> list[str]:
-    """Both, as lines for people."""
-    return [str(await together(cluster)), str(await warm(cluster))]
+async def main() -> None:
+    """Both, in a namespace of their own."""
+    async with KubeClient(from_kubeconfig([kubeconfig()])) as kube:
+        namespace = f"bench-{uuid.uuid4().hex[:6]}"
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        await kube.create(NAMESPACES, body)
+        try:
+            for measure in (together, warm):
+                print(await measure(Cluster(kube, namespace)))
+        finally:
+            await kube.delete(NAMESPACES, namespace)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
