@@ -4,7 +4,7 @@ IN_CLUSTER := eval "$$(hack/env)" &&
 PYTEST := $(VENV)/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check unit explore agree cluster-test cluster-up cluster-down images crds bench gvisor-test hostile netpol install uninstall venv tools
+.PHONY: help quickstart test check unit explore agree cluster-test cluster-up cluster-down images crds bench gvisor-test hostile rogue netpol install uninstall venv tools
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -23,7 +23,7 @@ check: venv ## lint, types, rings, generated files
 	hack/check-go
 
 unit: venv tools ## tests without a cluster: unit, golden, component, conformance
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadfile
 
 explore: venv ## a million states of the engine and more, some ten minutes
 	$(VENV)/bin/python tests/explore
@@ -32,7 +32,7 @@ agree: venv install ## two hundred generated workflows on the cluster, against a
 	CITADEL_AGREE=0-200; export CITADEL_AGREE; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_agreement.py -s
 
 cluster-test: venv tools install ## tests on the real cluster
-	$(IN_CLUSTER) $(PYTEST) tests/cluster tests/hostile/test_runc.py --timeout 900
+	$(IN_CLUSTER) $(PYTEST) tests/cluster tests/hostile/test_runc.py tests/rogue --timeout 900
 
 cluster-up: ## a Kubernetes to work on; builds a single node from source where there is none
 	hack/cluster/up
@@ -57,6 +57,9 @@ gvisor-test: venv install ## the main job on the real cluster, every sandbox und
 
 hostile: venv install ## hostile code in sandboxes, also under gVisor, and what its neighbours notice
 	$(IN_CLUSTER) $(PYTEST) tests/hostile -rP --timeout 900
+
+rogue: venv install ## a hostile model that tries two hundred things beyond its policy
+	CITADEL_ROGUE=all; export CITADEL_ROGUE; $(IN_CLUSTER) $(PYTEST) tests/rogue --timeout 1800
 
 netpol: cluster-up ## upstream's own NetworkPolicy cases against the cluster
 	hack/netpol/run

@@ -1,0 +1,44 @@
+"""The cases are played once, with every control and without the one that each is about."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+import pytest
+
+from hostile.conftest import namespace
+from rogue.benign import BENIGN
+from rogue.cases import CASES, Case
+from rogue.running import Both, play
+
+#: Of the cases that need an execution of their own every so many is played, unless all are asked for.
+EVERY = 7
+
+
+def chosen() -> tuple[Case, ...]:
+    """All cases, with CITADEL_ROGUE=all; else those that are played together, and some of the others."""
+    if os.environ.get("CITADEL_ROGUE") == "all":
+        return CASES
+    alone = [case for case in CASES if not case.shelf]
+    return (*(case for case in CASES if case.shelf), *alone[::EVERY])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each case."""
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", chosen(), ids=lambda case: f"{case.name}: {case.sentence}")
+
+
+def _played(cases: Sequence[Case]) -> dict[str, Both]:
+    async def run() -> dict[str, Both]:
+        async with namespace() as cluster:
+            return await play(cluster, cases)
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(scope="session")
+def findings(request: pytest.FixtureRequest) -> dict[str, Both]:
+    """What became of the cases that are asked for, and of all that an honest model does."""
+    asked = {item.callspec.params["case"].name for item in request.session.items if hasattr(item, "callspec")}
+    return _played([*(case for case in CASES if case.name in asked), *BENIGN])
