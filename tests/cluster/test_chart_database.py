@@ -67,5 +67,5 @@ def test_a_database_by_secret_brings_no_postgres_and_each_process_its_own_url() 
                 if env["name"] == "CITADEL_DATABASE_URL":
                     urls[container["name"]] = env["valueFrom"]["secretKeyRef"]
     shared = {"name": "db", "key": "url"}
-    processes = dict.fromkeys(("migrate", "controller", "models", "api"), shared)
+    processes = dict.fromkeys(("migrate", "controller", "models", "tools", "api"), shared)
     assert urls == {**processes, "gateway": own["gateway"]}
