@@ -42,5 +42,5 @@ def findings(request: pytest.FixtureRequest) -> dict[str, Both]:
     """What became of the cases that are asked for, and of all that an honest model does."""
     # Other tests of the session have cases of their own.
     given = (item.callspec.params.get("case") for item in request.session.items if hasattr(item, "callspec"))
-    asked = {case.name for case in given if isinstance(case, Case)}
-    return _played([*(case for case in CASES if case.name in asked), *BENIGN])
+    asked = {case.shelf or case.name for case in given if isinstance(case, Case)}
+    return _played([*(case for case in CASES if (case.shelf or case.name) in asked), *BENIGN])
