@@ -7,13 +7,25 @@ of its credential, and the whole request. So nobody is told what another asked.
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Protocol
 
 from citadel.api.durations import seconds
 from citadel.core.jsonvalues import InvalidValue, canonical, normalise
 from citadel.llm import chat
 from citadel.llm.asked import Target
 from citadel.llm.provider import Answer, Request
-from citadel.store.cached_answers import CachedAnswers
+
+
+class CachedAnswers(Protocol):
+    """Answers by what was asked."""
+
+    async def get(self, question: bytes) -> bytes | None:
+        """The answer to a question; None if it is not known."""
+        ...
+
+    async def put(self, question: bytes, answer: bytes, seconds: float) -> None:
+        """Keeps an answer for so long, unless it is too large."""
+        ...
 
 
 class AnswerCache:

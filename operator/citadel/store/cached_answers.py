@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import logging
 import time
-from typing import Protocol
 
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
@@ -25,20 +24,8 @@ MOST_BYTES = 256 * 1024
 _PATIENCE, _PAUSE = 0.25, 5.0
 
 
-class CachedAnswers(Protocol):
-    """Answers by what was asked."""
-
-    async def get(self, question: bytes) -> bytes | None:
-        """The answer to a question; None if it is not known."""
-        ...
-
-    async def put(self, question: bytes, answer: bytes, seconds: float) -> None:
-        """Keeps an answer for so long, unless it is too large."""
-        ...
-
-
 class RedisAnswers:
-    """`CachedAnswers` in Redis."""
+    """Answers by what was asked."""
 
     def __init__(self, host: str, port: int, password: str | None, secret: bytes) -> None:
         """`secret` is what keys are derived from."""

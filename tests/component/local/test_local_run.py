@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -236,23 +235,13 @@ from citadel.cli import main
 try:
     main(["run", "--local", "flow.yaml"], prog_name="citadel")
 except SystemExit:
-    print(sorted({"aiohttp", "sqlalchemy", "kopf", "psycopg", "rich"} & sys.modules.keys()))
+    heavy = "aiohttp cryptography httpx2 kopf langchain nacl opentelemetry psycopg redis rich sqlalchemy"
+    print(sorted({*heavy.split()} & sys.modules.keys()))
 """)
     workflow(python_step("a", "main = dict"))
     command = [sys.executable, "probe.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
-
-
-def test_it_starts_under_a_second(citadel: Citadel) -> None:
-    def processor() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
-
-    before = processor()
-    assert citadel("run", "--local", str(ROOT / "examples/hello/workflow.yaml")).code == 0
-    # Processor time, which a busy machine does not change; on an idle one it is what the clock says.
-    assert processor() - before < 1.0
 
 
 def test_a_terminal_shows_a_tree(workflow: Write, tmp_path: Path) -> None:
