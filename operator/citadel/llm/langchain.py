@@ -16,9 +16,8 @@ import httpx2
 import openai
 from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.base import LanguageModelInput
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.runnables import Runnable
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai.chat_models.base import BaseChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
@@ -43,7 +42,6 @@ Client = Callable[[], httpx2.AsyncClient]
 NO_KEY = "none"
 #: Chat models that are kept of one Model, by their parameters.
 _MOST_KEPT = 8
-_Chat = Runnable[LanguageModelInput, AIMessage]
 
 
 class LangChain:
@@ -57,18 +55,21 @@ class LangChain:
         """One call; raises ProviderError."""
         async with self._client() as client:
             with self._errors():
-                found = await self._chat(request, client).ainvoke(self._conversation(request))
-                return answer_of(found)
+                chat, tools = self._chat(request, client)
+                # Not by `ainvoke`: LangChain's callbacks, tracers and caches take a millisecond, for nothing.
+                found = await chat._agenerate(self._conversation(request), **tools)
+                return answer_of(_message_of(found.generations[0], found.llm_output))
 
     async def stream(self, request: Request) -> AsyncIterator[Delta | Answer]:
         """The same, as it comes."""
         assembly = Assembly()
         async with self._client() as client:
             with self._errors():
-                chunks = self._chat(request, client).astream(self._conversation(request))
+                chat, tools = self._chat(request, client)
+                chunks = chat._astream(self._conversation(request), **tools)
                 async with aclosing(cast("Any", chunks)):
                     async for chunk in chunks:
-                        for delta in assembly.take(cast("AIMessageChunk", chunk)):
+                        for delta in assembly.take(cast("AIMessageChunk", _message_of(chunk))):
                             yield delta
         if not assembly.ended:
             raise broken_off()
@@ -107,7 +108,8 @@ class LangChain:
     def _told(self, error: BaseException) -> str:
         return told_without(error, *([] if self._key == NO_KEY else [self._key]))
 
-    def _chat(self, request: Request, client: httpx2.AsyncClient) -> _Chat:
+    def _chat(self, request: Request, client: httpx2.AsyncClient) -> tuple[BaseChatModel, dict[str, Any]]:
+        """The chat model for a request, and the tools it is given with each call."""
         spec = self._spec
         optional = {
             "temperature": request.temperature,
@@ -127,8 +129,8 @@ class LangChain:
         if spec.provider == "anthropic":
             chat = _Anthropic(**common)
             chat.__dict__["_http"] = client
-            return _with(chat, _anthropic_tools(request))
-        return _with(self._openai(client, common), _openai_tools(request))
+            return chat, _anthropic_tools(request)
+        return self._openai(client, common), _openai_tools(request)
 
     def _openai(self, client: httpx2.AsyncClient, common: dict[str, Any]) -> BaseChatModel:
         """The chat model with these parameters: made once for a client that is kept between calls."""
@@ -151,8 +153,13 @@ class LangChain:
         return chats[name]
 
 
-def _with(chat: BaseChatModel, tools: dict[str, Any]) -> _Chat:
-    return chat.bind(**tools) if tools else chat
+def _message_of(found: ChatGeneration, of_all: dict[str, Any] | None = None) -> AIMessage:
+    """The message of an answer, with what was told beside it: why it ended."""
+    message = cast("AIMessage", found.message)
+    told = {**(of_all or {}), **(found.generation_info or {})}
+    if told:
+        message.response_metadata = {**told, **message.response_metadata}
+    return message
 
 
 def _openai_tools(request: Request) -> dict[str, Any]:
@@ -187,15 +194,26 @@ def _anthropic_tools(request: Request) -> dict[str, Any]:
 class _Compatible(BaseChatOpenAI):
     """The chat model, which dies of arguments that are JSON but no object: here they become one."""
 
-    def _create_chat_result(self, response: Any, generation_info: Any = None) -> Any:
-        for choice in response.choices:
-            for call in choice.message.tool_calls or ():
-                _, malformed = arguments_of(call.function.arguments)
-                if malformed is not None:
-                    with suppress(ValueError):
-                        call.function.arguments = json.dumps({"arguments": json.loads(malformed)})
-        with _quietly():
-            return super()._create_chat_result(response, generation_info)
+    async def _agenerate(self, messages: list[BaseMessage], *_: Any, **tools: Any) -> ChatResult:
+        # LangChain's own has each answer read by a thread, and its every part checked, both of which take
+        # longer than the reading.
+        asked = self._get_request_payload(messages, **tools)
+        there = "/chat/completions"
+        found = await self.root_async_client.post(there, body=asked, cast_to=httpx2.Response)
+        return self._create_chat_result(_with_objects(found.json()))
+
+
+def _with_objects(answer: Any) -> Any:
+    """An answer whose calls have objects for arguments."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    for choice in choices or ():
+        for call in choice["message"].get("tool_calls") or ():
+            function = call["function"]
+            _, malformed = arguments_of(function["arguments"])
+            if malformed is not None:
+                with suppress(ValueError):
+                    function["arguments"] = json.dumps({"arguments": json.loads(malformed)})
+    return answer
 
 
 class _OpenAI(_Compatible, ChatOpenAI):
