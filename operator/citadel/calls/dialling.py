@@ -21,6 +21,8 @@ MAX_ANSWER = 8 * 1024 * 1024
 #: Seconds for which a connection is kept that carries nothing: less than servers keep theirs.
 KEEP_SECONDS = 45.0
 _HEAD_LIMIT = 8192
+#: Bytes of a request that are held back at most, until its answer is waited for.
+_MOST_HELD = 2**16
 _CONNECT_SECONDS = 30.0
 _MOST = 0xFFFF
 
@@ -94,8 +96,11 @@ class _Network(httpcore2.AsyncNetworkStream):
 
     def __init__(self, stream: ByteStream | TLSStream) -> None:
         self._stream = stream
+        self._held = bytearray()
+        """What is sent before anything is read."""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        await self._flush(timeout)
         with anyio.fail_after(timeout):
             try:
                 return await self._stream.receive(max_bytes)
@@ -103,9 +108,16 @@ class _Network(httpcore2.AsyncNetworkStream):
                 return b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if buffer:
+        # Head and body of a request go together: each part by itself is encrypted twice, and copied thrice.
+        self._held += buffer
+        if len(self._held) >= _MOST_HELD:
+            await self._flush(timeout)
+
+    async def _flush(self, timeout: float | None) -> None:
+        if self._held:
+            held, self._held = bytes(self._held), bytearray()
             with anyio.fail_after(timeout):
-                await self._stream.send(buffer)
+                await self._stream.send(held)
 
     async def aclose(self) -> None:
         await anyio.aclose_forcefully(self._stream)
