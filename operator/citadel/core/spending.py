@@ -95,6 +95,8 @@ class Reservation:
     turn: Turn | None = None
     provider: str = ""
     """Who provides it, for people."""
+    digest: str | None = None
+    """Of the request, where its answer is recorded and not paid for twice."""
 
 
 def micro(text: str) -> int:

@@ -68,12 +68,13 @@ class Asker:
         question: Questioning,
         pass_on: PassOn | None = None,
         record: Recording | None = None,
+        digest: str | None = None,
     ) -> tuple[Answer, Target]:
-        """The first answer, and whose it is; raises Failed, and NotGranted.
+        """The first answer, and whose it is; raises Failed, NotGranted, and by `digest` Answered.
 
         With `pass_on` it is asked for in pieces; from the first piece on nobody else is asked.
         """
-        return await _Question(self, payer, question, pass_on, record).ask()
+        return await _Question(self, payer, question, pass_on, record, digest).ask()
 
 
 class _Question:
@@ -86,7 +87,9 @@ class _Question:
         question: Questioning,
         pass_on: PassOn | None,
         record: Recording | None,
+        digest: str | None,
     ) -> None:
+        self._digest = digest
         self._ledger, self._provider, self._tell = asker._ledger, asker._provider, asker._tell
         self._sleep, self._ends = asker._sleep, asker._ends
         self._breakers, self._cache = asker._common.breakers, asker._common.cache
@@ -188,6 +191,7 @@ class _Question:
             limit.tokens_per_minute if limit else None,
             self._turn,
             spec.provider,
+            self._digest,
         )
         try:
             name = await self._ledger.reserve(reservation)

@@ -4,9 +4,10 @@ from functools import partial
 
 from citadel.core.jsonvalues import Json
 from citadel.llm import chat
-from citadel.llm.asked import Payer, Target
+from citadel.llm.asked import Failed, Payer, Target
 from citadel.llm.asking import Asker, PassOn
 from citadel.llm.provider import Answer
+from citadel.store.ledger import Answered
 from citadel.store.model_records import ModelRecord, ModelRecords
 
 
@@ -23,9 +24,6 @@ async def answer(
 
     `request` is recorded beside it. What comes from a record is not passed on in pieces.
     """
-    known = await records.find(payer.uid, payer.step, payer.attempt, asked.digest)
-    if known is not None:
-        return known
     made: list[ModelRecord] = []
 
     def record(target: Target, given: Answer, took: tuple[int, int], cost: int) -> ModelRecord:
@@ -33,5 +31,15 @@ async def answer(
         made.append(ModelRecord(*key, chat.message_of(given), *took, cost, request))
         return made[-1]
 
-    await asker.ask(payer, partial(chat.request_of, asked, bounds), pass_on, record)
+    question = partial(chat.request_of, asked, bounds)
+    try:
+        await asker.ask(payer, question, pass_on, record, asked.digest)
+    except Answered as answered:
+        return answered.record
+    except Failed:
+        # Where nothing could be asked for, nobody has looked yet.
+        known = await records.find(payer.uid, payer.step, payer.attempt, asked.digest)
+        if known is None:
+            raise
+        return known
     return made[-1]

@@ -24,6 +24,14 @@ class NotGranted(Exception):
     """The attempt has no grant any more: it is over."""
 
 
+class Answered(Exception):
+    """The same request was answered before: there is nothing to reserve."""
+
+    def __init__(self, record: ModelRecord) -> None:
+        super().__init__("answered before")
+        self.record = record
+
+
 class Throttled(Exception):
     """The Model's rate limit lets no call through for `seconds`."""
 
@@ -49,7 +57,8 @@ class Ledger(Protocol):
     async def reserve(self, reservation: Reservation) -> str:
         """Sets aside what a call may take, in all its accounts at once, and names the reservation.
 
-        Raises OverBudget and Throttled, with a turn OutOfTurns and NotGranted; then nothing is set aside.
+        Raises OverBudget and Throttled, with a turn OutOfTurns and NotGranted, with a digest Answered before
+        all of these; then nothing is set aside.
         """
         ...
 

@@ -9,7 +9,7 @@ from itertools import count
 
 from citadel.core.events import Usage
 from citadel.core.spending import Amount, Reservation, add, first_refusal
-from citadel.store.ledger import NotGranted, OutOfTurns, OverBudget, Spent, Throttled
+from citadel.store.ledger import Answered, NotGranted, OutOfTurns, OverBudget, Spent, Throttled
 from citadel.store.model_grants import Grant
 from citadel.store.model_records import ModelRecord
 
@@ -46,6 +46,8 @@ class MemoryLedger:
         day = datetime.fromtimestamp(self._clock(), UTC).date().isoformat()
         accounts = [account.on(day) for account in reservation.accounts]
         attempt, turn = (reservation.uid, reservation.step, reservation.attempt), reservation.turn
+        if (known := self.records.get((*attempt, reservation.digest or ""))) is not None:
+            raise Answered(known)
         self._throttle(reservation)
         if turn is not None:
             if attempt not in self.grants:

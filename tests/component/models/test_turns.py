@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 
 import build
 from citadel.core.spending import Account, Amount, Reservation, Turn
-from citadel.store.ledger import NotGranted, OutOfTurns, OverBudget, Spent
+from citadel.store.ledger import Answered, NotGranted, OutOfTurns, OverBudget, Spent
 from citadel.store.memory_grants import MemoryModelGrants, MemoryModelRecords
 from citadel.store.memory_ledger import MemoryLedger
 from citadel.store.model_grants import Grant
@@ -174,3 +174,32 @@ async def test_a_call_is_booked_by_two_statements_without_a_transaction_around_t
     name = await database.ledger.reserve(a_call())
     await database.ledger.settle(name, 1, 1, 1, RECORD)
     assert [statement.split()[0] for statement in seen] == ["WITH", "WITH"]
+
+
+@pytest.mark.parametrize("kind", ["postgres", "memory"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"requests_per_minute": 1},
+        {"turn": Turn(1)},
+        {"accounts": (Account("day:team", "the day's", tokens=1, daily=True),)},
+        {"attempt_is_over": True},
+    ],
+    ids=["as it was", "at its rate", "without turns", "without budget", "after its attempt"],
+)
+async def test_what_was_answered_is_told_before_anything_is_reserved(
+    database: Database, kind: str, changed: dict[str, Any]
+) -> None:
+    memory = MemoryLedger()
+    ledger = database.ledger if kind == "postgres" else memory
+    grants = database.model_grants if kind == "postgres" else MemoryModelGrants(memory)
+    await grants.place(Grant("u1", "ask", 1, "team", {}))
+    asked = replace(a_call(), digest="d1")
+    await ledger.settle(await ledger.reserve(asked), 3, 4, 5, RECORD)
+    if changed.pop("attempt_is_over", False):
+        await grants.remove("u1", "ask", 1)
+    with pytest.raises(Answered) as answered:
+        await ledger.reserve(replace(asked, **changed))
+    assert replace(answered.value.record, at=0.0) == replace(RECORD, n=1)
+    assert (await ledger.spent("u1", "ask", 1)).calls == 1

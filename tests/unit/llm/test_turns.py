@@ -1,5 +1,6 @@
 """Turns of agents: asked once, recorded with what they cost, answered again for nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from citadel.api.reasons import Reason
 from citadel.core.spending import Account, Turn
 from citadel.llm import chat, turns
 from citadel.llm.asked import Failed, Payer, Target
-from citadel.llm.asking import Asker
-from citadel.llm.provider import Delta
+from citadel.llm.asking import Asker, Common
+from citadel.llm.breaking import FAILURES, Breakers
+from citadel.llm.provider import Delta, ProviderError
 from citadel.llm.scripted import Script
 from citadel.store.memory_grants import MemoryModelGrants, MemoryModelRecords
 from citadel.store.memory_ledger import MemoryLedger
@@ -65,3 +67,22 @@ async def test_beyond_its_turns_an_agent_asks_nobody() -> None:
     with pytest.raises(Failed) as failed:
         await ask(ledger, "two", a_payer(1))
     assert failed.value.reason == Reason.TURN_LIMIT_EXCEEDED
+
+
+async def test_what_was_answered_is_told_while_its_model_is_left_alone() -> None:
+    ledger, breakers = await a_ledger(), Breakers()
+    payer, asked = a_payer(), chat.read({"messages": [{"role": "user", "content": "hi"}]})
+    await ask(ledger, "hi", payer)
+    away = ModelSpec.model_validate({"provider": "openai", "model": "m"})
+    unavailable = ProviderError(Reason.MODEL_UNAVAILABLE, "away")
+    for _ in range(FAILURES):
+        with pytest.raises(ProviderError), breakers.asking(TARGET.key, away):
+            raise unavailable
+    payer = replace(payer, targets=(replace(TARGET, spec=away),))
+    asker = Asker(ledger, lambda target: Script(SPEC), common=Common(breakers))
+    records = MemoryModelRecords(ledger)
+    again = await turns.answer(asker, records, payer, asked, chat.Bounds())
+    assert chat.answer_of(again.answer).text == "as you wish"
+    with pytest.raises(Failed, match="left alone after"):
+        other = chat.read({"messages": [{"role": "user", "content": "another"}]})
+        await turns.answer(asker, records, payer, other, chat.Bounds())

@@ -31,7 +31,10 @@ RECORDED = (
 
 RESERVE = text(
     f"""
-    WITH granted AS (
+    WITH known AS (
+        SELECT * FROM model_records
+        WHERE uid = :uid AND step = :step AND attempt = :attempt AND digest = :digest
+    ), granted AS (
         SELECT turns FROM model_grants
         WHERE :granted AND uid = :uid AND step = :step AND attempt = :attempt FOR UPDATE
     ), locked AS (
@@ -40,6 +43,7 @@ RESERVE = text(
         ORDER BY key FOR UPDATE
     ), fits AS (
         SELECT 1 WHERE (SELECT count(*) FROM locked) = cardinality(:keys)
+        AND NOT EXISTS (SELECT FROM known)
         AND (NOT :granted OR EXISTS (
             SELECT FROM granted WHERE :begins = 0 OR CAST(:turns AS integer) IS NULL OR turns < :turns
         ))
@@ -63,6 +67,7 @@ RESERVE = text(
         WHERE :granted AND :begins > 0 AND uid = :uid AND step = :step AND attempt = :attempt
     )
     SELECT
+        (SELECT row_to_json(known) FROM known) AS known,
         EXISTS (SELECT FROM made) OR EXISTS (SELECT FROM model_reservations WHERE id = :id) AS reserved,
         (SELECT count(*) FROM locked) < cardinality(:keys)
             AND (NOT :granted OR EXISTS (SELECT FROM granted)) AS missing,
@@ -70,6 +75,7 @@ RESERVE = text(
         (SELECT coalesce(json_agg(json_build_array(key, cost, tokens)), '[]') FROM locked) AS spent
     """  # noqa: S608 - of constants
 ).bindparams(
+    bindparam("digest", type_=Characters),
     bindparam("keys", type_=ARRAY(Characters)),
     bindparam("limited", type_=ARRAY(Characters)),
     bindparam("costs", type_=ARRAY(BigInteger)),
@@ -149,6 +155,7 @@ def parameters_of(reservation: Reservation, accounts: Sequence[Account], name: s
         "namespace": reservation.namespace,
         "model": reservation.model,
         "provider": reservation.provider,
+        "digest": reservation.digest,
         "granted": turn is not None,
         "turns": None if turn is None else turn.limit,
         "begins": int(turn is not None and turn.begins),

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.events import Usage
 from citadel.core.spending import Account, Amount, Reservation, first_refusal
-from citadel.store.ledger import NotGranted, OutOfTurns, OverBudget, Spent, Throttled
+from citadel.store.ledger import Answered, NotGranted, OutOfTurns, OverBudget, Spent, Throttled
 from citadel.store.model_records import ModelRecord
 from citadel.store.sql import tables as t
 from citadel.store.sql.booking import (
@@ -25,6 +25,7 @@ from citadel.store.sql.booking import (
     parameters_of,
 )
 from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.model_records import FIND, key_of
 
 _A, _R = t.model_accounts, t.model_reservations
 _MINUTE = 60.0
@@ -56,6 +57,7 @@ class SqlLedger:
 
         async def work(connection: AsyncConnection) -> Any:
             if limited:
+                await _answered(connection, reservation)
                 await _throttle(connection, reservation)
             row = (await connection.execute(RESERVE, given)).one()
             if row.missing:
@@ -69,6 +71,8 @@ class SqlLedger:
 
         # Without a rate each statement is a transaction of its own, and there is one of them.
         row = await (self._connections.transact if limited else self._connections.read)(work)
+        if row.known is not None:
+            raise Answered(ModelRecord(**row.known))
         if not row.reserved:
             raise _refusal(row, reservation, accounts)
         return str(given["id"])
@@ -159,6 +163,14 @@ def _refusal(row: Any, reservation: Reservation, accounts: Sequence[Account]) ->
     why = first_refusal(accounts, spent, reservation.need)
     assert why is not None, "the statement refuses what accounts do not"
     return OverBudget(why)
+
+
+async def _answered(connection: AsyncConnection, reservation: Reservation) -> None:
+    """Raises Answered; what was answered is not held up by rates."""
+    key = key_of(reservation.uid, reservation.step, reservation.attempt, reservation.digest)
+    row = (await connection.execute(FIND, key)).mappings().one_or_none()
+    if row is not None:
+        raise Answered(ModelRecord(**row))
 
 
 async def _throttle(connection: AsyncConnection, reservation: Reservation) -> None:

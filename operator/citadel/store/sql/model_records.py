@@ -11,10 +11,15 @@ from citadel.store.sql import tables as t
 from citadel.store.sql.engine import Connections
 
 _T = t.model_records
-#: Made once: it is asked before each call of an agent.
-_FIND = select(_T).where(
+#: The answer that an attempt was given to a request; its parameters are those of `key_of`.
+FIND = select(_T).where(
     *(_T.c[name] == bindparam(f"of_{name}") for name in ("uid", "step", "attempt", "digest"))
 )
+
+
+def key_of(uid: str, step: str, attempt: int, digest: str | None) -> dict[str, Any]:
+    """The parameters of `FIND`."""
+    return {"of_uid": uid, "of_step": step, "of_attempt": attempt, "of_digest": digest}
 
 
 class SqlModelRecords:
@@ -25,8 +30,7 @@ class SqlModelRecords:
 
     async def find(self, uid: str, step: str, attempt: int, digest: str) -> ModelRecord | None:
         """The answer that an attempt was given to this request."""
-        given = {"of_uid": uid, "of_step": step, "of_attempt": attempt, "of_digest": digest}
-        found = await self._records(_FIND, given)
+        found = await self._records(FIND, key_of(uid, step, attempt, digest))
         return found[0] if found else None
 
     async def of(self, uid: str) -> list[ModelRecord]:
