@@ -83,6 +83,6 @@ async def test_what_was_answered_is_told_while_its_model_is_left_alone() -> None
     records = MemoryModelRecords(ledger)
     again = await turns.answer(asker, records, payer, asked, chat.Bounds())
     assert chat.answer_of(again.answer).text == "as you wish"
+    other = chat.read({"messages": [{"role": "user", "content": "another"}]})
     with pytest.raises(Failed, match="left alone after"):
-        other = chat.read({"messages": [{"role": "user", "content": "another"}]})
         await turns.answer(asker, records, payer, other, chat.Bounds())
