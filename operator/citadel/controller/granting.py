@@ -75,7 +75,8 @@ class Granting:
 
     async def gone(self, uid: str) -> None:
         """An execution is over, or its object is gone."""
-        for step, attempt in (await self._known()).pop(uid, set()):
+        # `follow` may be taking grants back from this very set meanwhile.
+        for step, attempt in list((await self._known()).pop(uid, set())):
             await self._grants.remove(uid, step, attempt)
 
     async def left(self) -> None:
