@@ -4,13 +4,13 @@ Nothing of what is asked or answered is logged, and no key.
 """
 
 import asyncio
-import hashlib
 import logging
 import secrets
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from citadel.core import events as ev
+from citadel.core.hashing import hashed
 from citadel.core.values import Values
 from citadel.store.calls import Calls, Leases, PlacedCall
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, Notice
@@ -24,11 +24,6 @@ LEASE_SECONDS, RENEW_SECONDS = 20.0, 4.0
 #: Seconds between two looks for work, should a notice be lost.
 LOOK_SECONDS = 1.0
 _PAUSE = 1.0
-
-
-def token_hash(token: str) -> str:
-    """By what the database knows a token."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Keyed(Protocol):
@@ -82,8 +77,8 @@ class Worker(Generic[Row]):
         self._news.clear()
         room = min(MOST - len(self._tasks), 20)
         tokens = [f"{self.prefix}{secrets.token_urlsafe(24)}" for _ in range(room)]
-        hashed = {token: token_hash(token) for token in tokens}
-        taken = await self._rows.take(self.holder, hashed, LEASE_SECONDS) if room else []
+        shown = {token: hashed(token) for token in tokens}
+        taken = await self._rows.take(self.holder, shown, LEASE_SECONDS) if room else []
         for row, token in taken:
             task = asyncio.create_task(self.serve(row, token))
             self._tasks.add(task)

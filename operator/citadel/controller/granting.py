@@ -5,7 +5,6 @@ reserved when its grant goes counts in full, in the same transaction.
 """
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from citadel.controller.paying import Paying
 from citadel.core import events as ev
 from citadel.core.agents import Attempt, attempts
 from citadel.core.failures import Failure
+from citadel.core.hashing import hashed
 from citadel.core.state import State, is_running
 from citadel.kube.resources import Object
 from citadel.store.journal import ExecutionUnknown, Journal
@@ -113,8 +113,7 @@ class Granting:
             "agent": {"name": item.asks.name, **agent},
         }
         sealed = {**means.sealed, TOKEN: await self._means.sealer.seal(token)}
-        hashed = hashlib.sha256(token.encode()).hexdigest()
-        return Grant(uid, item.step, item.attempt, namespace, body, means.hosts, sealed, hashed)
+        return Grant(uid, item.step, item.attempt, namespace, body, means.hosts, sealed, hashed(token))
 
     async def _refuse(self, uid: str, state: State, item: Attempt, problem: Unusable) -> State:
         """Ends an attempt that cannot be granted its Model, once it is in a sandbox and waits no longer."""

@@ -18,6 +18,7 @@ from citadel.controller.pods import Diagnosis, is_live
 from citadel.controller.policies import Policies
 from citadel.controller.room import Limits, Room
 from citadel.controller.site import RuntimeClasses
+from citadel.core.hashing import hashed
 from citadel.core.policy import isolation_required, sandbox_denial
 from citadel.core.sessions import failure_of
 from citadel.kube.cache import Cache
@@ -26,7 +27,7 @@ from citadel.kube.errors import Conflict, Forbidden, NotFound
 from citadel.kube.resources import PODS, Object
 from citadel.render.pod import key_of
 from citadel.store.journal import ExecutionUnknown, Journal
-from citadel.store.sandboxes import Pools, Sandboxes, SandboxRow, hashed
+from citadel.store.sandboxes import Pools, Sandboxes, SandboxRow
 
 #: Seconds after which one that waits for room is looked at, though nobody said that it is its turn.
 QUEUE_PAUSE = 5.0

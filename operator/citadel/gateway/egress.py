@@ -3,7 +3,6 @@
 It answers for what the sandbox runs now: the token of one whose step has ended opens nothing.
 """
 
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +10,7 @@ from secrets import compare_digest
 from typing import Any
 
 from citadel.core.egress import EgressRules, Verdict, judge, named, to_index
+from citadel.core.hashing import hashed
 from citadel.core.sessions import current
 from citadel.core.state import State
 from citadel.gateway.refusals import Refused
@@ -105,10 +105,10 @@ class EgressDesk:
         self, caller: Caller, token: str, step: str, attempt: int, host: str, port: int
     ) -> dict[str, Any]:
         """Whether a process of ours may ask there, for the call that a token stands for while it is made."""
-        hashed = hashlib.sha256(token.encode()).hexdigest()
+        token_hash = hashed(token)
         passage: Passage | None = None
         for calls in caller.calls:
-            passage = passage or await calls.passage(hashed)
+            passage = passage or await calls.passage(token_hash)
         if passage is None or (passage.step, passage.attempt) != (step, attempt):
             return _told(Verdict(False, f"the token is of no call of {caller.what}"), "", "")
         if f"{host}:{port}" not in passage.hosts:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from secrets import compare_digest
 from typing import Any
 
+from citadel.core.hashing import hashed
 from citadel.core.values import Content
 from citadel.gateway import reports
 from citadel.gateway.calls import ToolCalls
@@ -20,7 +21,7 @@ from citadel.store.blobs import Blobs
 from citadel.store.conversations import Conversations
 from citadel.store.journal import ExecutionUnknown, Journal, PolicyTable
 from citadel.store.ledger import Ledger
-from citadel.store.sandboxes import Sandboxes, hashed
+from citadel.store.sandboxes import Sandboxes
 from citadel.store.waking import Waker
 
 LIMITS = {

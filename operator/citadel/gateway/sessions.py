@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from citadel.core.hashing import hashed
 from citadel.gateway.limits import Allowance
-from citadel.store.sandboxes import hashed
 
 KNOWN_SESSIONS = 10_000
 

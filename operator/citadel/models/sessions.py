@@ -9,12 +9,13 @@ import time
 from dataclasses import dataclass, field
 from secrets import compare_digest
 
+from citadel.core.hashing import hashed
 from citadel.core.sessions import current
 from citadel.core.state import State
 from citadel.limiting import Bucket, Refused, Strangers
 from citadel.store.caching import Lru
 from citadel.store.journal import ExecutionUnknown, Journal, Notice
-from citadel.store.sandboxes import Sandboxes, hashed
+from citadel.store.sandboxes import Sandboxes
 
 #: Calls of one sandbox at a time, and in a second.
 MOST_UNDER_WAY = 8

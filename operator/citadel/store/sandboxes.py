@@ -3,7 +3,6 @@
 An execution gets its sandboxes inside its own advances, never here.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -72,12 +71,6 @@ class Demand:
     """Sandboxes that had to be started, though a pool of this key could have had them."""
     window: int
     """Number of the window, as time divided by its length."""
-
-
-def hashed(secret: str) -> str:
-    """What the database keeps of a secret."""
-    # Headers may hold bytes that are not UTF-8; they are no secret of ours either.
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 class Sandboxes(Protocol):

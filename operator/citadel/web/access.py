@@ -4,12 +4,12 @@ A client certificate is accepted as the API server accepts one: signed by the cl
 name the user and its organisations the groups.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from citadel.core.hashing import hashed
 from citadel.kube.client import KubeClient
 from citadel.kube.resources import CITADEL_GROUP, SUBJECTACCESSREVIEWS, TOKENREVIEWS
 
@@ -98,7 +98,7 @@ class Access:
             )
 
     async def _reviewed(self, token: str) -> Identity | None:
-        key = hashlib.sha256(token.encode()).hexdigest()
+        key = hashed(token)
         at, found = self._identities.get(key, (float("-inf"), None))
         if self._clock() - at <= FRESH_SECONDS:
             return found

@@ -10,9 +10,10 @@ from build import chain, created, python_step
 from citadel.controller import strays
 from citadel.controller.watching import Key
 from citadel.core import events as ev
+from citadel.core.hashing import hashed
 from citadel.kube import resources as kinds
 from citadel.render.pod import sandbox_pod
-from citadel.store.sandboxes import SandboxRow, hashed
+from citadel.store.sandboxes import SandboxRow
 from component.controller.cluster import SITE, Cluster, Controller
 from component.controller.clusterapi import SANDBOXES, path_of
 from component.kube.fakeapi import Fault

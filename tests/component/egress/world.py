@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from build import created, definition, python_step
 from citadel.controller.certificates import Identity, issue, new_authority
+from citadel.core.hashing import hashed
 from citadel.core.policy import egress_rules, read_policy
 from citadel.gateway.egress import EgressDesk, callers
 from citadel.gateway.internal import internal_app, internal_tls
@@ -31,7 +32,6 @@ from citadel.limiting import LimitedServer
 from citadel.serving import serve, server_tls
 from citadel.store import policies
 from citadel.store.blobs import BlobLimits
-from citadel.store.sandboxes import hashed
 from citadel.store.sql.database import open_database
 from citadel.store.waking import Waker
 from component.egress.network import DNS_ADDRESS, Everywhere, Names, open_up

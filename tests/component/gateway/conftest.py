@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 
 from build import created
 from citadel.core import events as ev
+from citadel.core.hashing import hashed
 from citadel.core.state import State
 from citadel.gateway.metrics import GatewayMetrics
 from citadel.gateway.routes import Routes
 from citadel.gateway.service import Gateway
 from citadel.limiting import LimitedServer
 from citadel.store.blobs import BlobLimits
-from citadel.store.sandboxes import hashed
 from citadel.store.sql.database import Database, open_database
 from citadel.store.waking import Waker
 from component.gateway.database import postgres_url, shared_database

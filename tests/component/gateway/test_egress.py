@@ -15,13 +15,13 @@ from build import created, definition, python_step
 from citadel.controller.certificates import Identity, KeyPair, issue, new_authority
 from citadel.core import events as ev
 from citadel.core.egress import EgressRules
+from citadel.core.hashing import hashed
 from citadel.gateway.egress import EgressDesk, callers
 from citadel.gateway.internal import internal_app, internal_tls
 from citadel.gateway.refusals import Refused
 from citadel.gateway.sessions import egress_token
 from citadel.serving import serve
 from citadel.store.connections import MOST_OF_ONE, ConnectionRow
-from citadel.store.sandboxes import hashed
 from component.gateway.conftest import Site
 from component.gateway.runner import Runner
 from component.gateway.test_process import free_port

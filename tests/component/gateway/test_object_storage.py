@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from build import created, definition, python_step
-from citadel.store.sandboxes import hashed
+from citadel.core.hashing import hashed
 from citadel.store.sql.database import open_database
 from component.gateway.runner import Runner
 from component.gateway.test_process import free_port, tls

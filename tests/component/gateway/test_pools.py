@@ -4,8 +4,9 @@ import asyncio
 
 from build import chain, created, definition, python_step
 from citadel.core import events as ev
+from citadel.core.hashing import hashed
 from citadel.core.plan import compile_definition
-from citadel.store.sandboxes import SandboxRow, hashed
+from citadel.store.sandboxes import SandboxRow
 from component.gateway.conftest import Site
 from component.gateway.runner import Runner
 

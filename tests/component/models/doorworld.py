@@ -21,8 +21,8 @@ from prometheus_client import CollectorRegistry
 import agents
 import build
 from citadel.api.model import ModelSpec
-from citadel.calls.working import token_hash
 from citadel.core import events as ev
+from citadel.core.hashing import hashed
 from citadel.core.spending import Account
 from citadel.limiting import CONNECTIONS, LimitedServer
 from citadel.models.answering import Answering
@@ -33,7 +33,6 @@ from citadel.models.sessions import Sessions
 from citadel.serving import server_tls
 from citadel.store.model_grants import TOKEN, Grant
 from citadel.store.policies import RecentPolicies
-from citadel.store.sandboxes import hashed
 from component.models.gatewayworld import KEY, World
 
 STEP = "write"
@@ -241,7 +240,7 @@ class Doors:
         }
         hosts = tuple(sorted({str(model.destination) for model in found if model.destination}))
         await self.world.database.model_grants.place(
-            Grant(agent.uid, STEP, agent.attempt, "team", body, hosts, sealed, token_hash(token))
+            Grant(agent.uid, STEP, agent.attempt, "team", body, hosts, sealed, hashed(token))
         )
 
 

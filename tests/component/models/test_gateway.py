@@ -172,10 +172,10 @@ async def test_a_token_opens_only_the_endpoint_of_its_call_and_only_while_that_i
     assert row.token_hash
     assert not (await verdict("model.guessed"))["allowed"]
     tokens: list[str] = []
-    original = working.token_hash
+    original = working.hashed
     hold.set()
     await world.ended("u1")
-    working.token_hash = lambda token: tokens.append(token) or original(token)  # type: ignore[func-returns-value]
+    working.hashed = lambda token: tokens.append(token) or original(token)  # type: ignore[func-returns-value]
     try:
         again = asyncio.Event()
         world.providers.replies = [again]
@@ -191,7 +191,7 @@ async def test_a_token_opens_only_the_endpoint_of_its_call_and_only_while_that_i
         await world.no_calls()
         assert not (await verdict(token))["allowed"]
     finally:
-        working.token_hash = original
+        working.hashed = original
 
 
 async def test_a_budget_stops_the_execution_and_says_which(world: World) -> None:

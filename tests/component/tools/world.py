@@ -11,8 +11,8 @@ from nacl.public import PrivateKey, SealedBox
 import build
 from citadel.calls.dialling import Ticket
 from citadel.calls.sealing import Opener
-from citadel.calls.working import token_hash
 from citadel.core.egress import EgressRules
+from citadel.core.hashing import hashed
 from citadel.core.jsonvalues import Json
 from citadel.core.toolcalls import CREDENTIAL, call_body, check_body, read_body
 from citadel.store.calls import PlacedCall
@@ -73,7 +73,7 @@ class World:
         placed = PlacedCall(uid, "a", 1, "team", body, hosts or (task.destination,), sealed)
         await self.database.tool_calls.place(placed)
         token = f"tool.{uid}"
-        await self.database.tool_calls.take("me", {token: token_hash(token)}, 60)
+        await self.database.tool_calls.take("me", {token: hashed(token)}, 60)
 
         async def nothing() -> None:
             pass
@@ -90,7 +90,7 @@ class World:
         check = Check("team", name, "sha256:0", check_body("crm", spec), (task.destination,), sealed)
         await self.database.tool_checks.place(check)
         token = f"tool.{name}"
-        await self.database.tool_checks.take("me", {token: token_hash(token)}, 60)
+        await self.database.tool_checks.take("me", {token: hashed(token)}, 60)
         return await self.asker.check(task, (sealed or {}).get(CREDENTIAL), Ticket(token, *CHECK))
 
 

@@ -4,8 +4,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from citadel.core.hashing import hashed
 from citadel.gateway.limits import AT_ONCE, BYTES_PER_SECOND, CALLS_AT_ONCE, REQUESTS_BURST, Allowance
-from citadel.gateway.sessions import KNOWN_SESSIONS, Sessions, hashed, is_public_key, session_secret
+from citadel.gateway.sessions import KNOWN_SESSIONS, Sessions, is_public_key, session_secret
 from citadel.limiting import Bucket
 
 
