@@ -1,16 +1,14 @@
 """OpenAPI documents in ConfigMaps: read, and their operations found; each once while it does not change."""
 
 import asyncio
-import json
-from typing import Any
 
-from citadel.api.loader import LoadError, load
 from citadel.api.reasons import Reason
 from citadel.api.tool import OpenApi
 from citadel.controller.checking import Unusable
 from citadel.controller.referring import References, Unread
 from citadel.core.jsonvalues import digest
-from citadel.core.openapi import InvalidDocument, Operation, operation_of
+from citadel.core.openapi import InvalidDocument, Operation
+from citadel.core.operations import read_operation
 from citadel.core.values import ByReference
 from citadel.store.caching import Lru
 
@@ -36,23 +34,9 @@ class Documents:
         if found is None:
             try:
                 # A megabyte of YAML takes seconds: others are not to wait for that.
-                found = await asyncio.to_thread(_read, text, ref.operation)
-            except (LoadError, InvalidDocument) as error:
+                found = await asyncio.to_thread(read_operation, text, ref.operation)
+            except InvalidDocument as error:
                 message = f"{where}: key {key.key} of ConfigMap {key.name}: {error}"
                 raise Unusable(Reason.INVALID_SPEC, message[:1024], waits=True) from None
             self._known.put(known, found)
         return found
-
-
-def _read(text: str, name: str) -> Operation:
-    return operation_of(_parsed(text), name)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        documents = load(text)
-    if len(documents) != 1:
-        raise InvalidDocument(f"found {len(documents)} YAML documents, expected one")
-    return documents[0].value

@@ -20,6 +20,7 @@ from citadel.core.egress import judge
 from citadel.core.inputs import InvalidSchema, compile_inputs
 from citadel.core.mcp import digest_of
 from citadel.core.openapi import Operation
+from citadel.core.operations import templated
 from citadel.core.outputs import compile_output
 from citadel.core.policy import Policy, egress_rules
 from citadel.core.values import ByReference
@@ -239,21 +240,7 @@ def _check_arguments(tool: FoundTool, spec: ToolSpec, parameters: Mapping[str, A
 
 def _templated(tool: FoundTool, operation: Operation) -> tuple[dict[str, Any], ToolSpec]:
     """A Tool that names an operation, as the template of its request."""
-    http = tool.raw["http"]
-    request: dict[str, Any] = {
-        "method": operation.method,
-        "url": http["url"].rstrip("/") + operation.path,
-        "query": dict(operation.query),
-        "headers": {**operation.headers, **http.get("headers", {})},
-        **({"body": operation.body} if operation.body is not None else {}),
-        **{key: value for key, value in http.items() if key == "credential"},
-    }
-    said = {
-        **tool.raw,
-        "description": tool.spec.description or operation.description,
-        "parameters": dict(operation.parameters),
-        "http": request,
-    }
+    said = templated(tool.raw, operation)
     return said, _parsed(tool, said, "http.openapi")
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
+from citadel.core.openapi import InvalidDocument
 from citadel.local.documents import Contents, WorkflowDocument
+from citadel.local.operations import operation_of, spec_of
 from citadel.local.pinning import agents_of, named_agents, named_tools, tools_of
 from citadel.local.tools import AGENT, ToolMissing, Tools
 from citadel.local.uses import language_of, tool_codes
@@ -42,6 +44,14 @@ def _of_agents(workflow: WorkflowDocument, contents: Contents, tools: Tools) -> 
 
 def _of_tools(workflow: WorkflowDocument, contents: Contents) -> Iterator[str]:
     for name, tool in tools_of(workflow, contents).items():
+        if (operation := operation_of(contents, name)) is not None:
+            reference = operation.config_map_key_ref
+            place = f"Tool {name}, http.openapi"
+            yield from _missing(contents, "ConfigMap", reference.name, reference.key, place)
+            try:
+                spec_of(contents, name)
+            except InvalidDocument as error:
+                yield str(error)
         remote = tool.http or tool.mcp
         if remote is None or remote.credential is None:
             continue

@@ -1,6 +1,7 @@
 """Agents and Tools of a file that a workflow reaches, and what a definition pins of them."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,12 @@ from citadel.api.problems import Problem
 from citadel.api.tool import ToolSpec
 from citadel.api.validate import problems_with_positions
 from citadel.core.agentsteps import with_agents
+from citadel.core.openapi import InvalidDocument
 from citadel.core.pinned import pinned_agents, pinned_tools
 from citadel.core.placing import InvalidDefinition
 from citadel.core.plan import Workflow, compile_workflow
 from citadel.local.contents import Contents, WorkflowDocument
+from citadel.local.operations import operation_problems, spec_of
 
 #: What a function takes of which nothing is known.
 _UNKNOWN = {"description": "", "parameters": {"type": "object"}}
@@ -69,7 +72,7 @@ def pinned(workflow: WorkflowDocument, contents: Contents) -> dict[str, Any]:
 
 def resolve(contents: Contents) -> list[Problem]:
     """Gives each workflow the hidden steps of its agents, where there is all that takes; what is wrong."""
-    problems: list[Problem] = []
+    problems = list(operation_problems(contents))
     for name, workflow in list(contents.workflows.items()):
         try:
             compiled = _resolved(workflow, contents)
@@ -105,6 +108,9 @@ def _agent(spec: AgentSpec, contents: Contents) -> dict[str, Any]:
 
 def _tool(name: str, workflow: WorkflowDocument, contents: Contents) -> dict[str, Any]:
     spec = contents.tools[name]
+    with suppress(InvalidDocument):  # which is told beside
+        if (request := spec_of(contents, name)) is not None:
+            return {"spec": request}
     found: dict[str, Any] = {"spec": spec.model_dump(by_alias=True, exclude_none=True, mode="json")}
     if spec.mcp is not None:
         wanted = {
