@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from citadel.core import events as ev
 from citadel.core.hashing import hashed
+from citadel.core.state import State
 from citadel.core.values import Values
 from citadel.store.calls import Calls, Leases, PlacedCall
 from citadel.store.journal import ExecutionUnknown, Journal, JournalUnavailable, Notice
@@ -133,35 +134,52 @@ class Worker(Generic[Row]):
             return False
 
 
-class CallWorker(Worker[PlacedCall]):
+class Attempted(Protocol):
+    """What a step wants of one of its attempts."""
+
+    @property
+    def attempt(self) -> int: ...
+
+
+Wanted = TypeVar("Wanted", bound=Attempted)
+
+
+class CallWorker(Worker[PlacedCall], Generic[Wanted]):
     """Makes calls that steps wait for, and records what comes of them."""
 
     def __init__(self, journal: Journal, calls: Calls) -> None:
         super().__init__(calls)
         self.journal, self._calls = journal, calls
 
-    async def awaited(self, placed: PlacedCall) -> bool:
-        """Whether its attempt still waits for it. Raises ExecutionUnknown."""
+    def find(self, state: State, step: str) -> Wanted | None:
+        """The call that a step waits for; None when it waits for none."""
         raise NotImplementedError
 
-    async def answer(self, placed: PlacedCall, token: str) -> tuple[ev.Event, Values] | None:
+    async def answer(self, placed: PlacedCall, token: str, wanted: Wanted) -> tuple[ev.Event, Values] | None:
         """The call: the fact to record, and the values that it names; None where it is somebody else's by
         now."""
         raise NotImplementedError
 
     async def wants(self, row: PlacedCall) -> bool:
         """It is given up at once when its execution stops."""
-        return not (await self.journal.read(row.uid)).stopping and await self.awaited(row)
+        state = await self.journal.read(row.uid)
+        return not state.stopping and self._awaited(state, row) is not None
 
     async def serve(self, row: PlacedCall, token: str) -> None:
         """The life of one call."""
         with suppress(ExecutionUnknown):
-            if await self.awaited(row):
-                answered = await self.answer(row, token)
+            wanted = self._awaited(await self.journal.read(row.uid), row)
+            if wanted is not None:
+                answered = await self.answer(row, token, wanted)
                 if answered is None:
                     return
                 await self._record(row, *answered)
         await self._calls.remove(self.holder, row)
+
+    def _awaited(self, state: State, placed: PlacedCall) -> Wanted | None:
+        """What is wanted, while the attempt of a call waits for it."""
+        wanted = self.find(state, placed.step)
+        return wanted if wanted is not None and wanted.attempt == placed.attempt else None
 
     async def _record(self, placed: PlacedCall, fact: ev.Event, values: Values) -> None:
         """Into the journal: an answer that was paid for is not lost because the database is away."""

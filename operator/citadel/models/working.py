@@ -13,6 +13,7 @@ from citadel.calls.working import CallWorker
 from citadel.core import events as ev
 from citadel.core.models import Wanted, failed, question_of, wanted_by
 from citadel.core.spending import Account
+from citadel.core.state import State
 from citadel.core.values import Values
 from citadel.llm.asked import Target, Told
 from citadel.llm.asking import Common
@@ -26,7 +27,7 @@ from citadel.store.ledger import Ledger
 Way = Callable[[Target, str | None, Ticket], Provider]
 
 
-class ModelWorker(CallWorker):
+class ModelWorker(CallWorker[Wanted]):
     """Makes calls. `way` opens the credential of a Model and makes the way to it."""
 
     topic, prefix = "model", "model."
@@ -44,20 +45,14 @@ class ModelWorker(CallWorker):
         self._ledger, self._way, self._tell = ledger, way, tell
         self._common = common or Common()
 
-    async def awaited(self, placed: PlacedCall) -> bool:
-        """Whether its attempt still waits for it."""
-        return await self._wanted(placed) is not None
+    def find(self, state: State, step: str) -> Wanted | None:
+        """The call that a step waits for; None when it waits for none."""
+        return wanted_by(state, step)
 
-    async def _wanted(self, placed: PlacedCall) -> Wanted | None:
-        """What is wanted, if it still is."""
-        wanted = wanted_by(await self.journal.read(placed.uid), placed.step)
-        return wanted if wanted is not None and wanted.attempt == placed.attempt else None
-
-    async def answer(self, placed: PlacedCall, token: str) -> tuple[ev.ModelAnswered, Values] | None:
+    async def answer(
+        self, placed: PlacedCall, token: str, wanted: Wanted
+    ) -> tuple[ev.ModelAnswered, Values] | None:
         """The call, within the step's time."""
-        wanted = await self._wanted(placed)
-        if wanted is None:
-            return None
         call = await self._call(placed, wanted)
         ticket = Ticket(token, placed.step, placed.attempt)
         sealed = placed.sealed or {}

@@ -20,6 +20,7 @@ from citadel.core.failures import Failure
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.outputs import OutputSchema, compile_output
 from citadel.core.schemas import InvalidSchema
+from citadel.core.state import State
 from citadel.core.toolcalls import CREDENTIAL, ToolTask, idempotency_key, read_body
 from citadel.core.tools import WantedTool, wanted_by
 from citadel.core.values import Values
@@ -48,7 +49,7 @@ class NotOurs(Exception):
     """The call is somebody else's by now."""
 
 
-class ToolWorker(CallWorker):
+class ToolWorker(CallWorker[WantedTool]):
     """Makes calls."""
 
     topic, prefix = "tool", "tool."
@@ -59,20 +60,14 @@ class ToolWorker(CallWorker):
         super().__init__(journal, calls)
         self._tool_calls, self._asker, self._tell = calls, asker, tell
 
-    async def awaited(self, placed: PlacedCall) -> bool:
-        """Whether its attempt still waits for it."""
-        return await self._wanted(placed) is not None
+    def find(self, state: State, step: str) -> WantedTool | None:
+        """The call that a step waits for; None when it waits for none."""
+        return wanted_by(state, step)
 
-    async def _wanted(self, placed: PlacedCall) -> WantedTool | None:
-        """What is wanted, if it still is."""
-        wanted = wanted_by(await self.journal.read(placed.uid), placed.step)
-        return wanted if wanted is not None and wanted.attempt == placed.attempt else None
-
-    async def answer(self, placed: PlacedCall, token: str) -> tuple[ev.ToolAnswered, Values] | None:
+    async def answer(
+        self, placed: PlacedCall, token: str, wanted: WantedTool
+    ) -> tuple[ev.ToolAnswered, Values] | None:
         """The call, within its time and the step's."""
-        wanted = await self._wanted(placed)
-        if wanted is None:
-            return None
         began, kind, values = time.monotonic(), "http", Values()
         outcome: str = OK
         output, failure = None, None
