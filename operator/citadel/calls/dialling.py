@@ -16,6 +16,8 @@ import httpx2
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSStream
 
+from citadel.calls.proxy import UNREACHED, EgressProxy
+
 #: Bytes of an answer that are read at most.
 MAX_ANSWER = 8 * 1024 * 1024
 #: Seconds for which a connection is kept that carries nothing: less than servers keep theirs.
@@ -158,11 +160,10 @@ class _Network(httpcore2.AsyncNetworkStream):
 
 
 class Proxied(httpcore2.AsyncNetworkBackend):
-    """Dials through the egress proxy at `host:port`, whose certificate `tls` checks."""
+    """Dials through the egress proxy."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext, ticket: Ticket, problem: Problem) -> None:
-        self._host, self._port, self._tls, self._ticket = host, port, tls, ticket
-        self.problem = problem
+    def __init__(self, proxy: EgressProxy, ticket: Ticket, problem: Problem) -> None:
+        self._proxy, self._ticket, self.problem = proxy, ticket, problem
 
     async def connect_tcp(
         self,
@@ -175,15 +176,16 @@ class Proxied(httpcore2.AsyncNetworkBackend):
         """A connection to a server; raises a Problem, as nothing was sent yet."""
         try:
             with anyio.fail_after(_CONNECT_SECONDS):
-                return await self._connect(host, port)
-        except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+                try:
+                    return await self._connect(host, port)
+                except UNREACHED:
+                    return await self._connect(host, port)  # what was held ready may have ended
+        except UNREACHED as error:
             message = f"the egress proxy cannot be reached: {error or type(error).__name__}"
             raise self.problem(message, passes=True, sent=False) from None
 
     async def _connect(self, host: str, port: int) -> httpcore2.AsyncNetworkStream:
-        stream = await anyio.connect_tcp(
-            self._host, self._port, tls=True, ssl_context=self._tls, tls_standard_compatible=False
-        )
+        stream = await self._proxy.connect()
         ticket, there = self._ticket, f"{host}:{port}"
         head = (
             f"CONNECT {there} HTTP/1.1\r\nHost: {there}\r\nProxy-Authorization: Bearer {ticket.token}\r\n"

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from prometheus_client import CollectorRegistry
 
+from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener
 from citadel.calls.trust import Trust
 from citadel.limiting import LimitedServer
@@ -64,8 +65,13 @@ async def main(stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         metrics = ModelMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))
-        proxy, trust = (settings.egress_host, settings.egress_port), Trust(settings.trust_file)
-        ways = Ways(Opener.from_file(settings.key_file), proxy, tls, trust.context)
+        proxy, trust = (
+            EgressProxy(settings.egress_host, settings.egress_port, tls),
+            Trust(settings.trust_file),
+        )
+        stack.callback(proxy.close)
+        trust = Trust(settings.trust_file)
+        ways = Ways(Opener.from_file(settings.key_file), proxy, trust.context)
         common = Common(cache=_cache(stack, settings, metrics), trace=tracer.asked if tracer else None)
         metrics.left_alone.set_function(lambda: common.breakers.open)
         worker = ModelWorker(

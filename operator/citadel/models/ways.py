@@ -7,6 +7,7 @@ import httpx2
 
 from citadel.api.reasons import Reason
 from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
+from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener, Unopened
 from citadel.llm.asked import Target
 from citadel.llm.provider import Provider, ProviderError
@@ -18,14 +19,10 @@ class Ways:
     """The ways to Models: what is sealed is opened here, for one call, and sent to its own host alone."""
 
     def __init__(
-        self,
-        opener: Opener,
-        proxy: tuple[str, int],
-        tls: ssl.SSLContext,
-        to_providers: ssl.SSLContext | None = None,
+        self, opener: Opener, proxy: EgressProxy, to_providers: ssl.SSLContext | None = None
     ) -> None:
-        """`tls` checks the egress proxy, `to_providers` those who answer: by default as everybody does."""
-        self._opener, self._proxy, self._tls = opener, proxy, tls
+        """`to_providers` checks those who answer: by default as everybody does."""
+        self._opener, self._proxy = opener, proxy
         self._to_providers = to_providers or ssl.create_default_context()
 
     def __call__(self, target: Target, sealed: str | None, ticket: Ticket) -> Provider:
@@ -39,7 +36,7 @@ class Ways:
 
     def transport(self, ticket: Ticket) -> ProxiedTransport:
         """HTTP through the egress proxy, which is shown this ticket."""
-        return ProxiedTransport(Proxied(*self._proxy, self._tls, ticket, _problem), self._to_providers)
+        return ProxiedTransport(Proxied(self._proxy, ticket, _problem), self._to_providers)
 
     def token(self, grant: Grant) -> str:
         """What the calls of a grant show the egress proxy; raises ProviderError."""

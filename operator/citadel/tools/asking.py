@@ -10,6 +10,7 @@ from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
 from citadel.calls.exchanges import Mask, Sending, ToolError, problem
 from citadel.calls.httpcalls import call_http
 from citadel.calls.mcpcalls import McpServer
+from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener, Unopened
 from citadel.core.jsonvalues import Json
 from citadel.core.mcp import digest_of
@@ -17,16 +18,10 @@ from citadel.core.toolcalls import ToolTask
 
 
 class Asker:
-    """Asks servers. `tls` checks the egress proxy, `to_servers` those who answer: by default as all do."""
+    """Asks servers. `to_servers` checks those who answer: by default as all do."""
 
-    def __init__(
-        self,
-        opener: Opener,
-        proxy: tuple[str, int],
-        tls: ssl.SSLContext,
-        to_servers: ssl.SSLContext | None = None,
-    ) -> None:
-        self._opener, self._proxy, self._tls = opener, proxy, tls
+    def __init__(self, opener: Opener, proxy: EgressProxy, to_servers: ssl.SSLContext | None = None) -> None:
+        self._opener, self._proxy = opener, proxy
         self._to_servers = to_servers or ssl.create_default_context()
 
     async def call(
@@ -73,7 +68,7 @@ class Asker:
             raise ToolError(reason, error.message) from None
 
     def _client(self, ticket: Ticket) -> httpx2.AsyncClient:
-        backend = Proxied(*self._proxy, self._tls, ticket, problem)
+        backend = Proxied(self._proxy, ticket, problem)
         # No redirects: what is sent is for the host that is named. Times are kept by the caller.
         transport = ProxiedTransport(backend, self._to_servers)
         return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)

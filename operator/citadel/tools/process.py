@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 
+from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener
 from citadel.calls.trust import Trust
 from citadel.serving import answering, background, health_app, run_process, serve
@@ -40,8 +41,13 @@ async def main(stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         metrics = ToolMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))
-        proxy, trust = (settings.egress_host, settings.egress_port), Trust(settings.trust_file)
-        asker = Asker(Opener.from_file(settings.key_file), proxy, tls, trust.context)
+        proxy, trust = (
+            EgressProxy(settings.egress_host, settings.egress_port, tls),
+            Trust(settings.trust_file),
+        )
+        stack.callback(proxy.close)
+        trust = Trust(settings.trust_file)
+        asker = Asker(Opener.from_file(settings.key_file), proxy, trust.context)
         workers = (
             ToolWorker(database.journal, database.tool_calls, asker, metrics.told),
             CheckWorker(database.tool_checks, asker, metrics.told),

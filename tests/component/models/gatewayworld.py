@@ -15,6 +15,7 @@ from nacl.public import PrivateKey, SealedBox
 
 import build
 from citadel.api.model import ModelSpec
+from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener
 from citadel.core.egress import EgressRules
 from citadel.core.spending import Account, account_of
@@ -176,7 +177,9 @@ async def a_world(url: str, tls: Certificates, providers: Providers) -> AsyncIte
         stack.push_async_callback(database.close)
         key = PrivateKey.generate()
         gateway, proxy = await proxied(stack, tls.server, database, lambda name: world.rules(name))
-        world = World(database, providers, Ways(Opener(key), proxy, tls.client, tls.client), key)
+        by = EgressProxy(*proxy, tls.client)
+        stack.callback(by.close)
+        world = World(database, providers, Ways(Opener(key), by, tls.client), key)
         world.gateway = gateway
         stack.push_async_callback(world.kill)
         yield world

@@ -10,6 +10,7 @@ from nacl.public import PrivateKey, SealedBox
 
 import build
 from citadel.calls.dialling import Ticket
+from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener
 from citadel.core.egress import EgressRules
 from citadel.core.hashing import hashed
@@ -40,7 +41,9 @@ class World:
         stack.push_async_callback(database.close)
         world = cls(database, Certificates.make(folder, HOST))
         world.gateway, proxy = await proxied(stack, world.tls.server, database, world.rules)
-        world.asker = Asker(Opener(world._key), proxy, world.tls.client, world.tls.client)
+        by = EgressProxy(*proxy, world.tls.client)
+        stack.callback(by.close)
+        world.asker = Asker(Opener(world._key), by, world.tls.client)
         return world
 
     async def rules(self, namespace: str) -> list[EgressRules]:
