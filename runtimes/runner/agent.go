@@ -72,12 +72,40 @@ func (a *agents) open(of key) (end func(), err error) {
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
 	go serving.Serve(listener)
+	underWay.Add(1)
+	go func() {
+		defer underWay.Done()
+		a.makeReady(ctx, of)
+	}()
 	return func() {
 		cut()
 		serving.Close()
 		listener.Close() // Serve may not have begun, and then knows nothing of it
 		underWay.Wait()
 	}, nil
+}
+
+// makeReady opens the connections and has the model gateway open what the attempt is granted, while the agent starts.
+// What fails here is tried again by the first request that is meant.
+func (a *agents) makeReady(ctx context.Context, of key) {
+	var both sync.WaitGroup
+	for to, by := range map[string]http.RoundTripper{
+		a.models + of.path("chat/completions"): a.toModels, a.gateway + of.path("tools"): a.toTools,
+	} {
+		request, err := http.NewRequestWithContext(ctx, http.MethodHead, to, nil)
+		if err != nil {
+			continue
+		}
+		request.Header.Set("Authorization", "Bearer "+a.session)
+		both.Add(1)
+		go func() {
+			defer both.Done()
+			if answer, err := by.RoundTrip(request); err == nil {
+				answer.Body.Close()
+			}
+		}()
+	}
+	both.Wait()
 }
 
 func (a *agents) handler(of key) (http.Handler, error) {

@@ -17,7 +17,11 @@ import (
 // leading opens the way of an agent to one server, and returns its URL.
 func leading(t *testing.T, of key, handle http.HandlerFunc) (string, func()) {
 	t.Helper()
-	server := httptest.NewServer(handle)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodHead { // by which it is made ready
+			handle(w, r)
+		}
+	}))
 	t.Cleanup(server.Close)
 	free, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -71,6 +75,31 @@ func TestAnAgentReachesItsModelItsToolsItsMemoryAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestBothGatewaysAreMadeReadyWhileTheAgentStarts(t *testing.T) {
+	ready := make(chan string, 2)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ready <- r.Method + " " + r.URL.Path + " " + r.Header.Get("Authorization")
+	}))
+	defer server.Close()
+	by := &http.Transport{}
+	defer by.CloseIdleConnections()
+	a := &agents{address: "127.0.0.1:0", session: "secret", gateway: server.URL, models: server.URL, toModels: by, toTools: by}
+	end, err := a.open(key{"write", 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	found := map[string]bool{}
+	for range 2 {
+		found[awaited(t, ready)] = true
+	}
+	for _, what := range []string{"chat/completions", "tools"} {
+		if !found["HEAD /v1/attempts/write/3/"+what+" Bearer secret"] {
+			t.Errorf("found %v", found)
+		}
+	}
+}
+
 func TestAnAnswerComesPieceByPiece(t *testing.T) {
 	heard := make(chan bool)
 	base, end := leading(t, key{"a", 1}, func(w http.ResponseWriter, r *http.Request) {
@@ -101,13 +130,14 @@ func TestAnAnswerComesPieceByPiece(t *testing.T) {
 	}
 }
 
-func awaited(t *testing.T, what chan bool) {
+func awaited[T any](t *testing.T, what chan T) (found T) {
 	t.Helper()
 	select {
-	case <-what:
+	case found = <-what:
 	case <-time.After(10 * time.Second):
 		t.Fatal("it did not happen")
 	}
+	return found
 }
 
 func TestWithTheAttemptEndsAllThatItAsked(t *testing.T) {
@@ -134,7 +164,10 @@ func TestOnlyAnAgentIsServedAndItsEndIsOne(t *testing.T) {
 	}
 	free.Close()
 	s := newSession(nil, nil, nil, nil, limits{})
-	s.agents = &agents{address: free.Addr().String(), models: "https://127.0.0.1:1", gateway: "https://127.0.0.1:1"}
+	by := &http.Transport{}
+	s.agents = &agents{
+		address: free.Addr().String(), models: "https://127.0.0.1:1", gateway: "https://127.0.0.1:1", toModels: by, toTools: by,
+	}
 	for _, isAgent := range []bool{false, true, true} {
 		next := &assignment{}
 		next.Step, next.Attempt, next.Agent = "a", 1, isAgent
@@ -204,7 +237,10 @@ func TestWhatAnAttemptOfAnAgentOpenedEndsOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	free.Close()
-	s := &session{agents: &agents{address: free.Addr().String(), gateway: "http://none", models: "http://none"}}
+	by := &http.Transport{}
+	s := &session{agents: &agents{
+		address: free.Addr().String(), gateway: "http://127.0.0.1:1", models: "http://127.0.0.1:1", toModels: by, toTools: by,
+	}}
 	next := &assignment{}
 	next.Agent = true
 	for range 2 { // the second listens where the first has ended

@@ -72,6 +72,10 @@ class Routes:
     async def _answer(self, request: web.BaseRequest) -> dict[str, Any]:
         artifact, match = _ARTIFACT.fullmatch(request.path), _ATTEMPT.fullmatch(request.path)
         path = match["what"] if match else request.path
+        if request.method == "HEAD" and match is not None:
+            # A runner opens its connection ahead.
+            async with self._admitted(request, 0):
+                return {}
         expected = "PUT" if artifact or path == "memory" else "POST"
         if request.method != expected:
             raise Refused(405, "Method", f"found {request.method}, expected {expected}")

@@ -61,6 +61,10 @@ class Answering:
         self._common = common or Common()
         self._turns: WeakValueDictionary[tuple[str, str, int, str], asyncio.Lock] = WeakValueDictionary()
 
+    async def make_ready(self, attempt: Attempt) -> None:
+        """Opens what an attempt is granted, before it asks; raises Refused."""
+        await self._grants.of(attempt)
+
     async def answer(self, question: Question, pass_on: PassOn | None) -> ModelRecord:
         """The answer; raises Refused, and Failed. Its `n` is 0 unless it had been recorded before."""
         turn = self._turns.setdefault((*question.attempt.key, question.asked.digest), asyncio.Lock())

@@ -92,12 +92,16 @@ class Door:
         match = _PATH.fullmatch(request.path)
         if match is None:
             raise Refused(404, "Path", "this path is not part of the protocol")
-        if request.method != "POST":
+        if request.method not in ("POST", "HEAD"):
             raise Refused(405, "Method", f"found {request.method}, expected POST")
         authorization = request.headers.get("Authorization", "")
         session = await self._sessions.session(authorization, request.remote or "")
         async with self._admitted(session):
             attempt = await self._sessions.attempt(session, match["step"], int(match["attempt"]))
+            if request.method == "HEAD":
+                # The agent starts: its first question is to find all of this open.
+                await self._answering.make_ready(attempt)
+                return "ready"
             question = await _question(request, attempt)
             asked = question.asked
             reply.begin(attempt, asked)

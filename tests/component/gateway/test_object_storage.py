@@ -67,6 +67,7 @@ async def test_64_mib_go_to_object_storage_and_back(
             "CITADEL_TLS_DIR": str(tmp_path),
             "CITADEL_PORT": str(port),
             "CITADEL_HEALTH_PORT": str(health),
+            "CITADEL_TRIPWIRE_PORT": str(free_port()),
             "CITADEL_S3_ENDPOINT": s3.endpoint,
             "CITADEL_S3_BUCKET": s3.bucket,
             "CITADEL_S3_CREDENTIALS_DIR": str(tmp_path),

@@ -47,6 +47,7 @@ async def test_it_serves_tls_says_whether_it_is_ready_and_ends_when_told(
         "CITADEL_TLS_DIR": str(tmp_path),
         "CITADEL_PORT": str(port),
         "CITADEL_HEALTH_PORT": str(health),
+        "CITADEL_TRIPWIRE_PORT": str(free_port()),
         "CITADEL_INTERNAL_PORT": str(internal),
     }.items():
         monkeypatch.setenv(name, value)

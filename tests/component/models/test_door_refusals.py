@@ -13,6 +13,7 @@ from citadel.limiting import Bucket
 from citadel.models import door, grants
 from citadel.models.sessions import MOST_UNDER_WAY
 from component.models.doorworld import STEP, Doors, question
+from providers import Reply
 
 
 async def test_nobody_asks_for_an_attempt_that_is_not_theirs(doors: Doors) -> None:
@@ -46,6 +47,25 @@ async def test_an_attempt_without_a_grant_is_told_so(doors: Doors, monkeypatch: 
     reply = await agent.ask("hi")
     assert reply.error == (503, "NotGranted")
     assert "x-should-retry" not in reply.headers
+
+
+async def test_a_runner_has_all_of_it_opened_ahead(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors.world.providers.replies = [Reply("ready")]
+    agent, looked = await doors.agent(), []
+    get = doors.world.database.model_grants.get
+
+    async def counted(*key: Any) -> Any:
+        looked.append(key)
+        return await get(*key)
+
+    monkeypatch.setattr(doors.world.database.model_grants, "get", counted)
+    async with agent.request(b"", method="HEAD") as response:
+        assert (response.status, await response.read()) == (200, b"")
+    assert (await agent.ask("hi")).status == 200
+    assert len(looked) == 1
+    for changed, status in (({"secret": "cx-1.no"}, 401), ({"attempt": 9}, 409), ({"step": "no"}, 409)):
+        async with agent.request(b"", method="HEAD", **changed) as response:
+            assert response.status == status
 
 
 async def test_other_paths_and_methods_are_refused(doors: Doors) -> None:
