@@ -76,7 +76,10 @@ class ToolCalls:
 
 
 def read_call(body: bytes) -> tuple[str, Json, str]:
-    """The name of a tool, its arguments, and by what this call is told from others; raises Refused."""
+    """The name of a tool, its arguments, and by what this call is told from others; raises Refused.
+
+    Arguments are what the model said, be it no object: the engine refuses those, and so they are recorded.
+    """
     try:
         data = normalise(body)
     except InvalidValue as error:
@@ -87,8 +90,8 @@ def read_call(body: bytes) -> tuple[str, Json, str]:
     for field, found in (("name", name), ("id", made)):
         if not (isinstance(found, str) and 0 < len(found) <= NAME_LIMIT):
             raise Refused(400, "BadRequest", f"{field}: expected a text of at most {NAME_LIMIT} characters")
-    if not isinstance(arguments, dict):
-        raise Refused(400, "BadRequest", "arguments: expected a JSON object")
+    if "arguments" not in data:
+        raise Refused(400, "BadRequest", "arguments: expected what the tool is called with")
     named = digest(canonical([name, arguments, made])).removeprefix("sha256:")[:32]
     return str(name), arguments, named
 

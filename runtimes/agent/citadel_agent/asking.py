@@ -10,6 +10,28 @@ from langchain_openai import ChatOpenAI
 from citadel_agent.door import address
 from citadel_agent.failing import Failure, ended, passes, pauses
 
+#: Where an answer has its calls of tools as the model said them.
+CALLS = "citadel_calls"
+
+
+class Model(ChatOpenAI):
+    """One that keeps what was said of each call: LangChain closes what broke off, as if it had been meant so."""
+
+    def _stream(self, *args, **kwargs):
+        for chunk in super()._stream(*args, **kwargs):
+            pieces = getattr(chunk.message, "tool_call_chunks", ())
+            if pieces:
+                # Texts of the same place are put together as pieces come.
+                chunk.message.additional_kwargs[CALLS] = {
+                    str(piece["index"]): {
+                        "tool": piece["name"] or "",
+                        "own": piece["id"] or "",
+                        "said": piece["args"] or "",
+                    }
+                    for piece in pieces
+                }
+            yield chunk
+
 
 @functools.cache
 def ready_model():
@@ -21,7 +43,7 @@ def model_at(transport, url=None):
     """A model behind a transport, on loopback without TLS."""
     # Of an asynchronous client nothing is used; but one that is made unasked would read every authority of the web.
     plain = {"timeout": None, "trust_env": False}
-    return ChatOpenAI(
+    return Model(
         model="citadel",  # which one it is the Agent says, and the door knows
         base_url=url or address(),
         api_key="-",  # there is none here

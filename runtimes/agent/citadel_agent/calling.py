@@ -7,12 +7,14 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import StructuredTool
 
 from citadel_agent.answers import clean, sound
+from citadel_agent.asking import CALLS
 
 #: What holds the text of arguments that are no JSON object: no name of an argument.
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
 #: No tool is called so, nor by a name that was as long: these are refused, by the gateway.
 _NAMELESS, _LONGEST_NAME = "?", 64
-_NOT_READ = {"status": "Failed", "reason": "ToolRefused", "message": "arguments: expected a JSON object"}
+#: Characters of such a text that are told: enough to see what it was meant to be.
+_LONGEST_TEXT = 4096
 
 
 def tools_of(agent):
@@ -35,7 +37,8 @@ def _never(**_):
 class Calls(AgentMiddleware):
     """Answers each call from the gateway, in the thread that LangChain gives it: those of one turn run side by side.
 
-    A name that the model has made up goes there as well: it is refused there, and stands in the journal.
+    A name that the model has made up goes there as well, and so do arguments that are no JSON object, as the
+    text that they are: they are refused there, and stand in the journal.
     """
 
     def __init__(self, door, turns, teller):
@@ -46,10 +49,9 @@ class Calls(AgentMiddleware):
     def wrap_model_call(self, request, handler):
         message = self._turns.ask(lambda: handler(request).result[0])
         self._teller.answered()
-        if message.invalid_tool_calls:
-            message.tool_calls = [*message.tool_calls, *map(_mended, message.invalid_tool_calls)]
-            message.invalid_tool_calls = []
-        message.tool_calls = [{**call, "id": self._own(call["id"])} for call in message.tool_calls]
+        calls = map(_call, message.additional_kwargs.pop(CALLS, {}).values())
+        message.tool_calls = [{**call, "id": self._own(call["id"])} for call in calls]
+        message.invalid_tool_calls = []
         return ModelResponse(result=[message])
 
     def _own(self, call_id):
@@ -63,8 +65,10 @@ class Calls(AgentMiddleware):
     def wrap_tool_call(self, request, handler):
         call = request.tool_call
         name, arguments = clean(call["name"])[:_LONGEST_NAME] or _NAMELESS, sound(call["args"])
+        if _BROKEN in arguments:
+            arguments = str(arguments[_BROKEN])[:_LONGEST_TEXT]
         self._teller.called(name, arguments)
-        answer = _NOT_READ if _BROKEN in arguments else self._door.call(name, arguments, call["id"])
+        answer = self._door.call(name, arguments, call["id"])
         self._teller.gave(name, answer)
         succeeded = answer.get("status") == "Succeeded"
         return ToolMessage(
@@ -75,14 +79,19 @@ class Calls(AgentMiddleware):
         )
 
 
-def _mended(call):
-    """A call whose arguments are no JSON object, as one that the model is told so."""
-    return {
-        "name": call["name"] or "",
-        "args": {_BROKEN: call["args"]},
-        "id": call["id"],
-        "type": "tool_call",
-    }
+def _call(found):
+    """A call as it was said. LangChain takes none whose arguments are no object: such a text stands in one."""
+    text = found["said"]
+    try:
+        arguments = json.loads(text, parse_constant=_refuse) if text.strip() else {}
+    except (ValueError, RecursionError):
+        arguments = None
+    arguments = arguments if isinstance(arguments, dict) else {_BROKEN: text}
+    return {"name": found["tool"], "args": arguments, "id": found["own"], "type": "tool_call"}
+
+
+def _refuse(constant):
+    raise ValueError(f"found {constant}")
 
 
 def _text(output):

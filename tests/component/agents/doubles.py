@@ -111,10 +111,11 @@ def _chunks(answer: Answer) -> list[dict[str, Any]]:
     for index, (name, arguments) in enumerate(answer.get("calls", ())):
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         call_id = f"call-{name}-{index}"
-        function = {"name": name, "arguments": text}
-        deltas.append(
-            {"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]}
-        )
+        half = len(text) // 2
+        function = {"name": name, "arguments": text[:half]}
+        first = {"index": index, "id": call_id, "type": "function", "function": function}
+        rest = {"index": index, "function": {"arguments": text[half:]}}
+        deltas += [{"tool_calls": [first]}, {"tool_calls": [rest]}]
     end = "tool_calls" if answer.get("calls") else "stop"
     common = {"id": "r", "object": "chat.completion.chunk", "created": 0, "model": "m"}
     chunks = [common | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]

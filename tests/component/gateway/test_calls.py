@@ -89,6 +89,17 @@ async def test_what_the_agent_may_not_call_is_refused_and_recorded(site: Site) -
     assert {"write.refused[1]", "write.search[1]"} <= set((await site.state()).steps)
 
 
+@pytest.mark.parametrize("arguments", ["{broken", "", [1], 7, False])
+async def test_arguments_that_are_no_object_are_refused_and_recorded(site: Site, arguments: Any) -> None:
+    runner = await site.registered(one("search"))
+    refused = (await call(runner, "search", arguments)).body
+    assert (refused["status"], refused["reason"]) == ("Failed", "ToolRefused")
+    assert "expected an object" in refused["message"]
+    state = await site.state()
+    assert state.called["write.search[1]"].arguments == Inline(arguments)
+    assert state.steps["write.search[1]"].reason == "ToolRefused"
+
+
 async def test_nobody_else_calls_in_the_name_of_an_agent(site: Site) -> None:
     runner = await site.registered(one("search"))
     stranger = await site.registered(one("search"), "uid-2")
@@ -132,7 +143,6 @@ async def test_an_attempt_that_is_over_calls_nothing_more(
         b"",
         b"[]",
         b'{"id": "c", "name": "search"}',
-        b'{"id": "c", "name": "search", "arguments": []}',
         b'{"id": "", "name": "search", "arguments": {}}',
         b'{"id": "c", "name": 1, "arguments": {}}',
         b'{"id": "c", "name": "search", "arguments": {"text": "\\u0000"}}',
