@@ -26,6 +26,8 @@ from citadel.local.sandboxes import SandboxEnded
 
 #: Differences that are told of one call.
 _MOST = 3
+#: Ends to which an agent comes by itself; to any other it was brought, and never got its next answer.
+_OWN_ENDS = frozenset((Reason.ERROR, Reason.INVALID_OUTPUT, Reason.OUTPUT_TOO_LARGE, Reason.REPLAY_MISMATCH))
 _HOW_TO_RECORD = "prompts were not recorded: an ExecutionPolicy with recordPrompts has them kept"
 
 
@@ -36,6 +38,7 @@ class Replay:
         self._recorded = recorded
         self._models, self._tools = list(recorded.models), list(recorded.tools)
         self._asked = self._called = 0
+        self._cut_off = False
         self.mismatch: str | None = None
         """The first thing that it did otherwise."""
 
@@ -43,6 +46,9 @@ class Replay:
         """The recorded answer to this question; raises Refused."""
         self._asked += 1
         found = next((call for call in self._models if call.digest == asked.digest), None)
+        if found is None and not self._models and self._was_cut_off():
+            self._cut_off = True
+            raise Refused(Reason.MODEL_UNAVAILABLE, f"here the recording ends: {self._recorded.reason}")
         if found is None:
             raise self._differs(f"model call {self._asked}: {self._other_question(body)}")
         self._models.remove(found)
@@ -68,6 +74,9 @@ class Replay:
         """Compares the end of the attempt, unless something differed before."""
         if self.mismatch is None:
             self.mismatch = next(self._unlike(result), None)
+
+    def _was_cut_off(self) -> bool:
+        return self._recorded.status == "Failed" and self._recorded.reason not in _OWN_ENDS
 
     def _differs(self, message: str) -> Refused:
         self.mismatch = self.mismatch or message
@@ -100,6 +109,8 @@ class Replay:
             told = f"{tool.tool} {shortened(tool.arguments)}"
             yield f"tool call {_number(self._recorded.tools, tool)} of the recording was not made: {told}"
         recorded = self._recorded
+        if self._cut_off and isinstance(result, Failure):
+            return
         if isinstance(result, Failure):
             if (recorded.status, recorded.reason) != ("Failed", result.reason):
                 expected = recorded.reason if recorded.status == "Failed" else "success"
