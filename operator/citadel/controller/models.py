@@ -1,6 +1,5 @@
 """Models as they are in the cluster now: found, checked, their credentials read for where those may go."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from citadel.api.model import DEFAULT_ENDPOINTS, ModelSpec, destination_of
@@ -8,9 +7,8 @@ from citadel.api.reasons import Reason
 from citadel.api.validate import InvalidObject, parse
 from citadel.controller.checking import Unusable
 from citadel.controller.credentials import Credential, not_one_line, read_credential
+from citadel.controller.policies import PoliciesOf, check_reachable
 from citadel.controller.referring import References
-from citadel.core.egress import judge
-from citadel.core.policy import Policy, egress_rules
 from citadel.kube.cache import Cache
 from citadel.kube.resources import MODELS, Object
 from citadel.llm.aws import AwsCredential, InvalidCredential, region_of
@@ -18,8 +16,6 @@ from citadel.llm.scripted import InvalidScript, Script
 
 #: Models that one call may ask at most, fallbacks of fallbacks included.
 MOST_ASKED = 8
-
-PoliciesOf = Callable[[str], Awaitable[tuple[Policy, ...]]]
 
 
 @dataclass(frozen=True)
@@ -95,12 +91,8 @@ class Models:
         """Raises Unusable where no step of the Model's namespace could reach it."""
         if model.namespace == self._shared or model.spec.destination is None:
             return  # a shared one serves every namespace: each has policies of its own
-        host, _, port = model.spec.destination.rpartition(":")
-        rules = egress_rules(await self._policies(model.namespace))
-        verdict = judge(rules, model.namespace, host, int(port))
-        if not verdict.allowed:
-            message = f"Model {model.name}, endpoint {model.spec.destination}: {verdict.reason}"
-            raise Unusable(Reason.POLICY_DENIED, message, waits=True)
+        destination, whose = model.spec.destination, f"Model {model.name}"
+        await check_reachable(self._policies, model.namespace, destination, whose)
 
 
 def _not_of_aws(text: str) -> str | None:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from citadel.controller.models import PoliciesOf
+from citadel.controller.policies import PoliciesOf
 from citadel.core.children import MAX_DEPTH, child_of
 from citadel.core.payers import step_accounts
 from citadel.core.spending import account_of, day_accounts

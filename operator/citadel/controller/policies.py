@@ -2,15 +2,21 @@
 gateway, which knows no Kubernetes and reads them from the database."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from citadel.core.policy import Policy, applying, read_policy
+from citadel.api.reasons import Reason
+from citadel.controller.checking import Unusable
+from citadel.core.egress import judge
+from citadel.core.policy import Policy, applying, egress_rules, read_policy
 from citadel.kube.cache import Cache, version_of
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import NotFound
 from citadel.kube.resources import NAMESPACES, POLICIES, Object
 from citadel.store.journal import PolicyTable
+
+#: The policies of a namespace, as `Policies.of` finds them.
+PoliciesOf = Callable[[str], Awaitable[tuple[Policy, ...]]]
 
 
 class Policies:
@@ -92,6 +98,15 @@ class Policies:
         if self._published is None:
             self._published = await self._table.all()
         return self._published
+
+
+async def check_reachable(policies: PoliciesOf, namespace: str, destination: str, whose: str) -> None:
+    """Raises Unusable where no step of a namespace could reach a destination."""
+    host, _, port = destination.rpartition(":")
+    verdict = judge(egress_rules(await policies(namespace)), namespace, host, int(port))
+    if not verdict.allowed:
+        message = f"{whose}, endpoint {destination}: {verdict.reason}"
+        raise Unusable(Reason.POLICY_DENIED, message, waits=True)
 
 
 def _stated(obj: Mapping[str, Any]) -> Object:

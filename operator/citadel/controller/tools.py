@@ -1,7 +1,7 @@
 """Tools as they are in the cluster now: found, checked, and made into what definitions pin of them."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,19 +14,17 @@ from citadel.controller.checking import Unusable, checked
 from citadel.controller.credentials import Credential, read_credential
 from citadel.controller.objects import not_ready, status_of
 from citadel.controller.openapi import Documents
+from citadel.controller.policies import PoliciesOf, check_reachable
 from citadel.controller.referring import References, Unread
 from citadel.controller.shelf import Shelf
-from citadel.core.egress import judge
 from citadel.core.inputs import InvalidSchema, compile_inputs
 from citadel.core.mcp import digest_of
 from citadel.core.openapi import Operation
 from citadel.core.operations import templated
 from citadel.core.outputs import compile_output
-from citadel.core.policy import Policy, egress_rules
 from citadel.core.values import ByReference
 from citadel.kube.resources import RUNTIMES, TOOLS, WORKFLOWS, Object
 
-PoliciesOf = Callable[[str], Awaitable[tuple[Policy, ...]]]
 #: Seconds between two looks at what stands in a ConfigMap, as nobody watches those.
 READ_AGAIN = 60.0
 _PLACE = re.compile(r"[$][{]args[.]([A-Za-z_][A-Za-z0-9_]*)")
@@ -110,12 +108,7 @@ class Tools:
         """Raises Unusable where no step of the Tool's namespace could reach it."""
         if tool.destination is None or tool.namespace == self._shelf.shared:
             return  # a shared one serves every namespace: each has policies of its own
-        host, _, port = tool.destination.rpartition(":")
-        rules = egress_rules(await self._policies(tool.namespace))
-        verdict = judge(rules, tool.namespace, host, int(port))
-        if not verdict.allowed:
-            message = f"Tool {tool.name}, endpoint {host}:{port}: {verdict.reason}"
-            raise Unusable(Reason.POLICY_DENIED, message, waits=True)
+        await check_reachable(self._policies, tool.namespace, tool.destination, f"Tool {tool.name}")
 
     async def pinned(self, tool: FoundTool, namespace: str) -> dict[str, Any]:
         """What a definition of `namespace` pins of a Tool; raises Unusable."""
