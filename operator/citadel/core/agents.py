@@ -76,6 +76,11 @@ def may_call(state: State, step: str, attempt: int, call: str) -> bool:
     return under_way and call_of(state, step, attempt, call) is None
 
 
+def call_key(name: str, arguments: Json, id_: str) -> str:
+    """By what a call of a tool is told from others of its attempt; the model says the id."""
+    return digest(canonical([name, arguments, id_])).removeprefix("sha256:")[:32]
+
+
 def call_of(state: State, step: str, attempt: int, call: str) -> str | None:
     """The instance that answers a call of the current attempt of a step; None where it has made none."""
     calls, found = state.calls.get(step), state.steps.get(step)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from citadel.core import events as ev
-from citadel.core.agents import call_of, outcome
-from citadel.core.jsonvalues import InvalidValue, Json, canonical, digest, normalise
+from citadel.core.agents import call_key, call_of, outcome
+from citadel.core.jsonvalues import InvalidValue, Json, normalise
 from citadel.core.state import State
 from citadel.core.values import Values
 from citadel.gateway.refusals import Refused
@@ -92,8 +92,7 @@ def read_call(body: bytes) -> tuple[str, Json, str]:
             raise Refused(400, "BadRequest", f"{field}: expected a text of at most {NAME_LIMIT} characters")
     if "arguments" not in data:
         raise Refused(400, "BadRequest", "arguments: expected what the tool is called with")
-    named = digest(canonical([name, arguments, made])).removeprefix("sha256:")[:32]
-    return str(name), arguments, named
+    return str(name), arguments, call_key(str(name), arguments, str(made))
 
 
 def check_under_way(state: State, sandbox: str, step: str, attempt: int) -> None:

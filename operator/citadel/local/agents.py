@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
-from citadel.core.agents import call_of, outcome
+from citadel.core.agents import call_key, call_of, outcome
 from citadel.core.dispatch import Dispatch
 from citadel.core.failures import Failure
-from citadel.core.jsonvalues import Json, canonical, digest
+from citadel.core.jsonvalues import Json
 from citadel.core.spending import Account, Turn
 from citadel.core.state import State
 from citadel.core.values import Value, Values
@@ -116,7 +116,7 @@ class Attending:
     async def call(self, name: str, arguments: Json, id_: str) -> dict[str, Json]:
         """Records a call, and waits for what becomes of it; raises Refused."""
         given, execution = self._given, self._execution
-        call = digest(canonical([name, arguments, id_])).removeprefix("sha256:")[:32]
+        call = call_key(name, arguments, id_)
         values = Values()
         fact = ev.ToolCalled(given.step, given.attempt, call, name, values.put(arguments))
         await execution.record(fact, values)
