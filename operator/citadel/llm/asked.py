@@ -77,3 +77,8 @@ class Failed(Exception):
     def __init__(self, reason: Reason, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.reason, self.message, self.retry_after = reason, message, retry_after
+
+    @property
+    def stops(self) -> bool:
+        """Whether the step of an agent ends by it, whatever the agent makes of the refusal."""
+        return self.reason in (Reason.BUDGET_EXCEEDED, Reason.TURN_LIMIT_EXCEEDED)

@@ -7,7 +7,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any, Protocol
 
-from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.agents import call_key, call_of, outcome
 from citadel.core.dispatch import Dispatch
@@ -56,10 +55,6 @@ class Execution(Protocol):
         ...
 
 
-#: Failures of a question after which the step ends, whatever the agent makes of the refusal.
-_STOPPING = (Reason.BUDGET_EXCEEDED, Reason.TURN_LIMIT_EXCEEDED)
-
-
 class Attending:
     """`Attendant` of one attempt, from its beginning to its end."""
 
@@ -104,7 +99,7 @@ class Attending:
         try:
             found = await self._means.models.turn(self._key, self._agent, self._accounts, turn, *question)
         except Failed as failed:
-            if failed.reason in _STOPPING:
+            if failed.stops:
                 failure = replace(Failure.cut(failed.reason, failed.message), final=True)
                 fact = ev.AttemptFailed(self._given.step, self._given.attempt, self._sandbox, failure)
                 await self._execution.record(fact, Values())

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
-from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
@@ -29,8 +28,6 @@ from citadel.store.policies import RecentPolicies
 
 log = logging.getLogger(__name__)
 
-#: Failures after which the step stops.
-_STOPPING = (Reason.BUDGET_EXCEEDED, Reason.TURN_LIMIT_EXCEEDED)
 _TRIES, _PAUSE = 5, 0.5
 
 
@@ -88,7 +85,7 @@ class Answering:
             told = f"step {attempt.step} attempt {attempt.attempt} is over"
             raise Refused(409, "Superseded", told) from None
         except Failed as failed:
-            if failed.reason in _STOPPING:
+            if failed.stops:
                 await asyncio.shield(self._stop(attempt, failed))
             raise
         if found.n and pass_on is not None:
