@@ -7,7 +7,6 @@ gave. Nothing that a sandbox sends is a part of that.
 from collections.abc import Mapping
 from typing import Any
 
-from citadel.core.agents import conversation_of
 from citadel.core.failures import shorten
 from citadel.core.state import State
 from citadel.core.values import Values
@@ -15,7 +14,7 @@ from citadel.gateway.calls import check_under_way
 from citadel.gateway.refusals import Refused
 from citadel.gateway.registry import Registry
 from citadel.gateway.sessions import Session
-from citadel.store.conversations import SUMMARY_LIMIT, Conversations, Key, asked, named
+from citadel.store.conversations import SUMMARY_LIMIT, Conversations, key_of, reminded
 from citadel.store.journal import Advance
 
 
@@ -29,14 +28,12 @@ class Memory:
         """An assignment, with what the agent remembers where it is one with a memory."""
         step = advance.step
         assert step is not None
-        key = key_of(advance, step)
+        key = key_of(advance.state, step, Values(loaded=dict(advance.values)))
         if key is None:
             return told
-        agent = told["input"]["agent"]
         assert advance.state.created is not None
-        uid = advance.state.created.uid
-        found = await self._conversations.recall(uid, step, told["attempt"], key, asked(agent))
-        agent = {**agent, "history": list(found.history), "summary": found.summary}
+        attempt = (advance.state.created.uid, step, told["attempt"])
+        agent = await reminded(self._conversations, attempt, key, told["input"]["agent"])
         return {**told, "input": {**told["input"], "agent": agent}}
 
     async def summarise(
@@ -55,17 +52,3 @@ class Memory:
         if not await self._conversations.summarise(uid, step, attempt, kept, covers):
             raise Refused(400, "BadRequest", f"covers: found {covers}, which this attempt was not given")
         return {}
-
-
-def key_of(advance: Advance, step: str) -> Key | None:
-    """The conversation of an attempt; None where it has none."""
-    state = advance.state
-    assert state.plan is not None
-    assert state.created is not None
-    agent = state.plan.step(step).spec.agent
-    if agent is None:
-        return None
-    conversation = conversation_of(state, step, Values(loaded=dict(advance.values)))
-    if not conversation:
-        return None
-    return Key(state.created.namespace, agent.name, named(conversation))

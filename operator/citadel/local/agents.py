@@ -14,15 +14,14 @@ from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.spending import Account, Turn
 from citadel.core.state import State
-from citadel.core.values import Value, Values
+from citadel.core.values import Stored, Value, Values
 from citadel.llm import chat
 from citadel.llm.asked import Failed
 from citadel.llm.asking import PassOn
 from citadel.local.clocks import Bell, Clock, Stuck
 from citadel.local.door import Given, Refused
 from citadel.local.means import Means
-from citadel.store.conversations import Key, named
-from citadel.store.conversations import asked as asked_of
+from citadel.store.conversations import key_of, reminded
 from citadel.store.ledger import NotGranted
 
 Accounts = tuple[Account, ...]
@@ -64,29 +63,22 @@ class Attending:
         assert execution.state.plan is not None
         compiled = execution.state.plan.step(given.step)
         assert compiled.agent is not None
-        assert compiled.spec.agent is not None
         self._execution, self._given, self._sandbox, self._means = execution, given, sandbox, means
         self._key, self._accounts = (uid, given.step, given.attempt), accounts
-        self._agent, self._name = compiled.agent, compiled.spec.agent.name
-        self._open = _Idle(execution.clock)
+        self._agent, self._open = compiled.agent, _Idle(execution.clock)
 
     async def begin(self) -> dict[str, Json]:
         """What the agent is given, with what it remembers; it may ask from now on."""
         await self._means.models.begin(self._key)
         agent: Any = self._given.arguments["agent"]
-        payload, created = (
-            self._execution.state.steps[self._given.step].payload,
-            self._execution.state.created,
-        )
-        if self._agent.memory is None or payload is None or created is None:
-            return {"agent": agent}
-        content: Any = await self._execution.value(payload)
-        conversation = content["agent"].get("conversation")
-        if not conversation:
-            return {"agent": agent}
-        key = Key(created.namespace, self._name, named(str(conversation)))
-        known = await self._means.conversations.recall(*self._key, key, asked_of(agent))
-        return {"agent": {**agent, "history": [dict(one) for one in known.history], "summary": known.summary}}
+        state, values = self._execution.state, Values()
+        payload = state.steps[self._given.step].payload
+        if isinstance(payload, Stored):
+            values.loaded[payload.digest] = await self._execution.value(payload)
+        key = key_of(state, self._given.step, values)
+        if key is not None:
+            agent = await reminded(self._means.conversations, self._key, key, agent)
+        return {"agent": agent}
 
     async def end(self) -> ev.Usage | None:
         """It asks no more; what it took."""

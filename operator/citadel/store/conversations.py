@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
+from citadel.core.agents import conversation_of
 from citadel.core.failures import shorten
 from citadel.core.jsonvalues import Json, canonical, digest
 from citadel.core.state import State
-from citadel.core.values import Inline, Value
+from citadel.core.values import Inline, Value, Values
 
 #: Bytes of JSON that one message, and a summary, may take.
 CONTENT_LIMIT = 32 * 1024
@@ -126,6 +127,25 @@ def named(conversation: str) -> str:
         return conversation
     told = digest(conversation.encode()).removeprefix("sha256:")
     return f"{conversation[: NAME_LIMIT - 40]}…{told[:32]}"
+
+
+def key_of(state: State, step: str, values: Values) -> Key | None:
+    """The conversation of an attempt; None where it has none. Raises MissingValues."""
+    assert state.plan is not None
+    assert state.created is not None
+    agent = state.plan.step(step).spec.agent
+    if agent is None:
+        return None
+    conversation = conversation_of(state, step, values)
+    return Key(state.created.namespace, agent.name, named(conversation)) if conversation else None
+
+
+async def reminded(
+    conversations: Conversations, attempt: tuple[str, str, int], key: Key, agent: Mapping[str, Json]
+) -> dict[str, Json]:
+    """What an agent is given, with what it remembers; `attempt` is uid, step and number."""
+    found = await conversations.recall(*attempt, key, asked(agent))
+    return {**agent, "history": [dict(one) for one in found.history], "summary": found.summary}
 
 
 def asked(agent: Mapping[str, Json]) -> str:
