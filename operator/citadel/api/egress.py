@@ -7,6 +7,7 @@ looked up later.
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -26,6 +27,14 @@ _ADDRESS = re.compile(r"\[.*|[0-9a-fA-F]*:[0-9a-fA-F:.]*|(.*\.)?(0[xX][0-9a-fA-F
 def is_host(text: str) -> bool:
     """Whether this is an exact host: a full name in lower case, no wildcard, no address."""
     return len(text) <= MAX_HOST and _HOST.fullmatch(text) is not None
+
+
+def url_of_a_host(url: str) -> str:
+    """The URL; raises ValueError where its host is no exact one."""
+    host = urlsplit(url).hostname or ""
+    if not is_host(host):
+        raise ValueError(f"found the host {host!r}, expected a full name in lower case")
+    return url
 
 
 def split(destination: str) -> tuple[str, int]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from citadel.api.budget import Dollars
-from citadel.api.egress import is_host
+from citadel.api.egress import url_of_a_host
 from citadel.api.meta import Duration, KeyRef, Model, ObjectName
 
 Provider = Literal["anthropic", "openai", "bedrock", "huggingface", "scripted"]
@@ -22,13 +22,6 @@ ENDPOINT_PATTERN = r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
 MaxTokens = Annotated[int, Field(ge=1, le=200_000)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 _Text = Annotated[str, StringConstraints(max_length=65536)]
-
-
-def _endpoint(url: str) -> str:
-    host = urlsplit(url).hostname or ""
-    if not is_host(host):
-        raise ValueError(f"found the host {host!r}, expected a full name in lower case")
-    return url
 
 
 class Parameters(Model):
@@ -156,7 +149,7 @@ class ModelSpec(Model):
         Annotated[
             str,
             StringConstraints(pattern=ENDPOINT_PATTERN, max_length=512),
-            AfterValidator(_endpoint),
+            AfterValidator(url_of_a_host),
         ]
         | None
     ) = None

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from citadel.api.actions import Child, Run
 from citadel.api.agent import Description, Version
-from citadel.api.egress import is_host
+from citadel.api.egress import url_of_a_host
 from citadel.api.meta import Duration, KeyRef, Model
 from citadel.api.workflow import DefinitionStatus
 
@@ -27,13 +26,6 @@ _Line = Annotated[str, StringConstraints(pattern=LINE_PATTERN, max_length=8192)]
 _Text = Annotated[str, StringConstraints(max_length=8192)]
 #: Headers that say to whom, and how, a request is sent: these are not the author's.
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
-
-
-def _of_a_host(url: str) -> str:
-    host = urlsplit(url).hostname or ""
-    if not is_host(host):
-        raise ValueError(f"found the host {host!r}, expected a full name in lower case")
-    return url
 
 
 class ToolCredential(Model):
@@ -63,7 +55,9 @@ class Http(Model):
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] | None = None
     """Method; without it POST. With openapi it is the operation's."""
-    url: Annotated[str, StringConstraints(pattern=URL_PATTERN, max_length=2048), AfterValidator(_of_a_host)]
+    url: Annotated[
+        str, StringConstraints(pattern=URL_PATTERN, max_length=2048), AfterValidator(url_of_a_host)
+    ]
     """URL, with arguments in dollar-brace form in its path alone; with openapi where the API is."""
     query: Annotated[dict[str, _Text], Field(max_length=64)] = Field(default_factory=dict)
     """Query by name; may hold arguments in dollar-brace form."""
@@ -105,7 +99,7 @@ class Mcp(Model):
     """A server that speaks MCP by streamable HTTP; its functions are pinned by digest."""
 
     url: Annotated[
-        str, StringConstraints(pattern=MCP_URL_PATTERN, max_length=2048), AfterValidator(_of_a_host)
+        str, StringConstraints(pattern=MCP_URL_PATTERN, max_length=2048), AfterValidator(url_of_a_host)
     ]
     """URL where it answers."""
     credential: ToolCredential | None = None
