@@ -16,8 +16,8 @@ from citadel.core.spending import Amount, Reservation, cost_of, unpriced
 from citadel.llm.asked import Asked, Failed, Payer, Target, Told
 from citadel.llm.breaking import Breakers, Open
 from citadel.llm.caching import AnswerCache
-from citadel.llm.chat import pieces
 from citadel.llm.provider import Answer, Delta, Provider, ProviderError, Request
+from citadel.llm.replies import pieces
 from citadel.store.ledger import Ledger, OutOfTurns, OverBudget, Throttled
 from citadel.store.model_records import ModelRecord
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from citadel.api.durations import seconds
 from citadel.core.jsonvalues import InvalidValue, canonical, normalise
-from citadel.llm import chat
+from citadel.llm import replies
 from citadel.llm.asked import Target
 from citadel.llm.provider import Answer, Request
 
@@ -48,7 +48,7 @@ class AnswerCache:
         question = _question(namespace, target, request)
         if question is None or target.spec.cache is None:
             return
-        kept = canonical(chat.message_of(answer))
+        kept = canonical(replies.message_of(answer))
         await self._store.put(question, kept, seconds(target.spec.cache.ttl))
 
 
@@ -71,4 +71,4 @@ def _read(kept: bytes | None) -> Answer | None:
         found = normalise(kept)
     except InvalidValue:
         return None
-    return chat.answer_of(found) if isinstance(found, dict) else None
+    return replies.answer_of(found) if isinstance(found, dict) else None

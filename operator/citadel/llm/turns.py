@@ -3,7 +3,7 @@
 from functools import partial
 
 from citadel.core.jsonvalues import Json
-from citadel.llm import chat
+from citadel.llm import chat, replies
 from citadel.llm.asked import Failed, Payer, Target
 from citadel.llm.asking import Asker, PassOn
 from citadel.llm.provider import Answer
@@ -28,7 +28,7 @@ async def answer(
 
     def record(target: Target, given: Answer, took: tuple[int, int], cost: int) -> ModelRecord:
         key = (payer.uid, payer.step, payer.attempt, asked.digest, target.key)
-        made.append(ModelRecord(*key, chat.message_of(given), *took, cost, request))
+        made.append(ModelRecord(*key, replies.message_of(given), *took, cost, request))
         return made[-1]
 
     question = partial(chat.request_of, asked, bounds)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from citadel.core.jsonvalues import InvalidValue, Json, normalise
-from citadel.llm import chat
+from citadel.llm import chat, replies
 from citadel.llm.asking import PassOn
 from citadel.llm.provider import Delta
 
@@ -126,7 +126,7 @@ class Door:
             given = await self._attendant.ask(asked, body, _nowhere)
         except Refused as refused:
             return _error(refused)
-        return web.json_response(chat.completion(given.recorded, asked.digest, given.model, given.used))
+        return web.json_response(replies.completion(given.recorded, asked.digest, given.model, given.used))
 
     async def _tools(self, request: web.Request) -> web.Response:
         assert self._attendant is not None
@@ -164,7 +164,7 @@ async def _body(request: web.Request) -> Json:
 
 
 def _error(refused: Refused) -> web.Response:
-    return web.json_response(chat.error(refused.code, refused.message), status=refused.status)
+    return web.json_response(replies.error(refused.code, refused.message), status=refused.status)
 
 
 async def _nowhere(delta: Delta) -> None:
@@ -187,18 +187,18 @@ class _Stream:
         except Refused as refused:
             if not self._begun:
                 return _error(refused)
-            await self._write(chat.error(refused.code, refused.message))
+            await self._write(replies.error(refused.code, refused.message))
             return self._response
-        for delta in [] if self._begun else chat.pieces(chat.answer_of(given.recorded)):
+        for delta in [] if self._begun else replies.pieces(replies.answer_of(given.recorded)):
             await self._piece(delta)
         used = given.used if asked.with_usage else None
-        for chunk in chat.last_chunks(given.recorded["finish_reason"], asked.digest, given.model, used):
+        for chunk in replies.last_chunks(given.recorded["finish_reason"], asked.digest, given.model, used):
             await self._write(chunk)
         await self._response.write(b"data: [DONE]\n\n")
         return self._response
 
     async def _piece(self, delta: Delta) -> None:
-        await self._write(chat.chunk(delta, self._asked.digest, ""))
+        await self._write(replies.chunk(delta, self._asked.digest, ""))
 
     async def _write(self, chunk: Mapping[str, Any]) -> None:
         if not self._begun:

@@ -16,7 +16,7 @@ from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.policy import prompts_recorded
 from citadel.limiting import Refused
-from citadel.llm import chat, turns
+from citadel.llm import chat, replies, turns
 from citadel.llm.asked import Failed, Told
 from citadel.llm.asking import PATIENCE, Asker, Common, PassOn
 from citadel.models.grants import Granted, OpenGrants
@@ -89,7 +89,7 @@ class Answering:
                 await asyncio.shield(self._stop(attempt, failed))
             raise
         if found.n and pass_on is not None:
-            for piece in chat.pieces(chat.answer_of(found.answer)):
+            for piece in replies.pieces(replies.answer_of(found.answer)):
                 await pass_on(piece)
         return found
 

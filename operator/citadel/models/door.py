@@ -19,7 +19,7 @@ from aiohttp import web
 from citadel.api.reasons import Reason
 from citadel.core.jsonvalues import InvalidValue, Json, normalise
 from citadel.limiting import Refused, read_body
-from citadel.llm import chat
+from citadel.llm import chat, replies
 from citadel.llm.asked import Failed
 from citadel.llm.provider import Delta
 from citadel.models.answering import Answering, Question
@@ -151,15 +151,15 @@ class _Reply:
 
     async def pass_on(self, delta: Delta) -> None:
         """A piece of the answer."""
-        await self._send(chat.chunk(delta, self._name, ""))
+        await self._send(replies.chunk(delta, self._name, ""))
 
     async def end(self, recorded: dict[str, Any], model: str, used: tuple[int, int]) -> None:
         """The answer, or what is left of it."""
         if not self._stream:
-            self.response = _json(chat.completion(recorded, self._name, model, used))
+            self.response = _json(replies.completion(recorded, self._name, model, used))
             return
         told = used if self._with_usage else None
-        for chunk in chat.last_chunks(recorded["finish_reason"], self._name, model, told):
+        for chunk in replies.last_chunks(recorded["finish_reason"], self._name, model, told):
             await self._send(chunk)
         await self._write(b"data: [DONE]\n\n")
         await self.response.write_eof()
@@ -168,7 +168,7 @@ class _Reply:
         self, status: int, reason: str, message: str, *, again: bool = False, after: float | None = None
     ) -> None:
         """Why there is no answer; also in its midst."""
-        told = chat.error(reason, message)
+        told = replies.error(reason, message)
         if self.response.prepared:
             try:
                 await self._write(_event(told))

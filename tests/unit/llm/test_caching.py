@@ -7,7 +7,7 @@ import pytest
 
 from citadel.api.model import ModelSpec
 from citadel.core.spending import Account, Turn
-from citadel.llm import chat, turns
+from citadel.llm import chat, replies, turns
 from citadel.llm.asked import Failed, Payer, Target, Told
 from citadel.llm.asking import Asker, Common
 from citadel.llm.breaking import FAILURES, Breakers
@@ -163,7 +163,7 @@ async def test_a_turn_of_an_agent_is_recorded_though_it_cost_nothing() -> None:
         asked = chat.read({"messages": [{"role": "user", "content": "hi"}], "temperature": 0})
         record = await turns.answer(scene.asker(), records, payer, asked, chat.Bounds())
     assert scene.asked == ["m"]
-    assert chat.answer_of(record.answer).tool_calls == ANSWER.tool_calls
+    assert replies.answer_of(record.answer).tool_calls == ANSWER.tool_calls
     assert record.cost == 0
     assert await records.find("u", "write", 2, asked.digest) is not None
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from citadel.api.model import ModelSpec
-from citadel.llm import chat
+from citadel.llm import chat, replies
 from citadel.llm.provider import Answer, CallDelta, Delta, ToolCall
 
 REQUEST: dict[str, Any] = {
@@ -88,35 +88,35 @@ def test_what_is_no_request_is_refused_by_its_field(body: Any, message: str) -> 
 
 
 def test_an_answer_comes_back_from_what_is_recorded_of_it() -> None:
-    recorded = chat.message_of(ANSWER)
+    recorded = replies.message_of(ANSWER)
     assert recorded["message"]["tool_calls"][0]["function"] == {"name": "look", "arguments": '{"a":2}'}
-    found = chat.answer_of(recorded)
+    found = replies.answer_of(recorded)
     assert (found.text, found.tool_calls, found.finish_reason) == ("Hi", ANSWER.tool_calls, "tool_calls")
 
 
 def test_arguments_that_are_no_json_come_back_as_they_were_written() -> None:
     broken = Answer("", tool_calls=(ToolCall("c", "look", {}, "{oops"),), finish_reason="tool_calls")
-    assert chat.answer_of(chat.message_of(broken)).tool_calls == broken.tool_calls
+    assert replies.answer_of(replies.message_of(broken)).tool_calls == broken.tool_calls
 
 
 def test_a_whole_answer_says_what_it_took() -> None:
-    whole = chat.completion(chat.message_of(ANSWER), "n", "m", (3, 4))
+    whole = replies.completion(replies.message_of(ANSWER), "n", "m", (3, 4))
     assert whole["choices"][0]["finish_reason"] == "tool_calls"
     assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
 
 def test_pieces_of_an_answer_are_its_text_and_then_its_calls() -> None:
-    found = list(chat.pieces(ANSWER))
+    found = list(replies.pieces(ANSWER))
     assert found == [Delta("Hi"), Delta(call=CallDelta(0, "c2", "look", '{"a":2}'))]
-    first, second = (chat.chunk(delta, "n", "m")["choices"][0]["delta"] for delta in found)
+    first, second = (replies.chunk(delta, "n", "m")["choices"][0]["delta"] for delta in found)
     assert first == {"role": "assistant", "content": "Hi"}
     assert second["tool_calls"][0]["id"] == "c2"
-    ended = chat.last_chunks("stop", "n", "m", (3, 4))
+    ended = replies.last_chunks("stop", "n", "m", (3, 4))
     assert [item["choices"] for item in ended] == [
         [{"index": 0, "delta": {}, "finish_reason": "stop"}],
         [],
     ]
-    assert len(chat.last_chunks("stop", "n", "m", None)) == 1
+    assert len(replies.last_chunks("stop", "n", "m", None)) == 1
 
 
 @pytest.mark.parametrize(

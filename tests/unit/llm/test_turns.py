@@ -8,7 +8,7 @@ import pytest
 from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
 from citadel.core.spending import Account, Turn
-from citadel.llm import chat, turns
+from citadel.llm import chat, replies, turns
 from citadel.llm.asked import Failed, Payer, Target
 from citadel.llm.asking import Asker, Common
 from citadel.llm.breaking import FAILURES, Breakers
@@ -44,7 +44,7 @@ async def test_the_same_question_is_paid_for_once() -> None:
     first = await ask(ledger, "hi", a_payer())
     again = await ask(ledger, "hi", a_payer())
     assert first.answer == again.answer
-    assert chat.answer_of(again.answer).text == "as you wish"
+    assert replies.answer_of(again.answer).text == "as you wish"
     assert again.request == {"asked": "hi"}
     assert (await ledger.spent("u", "write", 1)).calls == 1
 
@@ -82,7 +82,7 @@ async def test_what_was_answered_is_told_while_its_model_is_left_alone() -> None
     asker = Asker(ledger, lambda target: Script(SPEC), common=Common(breakers))
     records = MemoryModelRecords(ledger)
     again = await turns.answer(asker, records, payer, asked, chat.Bounds())
-    assert chat.answer_of(again.answer).text == "as you wish"
+    assert replies.answer_of(again.answer).text == "as you wish"
     other = chat.read({"messages": [{"role": "user", "content": "another"}]})
     with pytest.raises(Failed, match="left alone after"):
         await turns.answer(asker, records, payer, other, chat.Bounds())
