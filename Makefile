@@ -22,12 +22,8 @@ check: venv ## lint, types, rings, generated files
 	$(VENV)/bin/python -m citadel.api.crds --check
 	hack/check-go
 
-# These run real processes against the clock, and are not to notice each other.
-ALONE = tests/component/local tests/component/runtimes tests/component/controller
-
 unit: venv tools ## tests without a cluster: unit, golden, component, conformance
-	$(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore %)
-	$(PYTEST) $(ALONE)
+	$(PYTEST) -n 2 --dist loadfile
 
 explore: venv ## a million states of the engine and more, some ten minutes
 	$(VENV)/bin/python tests/explore
