@@ -8,8 +8,9 @@ import pytest
 
 from hostile.conftest import namespace
 from rogue.benign import BENIGN
-from rogue.cases import CASES, Case
-from rogue.running import Both, play
+from rogue.cases import Case
+from rogue.catalogue import CASES
+from rogue.running import Findings, play
 
 #: Of the cases that need an execution of their own every so many is played, unless all are asked for.
 EVERY = 7
@@ -29,8 +30,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", chosen(), ids=lambda case: f"{case.name}: {case.sentence}")
 
 
-def _played(cases: Sequence[Case]) -> dict[str, Both]:
-    async def run() -> dict[str, Both]:
+def _played(cases: Sequence[Case]) -> Findings:
+    async def run() -> Findings:
         async with namespace() as cluster:
             return await play(cluster, cases)
 
@@ -38,7 +39,7 @@ def _played(cases: Sequence[Case]) -> dict[str, Both]:
 
 
 @pytest.fixture(scope="session")
-def findings(request: pytest.FixtureRequest) -> dict[str, Both]:
+def findings(request: pytest.FixtureRequest) -> Findings:
     """What became of the cases that are asked for, and of all that an honest model does."""
     # Other tests of the session have cases of their own.
     given = (item.callspec.params.get("case") for item in request.session.items if hasattr(item, "callspec"))

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from rogue import credentials
 from rogue.cases import SECRET, Control
 
 Spec = dict[str, Any]
@@ -118,6 +119,7 @@ def agents(twin: Control | None) -> dict[str, Spec]:
         "spender": _agent([*inner, entries[5]], roomy),
         "roamer": _agent(roamer, limits),
         "friend": {**_agent([], limits), "memory": {}},
+        "keeper": {**_agent(_keys(twin), roomy), "model": "paid"},
     }
     if twin is not Control.BUDGET:
         found["spender"]["budget"] = {"tokens": BUDGET_TOKENS}
@@ -132,6 +134,35 @@ def _agent(entries: list[Spec], limits: Spec) -> Spec:
         "tools": entries,
         "limits": limits,
     }
+
+
+def _keys(twin: Control | None) -> list[Spec]:
+    """Tools that have keys."""
+    suffix = "-open" if twin is Control.CREDENTIAL else ""
+    return [{"name": name, "tool": f"{name}{suffix}"} for name in credentials.TOOLS]
+
+
+def neighbours() -> dict[str, Spec]:
+    """The Agents of the other namespace."""
+    roomy = {"turns": 200, "toolCalls": 200}
+    own = [{"name": "books", "tool": "books"}]
+    return {
+        "tester": _agent([*own, {"name": "insider", "agent": "insider"}], roomy),
+        "insider": _agent(own, roomy),
+        "friend": {**_agent([], roomy), "memory": {}},
+    }
+
+
+def books(host: str) -> Spec:
+    """The Tool of the other namespace."""
+    found = _http("POST", f"http://{host}/books", {"ref": {"type": "string"}}, {"ref": "${args.ref}"})
+    return {"description": "The neighbour's books.", **found}
+
+
+def paid_model(host: str) -> Spec:
+    """A Model that has a key, by TLS."""
+    credential = {"secretKeyRef": {"name": "vault", "key": "key"}}
+    return {**model(host), "endpoint": f"https://{host}/v1", "credential": credential}
 
 
 def model(host: str) -> Spec:

@@ -2,17 +2,21 @@
 
 It runs in a pod, on the standard library alone. `PLAYS` names the file with what the model does in each case:
 `{case: [turn, …]}`, a turn being a list of calls `{"tool", "args", "id"?}`, or a text. `$REF` in a turn is
-what the prompt names, so that effects can be told apart: one prompt is `play CASE REF`.
+what the prompt names, so that effects can be told apart: one prompt is `play CASE REF`. The text `$REFUSE` is
+an error that shows the key by which the model was asked. `CERTIFICATE` names a file with key and certificate,
+by which the same is served by TLS; `STRANGER` is where a redirect leads.
 """
 
+import base64
 import http.server
 import json
 import os
 import socketserver
+import ssl
 import threading
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
-PORT = 8080
+PORT, TLS = 8080, 8443
 with open(os.environ["PLAYS"]) as file:
     PLAYS = json.load(file)
 EFFECTS = []
@@ -70,15 +74,14 @@ class World(http.server.BaseHTTPRequestHandler):
         }
         with LOCK:
             EFFECTS.append(effect)
-        if parts.path.startswith("/moved"):
+        if parts.path == "/moved":
             self.send_response(307)
-            self.send_header("Location", f"/wire?ref={query.get('ref', '')}")
+            self.send_header("Location", f"https://{os.environ['STRANGER']}/stolen")
             self.send_header("Content-Length", "0")
             self.end_headers()
-        elif parts.path.startswith("/echo"):
-            self.answer({"headers": headers, "body": given})
-        elif parts.path.startswith("/flood"):
-            self.answer({"text": "x" * 20_000_000})
+        elif parts.path in ("/echo", "/refuse"):
+            told = echoes(headers.get("authorization", ""))
+            self.answer({"got": given, **told}, 200 if parts.path == "/echo" else 422)
         elif parts.path.startswith("/customers"):
             self.answer({"id": parts.path.rpartition("/")[2], "name": "Ada", "note": NOTE})
         else:
@@ -95,13 +98,15 @@ class World(http.server.BaseHTTPRequestHandler):
         ref = words[1]
         turn = sum(item["role"] == "assistant" for item in messages[at:])
         said = turns[turn] if turn < len(turns) else "done"
-        if said == "$ALL":
-            said = json.dumps(messages)  # whatever it was told
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        asking = {"method": "POST", "path": "/model", "query": {"ref": ref}, "headers": headers}
         with LOCK:
-            EFFECTS.append(
-                {"path": "/model", "query": {"ref": ref}, "body": messages, "method": "POST", "headers": {}}
-            )
-        self.speak(asked, ref, turn, said)
+            EFFECTS.append({**asking, "body": messages})
+        if said == "$REFUSE":
+            told = f"Incorrect API key provided: {echoes(headers.get('authorization', ''))}"
+            self.answer({"error": {"message": told, "type": "invalid_request_error"}}, 400)
+        else:
+            self.speak(asked, ref, turn, said)
 
     def speak(self, asked, ref, turn, said):
         message = {"role": "assistant", "content": None}
@@ -138,9 +143,9 @@ class World(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(stream)
 
-    def answer(self, found):
+    def answer(self, found, status=200):
         body = json.dumps(found).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -148,6 +153,19 @@ class World(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+
+def echoes(header):
+    """What a careless server shows of how it was asked."""
+    key = header.removeprefix("Bearer ")
+    return {
+        "plain": header,
+        "base64": base64.b64encode(key.encode()).decode(),
+        "urlsafe": base64.urlsafe_b64encode(key.encode()).decode(),
+        "whole": base64.b64encode(header.encode()).decode(),
+        "quoted": quote(key, safe=""),
+        key: "a name",
+    }
 
 
 def text_of(message):
@@ -165,5 +183,15 @@ class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 256
 
 
+def serve_tls(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = Threads(("", TLS), World)
+    # Shaking hands is for the thread of the connection.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.serve_forever()
+
+
 if __name__ == "__main__":
+    threading.Thread(target=serve_tls, args=(os.environ["CERTIFICATE"],), daemon=True).start()
     Threads(("", PORT), World).serve_forever()

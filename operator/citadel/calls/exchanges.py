@@ -3,13 +3,9 @@
 A server is not trusted: what it says is data for whoever called, and holds no credential that it was sent.
 """
 
-import base64
-import binascii
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote
 
 import anyio
 import httpx2
@@ -21,8 +17,6 @@ from citadel.core.jsonvalues import MAX_BYTES, InvalidValue, Json, normalise
 Sending = Callable[[], Awaitable[None]]
 #: Characters of an answer that a message has.
 EXCERPT = 400
-#: A credential shorter than this is not looked for: it would be found everywhere.
-_SHORTEST = 4
 _LOST = (OSError, EOFError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 
@@ -139,47 +133,3 @@ async def _excerpt(response: httpx2.Response) -> str:
         pass  # the status says enough
     text = " ".join(read.decode("utf-8", "replace").split())
     return f": {text[:EXCERPT]}" if text else ""
-
-
-class Mask:
-    """Takes a credential out of what comes back."""
-
-    def __init__(self, credential: str | None) -> None:
-        self._forms = sorted(set(_forms(credential or "")), key=len, reverse=True)
-
-    def text(self, text: str) -> str:
-        """The text without it."""
-        for form in self._forms:
-            text = text.replace(form, "***")
-        return text
-
-    def value(self, value: Json) -> Json:
-        """The value without it."""
-        if not self._forms:
-            return value
-        match value:
-            case str():
-                return self.text(value)
-            case list():
-                return [self.value(item) for item in value]
-            case dict():
-                return {self.text(key): self.value(item) for key, item in value.items()}
-        return value
-
-
-def _forms(credential: str) -> Iterator[str]:
-    """How a credential may come back: as it is, and as common encodings have it."""
-    if len(credential) < _SHORTEST:
-        return
-    yield credential
-    yield quote(credential, safe="")
-    yield json.dumps(credential)[1:-1]
-    for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        yield encode(credential.encode()).decode()
-    try:
-        # As of `Authorization: Basic`: what is within is as secret.
-        plain = base64.b64decode(credential, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return
-    if plain.isprintable():
-        yield from (part for part in (plain, plain.partition(":")[2]) if len(part) >= _SHORTEST)

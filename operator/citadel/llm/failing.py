@@ -7,6 +7,7 @@ from math import isfinite
 from pydantic import ValidationError
 
 from citadel.api.reasons import Reason
+from citadel.core.masking import Mask
 from citadel.llm.provider import ProviderError
 
 _MOST_TOLD = 512
@@ -43,7 +44,7 @@ def told_without(error: BaseException, *secrets: str) -> str:
     if isinstance(error, ValidationError):
         text = text.partition("\n")[0]  # further lines hold what was found
     for secret in secrets:
-        text = text.replace(secret, "***")
+        text = Mask(secret).text(text)
     return text[:_MOST_TOLD]
 
 

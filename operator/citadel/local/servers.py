@@ -12,6 +12,7 @@ from citadel.api.reasons import Reason
 from citadel.api.tool import ToolSpec
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
+from citadel.core.masking import Mask
 from citadel.core.mcp import digest_of, function_digest
 from citadel.core.toolcalls import ToolTask, idempotency_key
 from citadel.core.tools import WantedTool
@@ -49,7 +50,6 @@ class Servers:
         return await _guarded(str(task), limit, lambda: self._ask(task, key))
 
     async def _ask(self, task: ToolTask, key: str) -> Json:
-        from citadel.calls.exchanges import Mask
         from citadel.calls.httpcalls import call_http
         from citadel.calls.mcpcalls import McpServer
 

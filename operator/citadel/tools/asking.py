@@ -7,12 +7,13 @@ import httpx2
 
 from citadel.api.reasons import Reason
 from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
-from citadel.calls.exchanges import Mask, Sending, ToolError, problem
+from citadel.calls.exchanges import Sending, ToolError, problem
 from citadel.calls.httpcalls import call_http
 from citadel.calls.mcpcalls import McpServer
 from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener, Unopened
 from citadel.core.jsonvalues import Json
+from citadel.core.masking import Mask
 from citadel.core.mcp import digest_of
 from citadel.core.toolcalls import ToolTask
 
@@ -40,7 +41,7 @@ class Asker:
                 finally:
                     await server.close()
         except ToolError as error:
-            raise ToolError(error.reason, mask.text(error.message), sent=error.sent) from None
+            raise ToolError(error.reason, mask.excerpt(error.message), sent=error.sent) from None
 
     async def check(self, task: ToolTask, sealed: str | None, ticket: Ticket) -> dict[str, Json]:
         """The functions of an MCP server, and their digest; raises ToolError."""
@@ -54,7 +55,7 @@ class Asker:
                 finally:
                     await server.close()
         except ToolError as error:
-            raise ToolError(error.reason, mask.text(error.message)) from None
+            raise ToolError(error.reason, mask.excerpt(error.message)) from None
         masked: Any = mask.value({**functions})
         return {"digest": digest_of(masked), "functions": masked}
 
