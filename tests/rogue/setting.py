@@ -153,6 +153,19 @@ def neighbours() -> dict[str, Spec]:
     }
 
 
+def raider(turns: int, calls: int, payments: int) -> Spec:
+    """The Agent whose sandbox runs hostile code; one of its tools has a key."""
+    pay = {"tool": "pay", "constraints": [{"rule": "args.amount <= 100.0", "message": "at most 100"}]}
+    entries: list[Spec] = [
+        {"name": "pay", **pay},
+        {"name": "spend", **pay, "maxCalls": payments},
+        {"name": "lookup", "tool": "lookup"},
+        {"name": "locked", "tool": "echo"},
+    ]
+    limits = {"turns": turns, "toolCalls": calls}
+    return {**_agent(entries, limits), "runtime": "rogue", "memory": {}}
+
+
 def books(host: str) -> Spec:
     """The Tool of the other namespace."""
     found = _http("POST", f"http://{host}/books", {"ref": {"type": "string"}}, {"ref": "${args.ref}"})
