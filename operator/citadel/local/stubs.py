@@ -62,10 +62,8 @@ def with_stubs(contents: Contents, mocked: Mapping[str, Collection[str]]) -> Con
     models = dict(contents.models)
     for name, paths in mocked.items():
         for path in paths:
-            step = workflows[name].compiled.steps.get(path)
-            if step is None:
-                continue  # calls of an agent's tool: no step of the workflow's own
-            spec = step.spec
+            # As it was read: a workflow with stubs has no steps for calls of agents yet.
+            spec = contents.workflows[name].compiled.steps[path].spec
             if spec.llm is not None:
                 models.setdefault(spec.llm.model, _SILENT)  # nor is it asked
             called = spec.workflow

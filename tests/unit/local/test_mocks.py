@@ -78,3 +78,28 @@ def test_a_stub_keeps_all_that_the_engine_decides_upon() -> None:
 def test_a_workflow_without_stubs_is_the_same() -> None:
     contents = read(FLOW.partition("  - name: load")[0])
     assert with_stubs(contents, {}).workflows["flow"] is contents.workflows["flow"]
+
+
+def test_a_workflow_that_only_a_mocked_tool_runs_need_not_be_in_a_file_whatever_else_is_a_stub() -> None:
+    document = """\
+apiVersion: citadel.dev/v1alpha1
+kind: Workflow
+metadata: {name: flow}
+spec:
+  steps:
+  - {name: load, container: {image: x, command: [run]}}
+  - {name: write, agent: {name: writer, prompt: Go.}}
+---
+apiVersion: citadel.dev/v1alpha1
+kind: Agent
+metadata: {name: writer}
+spec: {model: m, tools: [{name: bill, tool: bill}]}
+---
+apiVersion: citadel.dev/v1alpha1
+kind: Tool
+metadata: {name: bill}
+spec: {description: Bills., workflow: {name: invoice}}
+"""
+    contents = with_stubs(read(document), {"flow": {"write.bill"}})
+    assert "write.bill" in contents.workflows["flow"].compiled.steps
+    assert contents.workflows["invoice"].compiled.steps.keys() == {"nothing"}
