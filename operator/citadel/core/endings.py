@@ -118,59 +118,46 @@ def cut_off(state: State, at: float) -> State:
     plan = state.plan
     left = state.active | state.open
     for step in [name for name in left if name in state.calls] if state.calls else ():
-        left |= {name for name in calls_within(state, step) if not state.steps[name].status.terminal}
+        left |= _calls_under_way(state, step)
     if plan is None or not left:
         return state
-    steps = state.steps.mutate()
-    for name in left:
-        steps[name] = replace(
-            steps[name],
-            status=StepStatus.CANCELLED,
-            undecided=False,
-            reason=Reason.CANCELLED,
-            message=None,
-            finished_at=at,
-        )
     counted = sum(plan.step(name).counts for name in left)
-    return replace(
-        state,
-        steps=steps.finish(),
-        ended_steps=state.ended_steps + counted,
-        active=frozenset(),
-        open=frozenset(),
-    )
+    return replace(_cancelled(state, left, at), ended_steps=state.ended_steps + counted)
 
 
 def calls_cut_off(state: State, step: str, at: float) -> State:
     """The attempt of an agent is over: calls that are under way are not waited for, and give nothing."""
     if step not in state.calls:
         return state
-    over = [name for name in calls_within(state, step) if not state.steps[name].status.terminal]
+    over = _calls_under_way(state, step)
     if not over:
         return state
     for name in over:
         found = state.steps[name]
         if found.sandbox is not None and state.sandboxes[found.sandbox].step == name:
             state = freed(state, found.sandbox, at)  # it is of no more use, and released as such
+    state = _cancelled(state, over, at, f"the attempt of step {step} ended")
+    return replace(state, candidates=state.candidates - over)
+
+
+def _cancelled(state: State, names: frozenset[str], at: float, message: str | None = None) -> State:
+    """These steps have ended, without a result and whatever they were doing."""
     steps = state.steps.mutate()
-    for name in over:
+    for name in names:
         steps[name] = replace(
             steps[name],
             status=StepStatus.CANCELLED,
             undecided=False,
             answer=None,
             reason=Reason.CANCELLED,
-            message=f"the attempt of step {step} ended",
+            message=message,
             finished_at=at,
         )
-    gone = frozenset(over)
-    return replace(
-        state,
-        steps=steps.finish(),
-        candidates=state.candidates - gone,
-        active=state.active - gone,
-        open=state.open - gone,
-    )
+    return replace(state, steps=steps.finish(), active=state.active - names, open=state.open - names)
+
+
+def _calls_under_way(state: State, step: str) -> frozenset[str]:
+    return frozenset(name for name in calls_within(state, step) if not state.steps[name].status.terminal)
 
 
 def calls_within(state: State, step: str) -> Iterator[str]:
