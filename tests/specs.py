@@ -19,6 +19,7 @@ from citadel.api.validate import problems
 from citadel.api.workflow import WorkflowSpec
 from citadel.controller.definitions import Definitions
 from citadel.controller.policies import Policies
+from citadel.controller.shelf import Shelf
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import NotFound
@@ -234,7 +235,7 @@ OWN_MOUNTS = replace(SITE, user_namespaces=False, own_mounts=True)
 SYSTEM, TEAM = "citadel-system", "team"
 
 
-class _Shelf(KubeClient):
+class _Kube(KubeClient):
     """An API server that has one Workflow and one Runtime."""
 
     def __init__(self, submission: Submission) -> None:
@@ -291,8 +292,8 @@ def pods(submission: Submission) -> list[Value]:
     cache.put(NAMESPACES, {"metadata": {"name": TEAM}})
     for number, spec in enumerate(submission.policies):
         cache.put(POLICIES_RESOURCE, _object_of("ExecutionPolicy", "", f"p{number}", spec))
-    shelf = _Shelf(submission)
-    live = Definitions(shelf, SYSTEM, Policies(shelf, cache, _NoTable()), _NoPast())
+    kube = _Kube(submission)
+    live = Definitions(kube, Shelf(kube, SYSTEM), Policies(kube, cache, _NoTable()), _NoPast())
     plan = asyncio.run(live.pin(TEAM, "flow")).plan
     return [
         sandbox_pod(f"cx-{number}", f"{TEAM}/run", template, _site(template), "key")

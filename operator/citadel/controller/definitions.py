@@ -1,6 +1,5 @@
 """Reading definitions live, and pinning what an execution needs of them."""
 
-import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from citadel.controller.images import pinned as pinned_spec
 from citadel.controller.installs import NotInstalled, RuntimePackages, installed, owner_of, packages_of
 from citadel.controller.pinning import Used, used_by
 from citadel.controller.policies import Policies
+from citadel.controller.shelf import Shelf
 from citadel.controller.timeouts import with_timeouts
 from citadel.core.jsonvalues import canonical, digest
 from citadel.core.placing import Given, InvalidDefinition, place, runtime_template
@@ -45,8 +45,6 @@ from citadel.store.revisions import NoRevision, Revisions
 #: Seconds for which an install of packages is waited for; it ends before that, with or without success.
 INSTALL_GRACE = 3600.0
 _PLANS = 256
-#: Seconds for which a shared Runtime that was read is taken to be unchanged.
-_FRESH = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Definitions:
     def __init__(
         self,
         kube: KubeClient,
-        shared_namespace: str,
+        shelf: Shelf,
         policies: Policies,
         revisions: Revisions,
         indexes: Indexes | None = None,
@@ -71,11 +69,10 @@ class Definitions:
     ) -> None:
         self._kube, self._agents = kube, agents
         self._revisions = revisions
-        self._shared = shared_namespace
+        self._shelf, self._shared = shelf, shelf.shared
         self._policies = policies
         self._indexes = indexes or Indexes()
         self._plans: OrderedDict[tuple[str, ...], Pinned] = OrderedDict()
-        self._runtimes: dict[tuple[str, str], tuple[float, Object | None]] = {}
 
     async def pin(self, namespace: str, name: str) -> Pinned:
         """The workflow with everything it refers to; raises Unusable."""
@@ -148,7 +145,7 @@ class Definitions:
     async def runtime(self, namespace: str, name: str, *, fresh: bool = False) -> Object:
         """The Runtime of this namespace, else the shared one; raises Unusable. `fresh`: as it is now."""
         for here in dict.fromkeys((namespace, self._shared)):
-            found = await self._read_runtime(here, name, fresh)
+            found = await self._shelf.recent(RUNTIMES, here, name, fresh=fresh)
             if found is None:
                 continue
             read_runtime(found)
@@ -181,7 +178,7 @@ class Definitions:
         owner = owner_of(workflow)
         runtime = None
         if owner is not None:
-            runtime = await self._read_runtime(workflow["metadata"]["namespace"], owner[0], False)
+            runtime = await self._shelf.recent(RUNTIMES, workflow["metadata"]["namespace"], owner[0])
         try:
             return packages_of(workflow, spec, runtimes, runtime, self._indexes)
         except NotInstalled as problem:
@@ -223,19 +220,6 @@ class Definitions:
 
     def _shared_names(self, runtimes: Mapping[str, Object]) -> list[str]:
         return sorted(name for name, item in runtimes.items() if self.is_shared(item))
-
-    async def _read_runtime(self, namespace: str, name: str, fresh: bool) -> Object | None:
-        at, found = self._runtimes.get((namespace, name), (float("-inf"), None))
-        if not fresh and time.monotonic() - at < _FRESH:
-            return found
-        try:
-            found = await self._kube.get(RUNTIMES, name, namespace)
-        except NotFound:
-            found = None
-        if len(self._runtimes) > 10_000:
-            self._runtimes.clear()
-        self._runtimes[namespace, name] = time.monotonic(), found
-        return found
 
     async def _code(self, namespace: str, spec: WorkflowSpec) -> dict[str, str]:
         code: dict[str, str] = {}

@@ -142,9 +142,7 @@ class Leader:
         shelf = Shelf(kube, settings.namespace)
         tools = Tools(shelf, references, policies.of, Documents(references))
         agents = Agents(shelf, references, models, tools)
-        definitions = Definitions(
-            kube, settings.namespace, policies, self.database.revisions, settings.indexes, agents
-        )
+        definitions = Definitions(kube, shelf, policies, self.database.revisions, settings.indexes, agents)
         blobs = self.database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, blobs, settings.indexes, time.time)
         reruns = Reruns(kube, cache, journal, definitions, blobs)

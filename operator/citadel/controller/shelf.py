@@ -6,7 +6,7 @@ from citadel.kube.client import KubeClient
 from citadel.kube.errors import NotFound
 from citadel.kube.resources import Object, Resource
 
-#: Seconds for which what was read of the shared namespace is taken to be unchanged.
+#: Seconds for which what was read of the shared namespace, and any Runtime, is taken to be unchanged.
 FRESH_SECONDS = 1.0
 _MOST = 10_000
 
@@ -16,19 +16,25 @@ class Shelf:
 
     def __init__(self, kube: KubeClient, shared: str) -> None:
         self._kube, self.shared = kube, shared
-        self._known: dict[tuple[Resource, str], tuple[float, Object | None]] = {}
+        self._known: dict[tuple[Resource, str, str], tuple[float, Object | None]] = {}
 
     async def find(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """The object of this namespace, else the shared one."""
         if namespace != self.shared and (own := await self.own(resource, namespace, name)) is not None:
             return own
-        at, known = self._known.get((resource, name), (float("-inf"), None))
-        if time.monotonic() - at < FRESH_SECONDS:
+        return await self.recent(resource, self.shared, name)
+
+    async def recent(
+        self, resource: Resource, namespace: str, name: str, *, fresh: bool = False
+    ) -> Object | None:
+        """The object of this namespace, as it was a moment ago; `fresh`: as it is now."""
+        at, known = self._known.get((resource, namespace, name), (float("-inf"), None))
+        if not fresh and time.monotonic() - at < FRESH_SECONDS:
             return known
-        known = await self.own(resource, self.shared, name)
+        known = await self.own(resource, namespace, name)
         if len(self._known) > _MOST:
             self._known.clear()
-        self._known[resource, name] = time.monotonic(), known
+        self._known[resource, namespace, name] = time.monotonic(), known
         return known
 
     def where(self, namespace: str) -> str:

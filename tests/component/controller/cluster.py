@@ -84,7 +84,7 @@ class Controller:
         shelf = Shelf(kube, "citadel-system")
         tools = Tools(shelf, references, policies.of, Documents(references))
         agents = Agents(shelf, references, models, tools)
-        definitions = Definitions(kube, "citadel-system", policies, database.revisions, INDEXES, agents)
+        definitions = Definitions(kube, shelf, policies, database.revisions, INDEXES, agents)
         self.blobs = database.blobs(BlobLimits())
         packages = Packages(kube, cache, journal, self.blobs, INDEXES, cluster.now)
         children = Children(kube, cache, journal, database.archive, lambda key: self.reconciler.add(key))

@@ -7,6 +7,7 @@ import pytest
 from citadel.controller.checking import Unusable, checked
 from citadel.controller.definitions import Definitions
 from citadel.controller.policies import Policies
+from citadel.controller.shelf import Shelf
 from citadel.kube.cache import Cache
 from citadel.kube.client import KubeClient
 from citadel.kube.errors import Forbidden, NotFound
@@ -17,7 +18,7 @@ STEP = {"name": "a", "run": {"runtime": "python", "codeFrom": {"configMapKeyRef"
 KIND = {"apiVersion": "citadel.dev/v1alpha1", "kind": "Workflow"}
 
 
-class Shelf(KubeClient):
+class Kube(KubeClient):
     """An API server's objects, by kind; an exception stands for its answer."""
 
     def __init__(self, found: dict[Resource, Any]) -> None:
@@ -64,8 +65,9 @@ def definitions(config_map: Any, *policies: dict[str, Any]) -> Definitions:
     cache.put(NAMESPACES, {"metadata": {"name": "team"}})
     for policy in policies:
         cache.put(POLICIES, policy)
-    shelf = Shelf(found)
-    return Definitions(shelf, "citadel-system", Policies(shelf, cache, NoTable()), NoPast())
+    kube = Kube(found)
+    shelf = Shelf(kube, "citadel-system")
+    return Definitions(kube, shelf, Policies(kube, cache, NoTable()), NoPast())
 
 
 async def test_code_of_a_config_map_is_pinned_and_read_anew_for_each_execution() -> None:
