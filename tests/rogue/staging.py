@@ -104,33 +104,27 @@ async def create(cluster: Cluster, resource: Resource, specs: Mapping[str, Spec]
         await cluster.kube.create(resource, body)
 
 
-async def keep_secrets(cluster: Cluster) -> None:
-    """The Secrets of the cases, which the controller may read."""
-    account = kubectl(
-        "get", "deployment", "citadel-controller", "-n", SYSTEM,
-        "-o", "jsonpath={.spec.template.spec.serviceAccountName}",
-    )  # fmt: skip
-    for name, (key, hosts) in credentials.secrets(cluster.namespace).items():
-        metadata = {
-            "name": name,
-            "namespace": cluster.namespace,
-            "annotations": {"citadel.dev/hosts": hosts},
-        }
+async def keep_secrets(cluster: Cluster, keys: Mapping[str, tuple[str, str]]) -> None:
+    """Secrets by name, each with a key and the hosts that it may be sent to; the controller may read them."""
+    for name, (key, hosts) in keys.items():
+        annotations = {"citadel.dev/hosts": hosts}
+        metadata = {"name": name, "namespace": cluster.namespace, "annotations": annotations}
         data = {"key": base64.b64encode(key.encode()).decode()}
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
         await cluster.kube.create(SECRETS, body)
     where = ("-n", cluster.namespace)
-    names = [f"--resource-name={name}" for name in credentials.secrets(cluster.namespace)]
-    subject = f"--serviceaccount={SYSTEM}:{account}"
+    account = "jsonpath={.spec.template.spec.serviceAccountName}"
+    reader = kubectl("get", "deployment", "citadel-controller", "-n", SYSTEM, "-o", account)
+    names = [f"--resource-name={name}" for name in keys]
     kubectl(*where, "create", "role", "keys", "--verb=get", "--resource=secrets", *names)
-    kubectl(*where, "create", "rolebinding", "keys", "--role=keys", subject)
+    kubectl(*where, "create", "rolebinding", "keys", "--role=keys", f"--serviceaccount={SYSTEM}:{reader}")
 
 
 async def _bank(cluster: Cluster, host: str) -> None:
     name, _, _ = host.partition(":")
     alias = f"alias.{name.partition('.')[2]}:{PORT}"
     internal = f"internal.{name.partition('.')[2]}:{PORT}"
-    await keep_secrets(cluster)
+    await keep_secrets(cluster, credentials.secrets(cluster.namespace))
     vault, _ = credentials.hosts(cluster.namespace)
     await create(cluster, MODELS, {"hostile": setting.model(host), "paid": setting.paid_model(vault)})
     image = await python_image(cluster)

@@ -2,7 +2,6 @@
 what looks like that, and nobody is found by a name that is a name elsewhere."""
 
 import asyncio
-import base64
 import json
 import re
 from collections.abc import Iterator
@@ -11,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from citadel.kube.resources import AGENTS, MODELS, SECRETS, TOOLS
+from citadel.kube.resources import AGENTS, MODELS, TOOLS
 from hostile.conftest import namespace
-from live import SYSTEM, Cluster, kubectl
-from rogue.staging import create
+from live import Cluster, kubectl
+from rogue.staging import create, keep_secrets
 
 NAME = "theirs"
 #: What is refused as it stands. `OTHER.theirs` may be a name: it is one that nobody has.
@@ -95,19 +94,7 @@ async def _furnish(there: Cluster) -> None:
     await create(there, TOOLS, {NAME: {"description": "It.", "parameters": ANY, "code": code}})
     await create(there, AGENTS, {NAME: {"model": NAME}})
     await there.workflow(NAME, [{"name": "it", **STEPS["llm"]}])
-    annotations = {"citadel.dev/hosts": "crm.example.com:443"}
-    metadata = {"name": NAME, "namespace": there.namespace, "annotations": annotations}
-    data = {"key": base64.b64encode(b"sk-theirs-4711").decode()}
-    await there.kube.create(
-        SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
-    )
-    account = kubectl(
-        "get", "deployment", "citadel-controller", "-n", SYSTEM,
-        "-o", "jsonpath={.spec.template.spec.serviceAccountName}",
-    )  # fmt: skip
-    where, subject = ("-n", there.namespace), f"--serviceaccount={SYSTEM}:{account}"
-    kubectl(*where, "create", "role", "keys", "--verb=get", "--resource=secrets", f"--resource-name={NAME}")
-    kubectl(*where, "create", "rolebinding", "keys", "--role=keys", subject)
+    await keep_secrets(there, {NAME: ("sk-theirs-4711", "crm.example.com:443")})
 
 
 def _said(here: Cluster, other: str) -> list[str]:

@@ -45,7 +45,7 @@ async def _raided() -> Raids:
 
 
 async def _raid(cluster: Cluster, host: str) -> Raids:
-    await keep_secrets(cluster)
+    await keep_secrets(cluster, credentials.secrets(cluster.namespace))
     image = built_images()["CITADEL_IMAGE_ROGUE"]
     await cluster.runtime("rogue", {"language": "python", "image": image})
     await create(cluster, MODELS, {"hostile": setting.model(host)})
