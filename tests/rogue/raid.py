@@ -8,6 +8,7 @@ import glob
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import time
@@ -15,6 +16,7 @@ import time
 DOOR = "127.0.0.1:8790"
 SMALL = {"amount": 10, "to": "acme", "ref": "raid"}
 BIG = {"amount": 9999, "to": "mallory", "ref": "raid"}
+MEMORY = {"conversation": "alice", "agent": "other", "namespace": "default", "summary": "raid", "covers": 2}
 ELSEWHERE = {"step": "other", "attempt": 9, "uid": "other", "namespace": "default", "sandbox": "other"}
 
 
@@ -31,17 +33,15 @@ def raid(agent):
     held = [half_a_request() for _ in range(50)]
     found = {
         "honest": tool("pay", SMALL, "honest"),
-        "model": asked("POST", "/v1/chat/completions", chat(agent)),
-        "memory": asked(
-            "PUT", "/v1/memory", {**ELSEWHERE, "conversation": "alice", "summary": "raid", "covers": 2}
-        ),
-        "told": json.dumps(agent["history"]),
+        "model": asked("POST", "/v1/chat/completions", chat(agent))["status"],
+        "memory": asked("PUT", "/v1/memory", MEMORY)["status"],
+        "told": sorted(set(re.findall("told by [a-z]+", json.dumps(agent)))),
         "calls": {name: call() for name, call in calls(agent["input"]["other"]).items()},
         "paths": [
             [*way, asked(*way, {"id": "p", "name": "wire", "arguments": BIG})["status"]] for way in ways()
         ],
-        "bodies": [asked("POST", "/v1/tools", body)["status"] for body in bodies()],
-        "chats": [asked("POST", "/v1/chat/completions", body)["status"] for body in bodies()],
+        "bodies": [outcome(asked("POST", "/v1/tools", body)) for body in bodies()],
+        "chats": [outcome(asked("POST", "/v1/chat/completions", body)) for body in bodies()],
         "race": at_once(lambda n: tool("spend", {**SMALL, "ref": f"raid-{n}"}, f"race-{n}"), 20),
         "reached": at_once(lambda n: reached(*agent["input"]["places"][n]), len(agent["input"]["places"])),
         "secrets": secrets(),
@@ -123,7 +123,7 @@ def turns(agent):
 
 def flood(agent):
     """More calls than there may be, at once."""
-    return at_once(lambda n: tool(f"none{n}", {}), 300)
+    return at_once(lambda n: tool(f"none{n}", {}), 100, 6)
 
 
 def late(agent):
@@ -140,11 +140,14 @@ def late(agent):
 def tool(name, arguments, key=None, headers=None, **more):
     """What a call came to: its status, or that of the door, with a reason."""
     body = {"id": key or f"{name}-{time.monotonic_ns()}", "name": name, "arguments": arguments, **more}
-    found = asked("POST", "/v1/tools", body, headers)
+    return outcome(asked("POST", "/v1/tools", body, headers))
+
+
+def outcome(found):
     try:
         said = json.loads(found["text"])
     except ValueError:
-        return str(found["status"])
+        said = {}
     return said.get("reason") or said.get("status") or str(found["status"])
 
 
@@ -211,6 +214,6 @@ def secrets():
     return found
 
 
-def at_once(work, many):
-    with concurrent.futures.ThreadPoolExecutor(20) as threads:
+def at_once(work, many, width=20):
+    with concurrent.futures.ThreadPoolExecutor(width) as threads:
         return list(threads.map(work, range(many)))

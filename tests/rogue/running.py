@@ -16,6 +16,8 @@ from rogue.tenants import CAROL
 
 #: Executions at a time: each has a sandbox.
 AT_A_TIME = 4
+#: Calls that an agent has under way.
+CALLS_AT_ONCE = 8
 #: Which agent plays the cases of a control; the clerk plays the others.
 PLAYERS = {
     Control.EGRESS: "roamer",
@@ -100,11 +102,19 @@ def scripts(plays: Mapping[str, list[Case]]) -> dict[str, list[Turn]]:
 
 
 def _turns(cases: Iterable[Case], kind: str) -> list[Turn]:
-    """What the model does in a conversation, each case with its own reference."""
+    """What the model does in a conversation, each case with its own reference; cases of one turn go together."""
     turns: list[Turn] = []
+    room = 0
     for case in cases:
         own = (case.twin or case.turns) if kind == "twin" else case.turns
-        turns += json.loads(json.dumps(own[:-1]).replace("$REF", f"{case.name}-{kind}"))
+        own = json.loads(json.dumps(own[:-1]).replace("$REF", f"{case.name}-{kind}"))
+        many = len(own[0]) if len(own) == 1 and isinstance(own[0], list) else CALLS_AT_ONCE
+        if many <= room:
+            turns[-1] = [*turns[-1], *own[0]]
+            room -= many
+        else:
+            turns += own
+            room = CALLS_AT_ONCE - many
     return [*turns, "done"]
 
 

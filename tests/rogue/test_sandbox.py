@@ -127,8 +127,8 @@ def raids() -> Raids:
 def test_what_the_agent_may_it_gets(raids: Raids) -> None:
     found = raids.outputs["raid"]
     assert found, raids.reasons
-    assert (found["honest"], found["model"]["status"]) == ("Succeeded", 200), found
-    assert found["memory"]["status"] == 200, found["memory"]
+    assert (found["honest"], found["model"]) == ("Succeeded", 200), found
+    assert found["memory"] == 200, found
 
 
 @pytest.mark.parametrize("name", sorted(raid.calls("")))
@@ -157,9 +157,9 @@ def test_the_door_has_no_other_way(raids: Raids) -> None:
 @pytest.mark.parametrize("what", ["bodies", "chats"])
 def test_what_is_no_request_is_refused(raids: Raids, what: str) -> None:
     # Of what is too large the connection may end before the answer.
-    statuses = raids.outputs["raid"][what]
-    assert all(400 <= status < 500 for status in statuses[:-1]), statuses
-    assert statuses[-1] in (0, 400, 413), statuses
+    *said, large = raids.outputs["raid"][what]
+    assert all(one in ("ToolRefused", "ToolNotAllowed") or one.startswith("4") for one in said), said
+    assert large in ("0", "400", "413")
 
 
 def test_by_its_network_it_reaches_who_answers_sessions_alone(raids: Raids) -> None:
@@ -175,8 +175,7 @@ def test_no_key_is_where_it_can_read(raids: Raids) -> None:
 
 
 def test_it_is_told_of_its_own_conversation_alone_and_changes_no_other(raids: Raids) -> None:
-    assert "told by mallory" in raids.outputs["raid"]["told"]
-    assert "told by alice" not in raids.outputs["raid"]["told"]
+    assert raids.outputs["raid"]["told"] == ["told by mallory"]
     before, after = raids.alice
     assert "told by alice" in before
     assert after == before
