@@ -102,7 +102,7 @@ def scripts(plays: Mapping[str, list[Case]]) -> dict[str, list[Turn]]:
 
 
 def _turns(cases: Iterable[Case], kind: str) -> list[Turn]:
-    """What the model does in a conversation, each case with its own reference; cases of one turn go together."""
+    """What the model does in a conversation, each case with its own reference; several cases in one turn."""
     turns: list[Turn] = []
     room = 0
     for case in cases:
