@@ -97,7 +97,7 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         contents.agents[name] = spec
         return agent_problems(spec)
     elif isinstance(spec, ToolSpec):
-        contents.tools[name] = spec
+        contents.tools[name], contents.tool_documents[name] = spec, document
         return tool_problems(spec)
     elif isinstance(spec, TriggerSpec):
         contents.triggers[name] = (spec, document)

@@ -19,7 +19,9 @@ def operation_problems(contents: Contents) -> Iterator[Problem]:
         try:
             spec_of(contents, name)
         except InvalidDocument as error:
-            yield Problem((), str(error))
+            document = contents.tool_documents.get(name)
+            at = None if document is None else document.position(("spec", "http", "openapi"))
+            yield Problem((), str(error), *(() if at is None else (at.line, at.column)))
 
 
 def operation_of(contents: Contents, name: str) -> OpenApi | None:
