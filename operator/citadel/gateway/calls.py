@@ -78,7 +78,7 @@ class ToolCalls:
 def read_call(body: bytes) -> tuple[str, Json, str]:
     """The name of a tool, its arguments, and by what this call is told from others; raises Refused.
 
-    Arguments are what the model said, be it no object: the engine refuses those, and so they are recorded.
+    Arguments that are no object are the text that the model said: the engine refuses it, so it is recorded.
     """
     try:
         data = normalise(body)
@@ -90,8 +90,8 @@ def read_call(body: bytes) -> tuple[str, Json, str]:
     for field, found in (("name", name), ("id", made)):
         if not (isinstance(found, str) and 0 < len(found) <= NAME_LIMIT):
             raise Refused(400, "BadRequest", f"{field}: expected a text of at most {NAME_LIMIT} characters")
-    if "arguments" not in data:
-        raise Refused(400, "BadRequest", "arguments: expected what the tool is called with")
+    if not isinstance(arguments, dict | str):
+        raise Refused(400, "BadRequest", "arguments: expected a JSON object, or the text that is none")
     return str(name), arguments, call_key(str(name), arguments, str(made))
 
 
