@@ -12,7 +12,6 @@ from citadel.api.reasons import Reason
 from citadel.api.tool import ToolSpec
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
-from citadel.core.masking import Mask
 from citadel.core.mcp import digest_of, function_digest
 from citadel.core.toolcalls import ToolTask, idempotency_key
 from citadel.core.tools import WantedTool
@@ -50,34 +49,21 @@ class Servers:
         return await _guarded(str(task), limit, lambda: self._ask(task, key))
 
     async def _ask(self, task: ToolTask, key: str) -> Json:
-        from citadel.calls.httpcalls import call_http
-        from citadel.calls.mcpcalls import McpServer
+        from citadel.calls.servers import call_tool
 
-        credential = self._credential(task.spec)
-        mask = Mask(credential)
         async with _client() as client:
-            if task.spec.http is not None:
-                return mask.value(await call_http(client, task, credential, key, _sending))
-            server = McpServer(client, task, credential)
-            try:
-                return mask.value(await server.call(key, _sending))
-            finally:
-                await server.close()
+            return await call_tool(client, task, self._credential(task.spec), key, _sending)
 
     async def functions(self, name: str) -> "dict[str, Any] | Failure":
         """The functions of an MCP server, if they are those that are pinned."""
-        from citadel.calls.mcpcalls import McpServer
+        from citadel.calls.servers import list_functions
 
         spec = self._contents.tools[name]
         task = ToolTask(name, spec)
 
         async def ask() -> Any:
             async with _client() as client:
-                server = McpServer(client, task, self._credential(spec))
-                try:
-                    return await server.functions()
-                finally:
-                    await server.close()
+                return await list_functions(client, task, self._credential(spec))
 
         found = await _guarded(str(task), seconds(spec.timeout), ask)
         if isinstance(found, Failure):

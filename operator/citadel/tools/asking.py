@@ -8,12 +8,10 @@ import httpx2
 from citadel.api.reasons import Reason
 from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
 from citadel.calls.exchanges import Sending, ToolError, problem
-from citadel.calls.httpcalls import call_http
-from citadel.calls.mcpcalls import McpServer
 from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener, Unopened
+from citadel.calls.servers import call_tool, list_functions
 from citadel.core.jsonvalues import Json
-from citadel.core.masking import Mask
 from citadel.core.mcp import digest_of
 from citadel.core.toolcalls import ToolTask
 
@@ -30,34 +28,16 @@ class Asker:
     ) -> Json:
         """What a tool gives; raises ToolError. Neither holds the credential."""
         credential = self._open(task, sealed)
-        mask = Mask(credential)
-        try:
-            async with self._client(ticket) as client:
-                if task.spec.http is not None:
-                    return mask.value(await call_http(client, task, credential, idempotency_key, sending))
-                server = McpServer(client, task, credential)
-                try:
-                    return mask.value(await server.call(idempotency_key, sending))
-                finally:
-                    await server.close()
-        except ToolError as error:
-            raise ToolError(error.reason, mask.excerpt(error.message), sent=error.sent) from None
+        async with self._client(ticket) as client:
+            return await call_tool(client, task, credential, idempotency_key, sending)
 
     async def check(self, task: ToolTask, sealed: str | None, ticket: Ticket) -> dict[str, Json]:
         """The functions of an MCP server, and their digest; raises ToolError."""
         credential = self._open(task, sealed)
-        mask = Mask(credential)
-        try:
-            async with self._client(ticket) as client:
-                server = McpServer(client, task, credential)
-                try:
-                    functions = await server.functions()
-                finally:
-                    await server.close()
-        except ToolError as error:
-            raise ToolError(error.reason, mask.excerpt(error.message)) from None
-        masked: Any = mask.value({**functions})
-        return {"digest": digest_of(masked), "functions": masked}
+        async with self._client(ticket) as client:
+            functions = await list_functions(client, task, credential)
+        told: Any = functions
+        return {"digest": digest_of(functions), "functions": told}
 
     def _open(self, task: ToolTask, sealed: str | None) -> str | None:
         if sealed is None:
