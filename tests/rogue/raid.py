@@ -89,7 +89,7 @@ def ways():
         ("POST", "/v1/sessions"),
         ("POST", "/v1/results"),
         ("PATCH", "/v1/tools"),
-        ("OPTIONS", "*"),
+        ("OPTIONS", "/v1/tools"),
         ("POST", "http://127.0.0.1:8790/v1/attempts/other/1/tools"),
     )
 
