@@ -58,7 +58,7 @@ gvisor-test: venv install ## the main job on the real cluster, every sandbox und
 hostile: venv install ## hostile code in sandboxes, also under gVisor, and what its neighbours notice
 	$(IN_CLUSTER) $(PYTEST) tests/hostile -rP --timeout 900
 
-rogue: venv install ## a hostile model that tries two hundred things beyond its policy
+rogue: venv install ## a hostile model that tries 260 things beyond its policy, and hostile code in place of its loop
 	CITADEL_ROGUE=all; export CITADEL_ROGUE; $(IN_CLUSTER) $(PYTEST) tests/rogue --timeout 1800
 
 netpol: cluster-up ## upstream's own NetworkPolicy cases against the cluster
