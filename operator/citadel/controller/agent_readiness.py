@@ -6,9 +6,9 @@ from citadel.controller.agents import Agents, FoundAgent, read_agent, together
 from citadel.controller.checking import Unusable
 from citadel.controller.objects import not_ready
 from citadel.controller.readiness import RECHECK, Readiness
-from citadel.controller.tools import READ_AGAIN
+from citadel.controller.tools import READ_AGAIN, read_tool
 from citadel.kube.cache import Cache
-from citadel.kube.resources import AGENTS, MODELS, Object
+from citadel.kube.resources import AGENTS, MODELS, TOOLS, Object, Resource
 
 
 class AgentReadiness:
@@ -28,25 +28,30 @@ class AgentReadiness:
         except Unusable as invalid:
             await self._readiness.write(AGENTS, obj, invalid)
             return None
-        problem = together([*await self._agents.problems(agent, namespace), *await self._of_others(agent)])
+        circle = await self._agents.circle(agent)
+        problems = await self._agents.problems(agent, namespace, circle)
+        # Agents that lead back to each other would tell each other's messages for ever.
+        problem = together([*problems, *await self._of_others(agent, in_circle=bool(circle))])
         await self._readiness.write(AGENTS, obj, problem, tools=len(agent.spec.tools))
         if problem is not None:
             return RECHECK
         return READ_AGAIN if agent.spec.system_from is not None else None
 
-    async def _of_others(self, agent: FoundAgent) -> list[Unusable]:
+    async def _of_others(self, agent: FoundAgent, *, in_circle: bool) -> list[Unusable]:
         """Its model, tools and agents that are there, and cannot be used themselves."""
-        named = [("model", "Model", self._model(agent))]
-        # Agents that lead back to each other would tell each other's messages for ever.
-        in_circle = bool(await self._agents.circle(agent))
+        namespace = agent.namespace
+        named = [("model", "Model", self._seen(MODELS, agent, agent.spec.model))]
         for entry in agent.spec.tools:
-            with suppress(Unusable):  # told as missing
+            place = f"tool {entry.name}"
+            with suppress(Unusable):  # told as missing, or as what it cannot be read for
                 if entry.tool is not None:
-                    tool = await self._agents.tools.find(agent.namespace, entry.tool)
-                    named.append((f"tool {entry.name}", "Tool", tool.obj))
+                    obj = self._seen(TOOLS, agent, entry.tool)
+                    tool = read_tool(obj) if obj else await self._agents.tools.find(namespace, entry.tool)
+                    named.append((place, "Tool", tool.obj))
                 elif entry.agent is not None and not in_circle:
-                    inner = await self._agents.find(agent.namespace, entry.agent)
-                    named.append((f"tool {entry.name}", "Agent", inner.obj))
+                    obj = self._seen(AGENTS, agent, entry.agent)
+                    inner = read_agent(obj) if obj else await self._agents.find(namespace, entry.agent)
+                    named.append((place, "Agent", inner.obj))
         found = []
         for place, kind, obj in named:
             if obj is not None and (problem := not_ready(obj, kind)) is not None:
@@ -54,7 +59,7 @@ class AgentReadiness:
                 found.append(Unusable(problem.reason, message, waits=True))
         return found
 
-    def _model(self, agent: FoundAgent) -> Object | None:
-        here = (agent.namespace, self.shared)
-        objects = (self._cache.get(MODELS, namespace, agent.spec.model) for namespace in here)
+    def _seen(self, resource: Resource, agent: FoundAgent, name: str) -> Object | None:
+        """What an agent names, as the watches tell it."""
+        objects = (self._cache.get(resource, here, name) for here in (agent.namespace, self.shared))
         return next((obj for obj in objects if obj is not None), None)

@@ -64,15 +64,15 @@ class Agents:
         except Unread as unread:
             raise Unusable(unread.reason, unread.message, waits=True) from None
 
-    async def problems(self, agent: FoundAgent, namespace: str) -> list[Unusable]:
+    async def problems(self, agent: FoundAgent, namespace: str, circle: Iterable[Unusable]) -> list[Unusable]:
         """All that is missing, incompatible or wrong, as seen from a namespace; not what its tools need to be
-        called."""
+        called. `circle` is what that method finds of it."""
         found = [*_of_itself(agent)]
         for check in (self._model(agent), self._system(agent), self._runtime(agent, namespace)):
             found += await check
         for tool in agent.spec.tools:
             found += await self._tool(agent, tool)
-        found += await self.circle(agent)
+        found += circle
         found += await self._dependencies(agent, namespace)
         return found
 

@@ -67,7 +67,8 @@ class _Pinner:
         found = await self._agents.find(namespace, name)
         if (known := self._names.get(("agent", found.key))) is not None:
             return known
-        problem = together(await self._agents.problems(found, self._namespace))
+        circle = await self._agents.circle(found)
+        problem = together(await self._agents.problems(found, self._namespace, circle))
         if problem is not None:
             raise problem
         key = self._name("agent", found.namespace, found.name, self.used.agents)

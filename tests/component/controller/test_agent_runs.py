@@ -363,6 +363,7 @@ async def test_a_shared_agent_brings_its_own_tools_and_models_even_where_names_a
 ) -> None:
     await prepare(cluster, tools=[{"name": "help", "agent": "helper"}, {"name": "find", "tool": "find"}])
     await cluster.apply("tools", "find", TOOL)
+    await shared(cluster, "runtimes", "agent", RUNTIME)
     await shared(cluster, "models", "writer", SCRIPTED)
     await shared(cluster, "tools", "find", HTTP)
     tools = [{"name": "find", "tool": "find"}]
