@@ -31,8 +31,8 @@ class Raids:
     effects: list[dict[str, Any]]
     journals: dict[str, list[list[str]]]
     """By execution: kind, step and attempt of each event, in order."""
-    records: int
-    """How often the model was asked where it was asked too often."""
+    paid: int
+    """Calls of the model that were paid for where it was asked too often."""
     alice: tuple[str, str]
     """What the agent remembers of alice, before and after."""
 
@@ -82,7 +82,7 @@ async def _raid(cluster: Cluster, host: str) -> Raids:
     )
     runs = {item["metadata"]["name"]: item for item in (alice, *found)}
     turns = runs["turns"]["metadata"]["uid"]
-    rows = await asyncio.to_thread(sql, f"SELECT count(*) FROM model_records WHERE uid = '{turns}'")
+    rows = await asyncio.to_thread(sql, f"SELECT count(*) FROM model_reservations WHERE uid = '{turns}'")
     return Raids(
         {name: item["status"].get("outputs", {}).get("found") for name, item in runs.items()},
         {name: item["status"].get("reason") for name, item in runs.items()},
@@ -191,7 +191,7 @@ def test_each_call_is_in_the_journal_as_one_of_its_own_attempt(raids: Raids) -> 
 def test_a_flood_ends_its_own_step_and_pays_for_no_more_than_its_turns(raids: Raids) -> None:
     assert raids.reasons["flood"] == "ToolLimitExceeded", raids.reasons
     assert raids.reasons["turns"] == "TurnLimitExceeded", raids.reasons
-    assert 1 <= raids.records <= TURNS
+    assert raids.paid == TURNS
     assert sum(row[0] == "ToolCalled" for row in raids.journals["flood"]) <= CALLS + 1
 
 
