@@ -127,7 +127,7 @@ async def _run(
         watcher.close()
         outputs = await _outputs(journal, run, start)
         if recording is not None and options.record is not None:
-            _keep(options.record, await recording.cassette(journal, means.models.records))
+            _keep(options.record, await recording.cassette(journal, means.models.records, conversations))
         await close()
     code = _told(state, outputs, source, options.logs)
     return ExitCode.INTERRUPTED if code is ExitCode.FAILED and interruptions.count else code

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from citadel.api.cassette import VERSION, Cassette
 from citadel.core.state import State
+from citadel.store.conversations import Conversations
 from citadel.store.journal import Journal
 from citadel.store.model_records import ModelRecords
 from citadel.store.recordings import recorded
@@ -33,14 +34,17 @@ class Recording:
         """A step printed a line."""
         self._observer.logged(step, attempt, stream, line)
 
-    async def cassette(self, journal: Journal, records: ModelRecords) -> Cassette:
+    async def cassette(
+        self, journal: Journal, records: ModelRecords, conversations: Conversations
+    ) -> Cassette:
         """What the agents did."""
         created = self._states[""].created
         assert created is not None
         attempts = []
         for prefix, state in self._states.items():
             if state.created is not None and state.plan is not None:
-                attempts += await recorded(journal, records, state, prefix=prefix)
+                recalled = await conversations.recalled(state.created.uid)
+                attempts += await recorded(journal, records, recalled, state, prefix=prefix)
         return Cassette(
             version=VERSION,
             execution=created.name,

@@ -59,6 +59,16 @@ class Remembered:
 
 
 @dataclass(frozen=True)
+class Recalled:
+    """What one attempt was given, and of which conversation."""
+
+    step: str
+    attempt: int
+    key: Key
+    remembered: Remembered
+
+
+@dataclass(frozen=True)
 class Answered:
     """An attempt of an agent with a memory that has succeeded."""
 
@@ -85,6 +95,10 @@ class Conversations(Protocol):
 
     async def recall(self, uid: str, step: str, attempt: int, key: Key, prompt: str) -> Remembered:
         """What an attempt is given, which is fixed when it is first asked for."""
+        ...
+
+    async def recalled(self, uid: str) -> list[Recalled]:
+        """What the attempts of an execution were given, as far as nobody has it deleted."""
         ...
 
     async def summarise(self, uid: str, step: str, attempt: int, summary: str, covers: int) -> bool:

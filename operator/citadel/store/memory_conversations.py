@@ -8,6 +8,7 @@ from citadel.store.conversations import (
     Answered,
     Conversation,
     Key,
+    Recalled,
     Remembered,
     Said,
     answer_text,
@@ -58,6 +59,14 @@ class MemoryConversations:
             self._given[uid, step, attempt] = found
         return found.remembered
 
+    async def recalled(self, uid: str) -> list[Recalled]:
+        """What attempts were given; see `Conversations.recalled`."""
+        return [
+            Recalled(step, attempt, found.key, found.remembered)
+            for (of, step, attempt), found in self._given.items()
+            if of == uid
+        ]
+
     async def summarise(self, uid: str, step: str, attempt: int, summary: str, covers: int) -> bool:
         """Lets a summary stand for messages; see `Conversations.summarise`."""
         found = self._given.get((uid, step, attempt))
@@ -68,7 +77,7 @@ class MemoryConversations:
 
     def append(self, answered: Answered, values: Mapping[str, bytes]) -> None:
         """Puts a question and its answer at the end of their conversation."""
-        found = self._given.pop((answered.uid, answered.step, answered.attempt), None)
+        found = self._given.get((answered.uid, answered.step, answered.attempt))
         if found is None:
             return
         at = self._clock()

@@ -1,5 +1,6 @@
 """What agents did in an execution, gathered from its journal and the records of its models."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from citadel.api.cassette import ModelCall, RecordedAttempt, ToolCall
@@ -10,18 +11,28 @@ from citadel.core.failures import Failure
 from citadel.core.spending import dollars
 from citadel.core.state import State, StepState, listed
 from citadel.core.values import MissingValues, Value
+from citadel.store.conversations import Recalled
 from citadel.store.journal import Journal, json_of
 from citadel.store.model_records import ModelRecord, ModelRecords
 
 
 async def recorded(
-    journal: Journal, records: ModelRecords, state: State, step: str | None = None, prefix: str = ""
+    journal: Journal,
+    records: ModelRecords,
+    recalled: Sequence[Recalled],
+    state: State,
+    step: str | None = None,
+    prefix: str = "",
 ) -> list[RecordedAttempt]:
-    """Each attempt of an agent that has ended, of one step or of all; `prefix` stands before their names."""
+    """Each attempt of an agent that has ended, of one step or of all; `prefix` stands before their names.
+
+    `recalled` is what they were given of their conversations.
+    """
     assert state.created is not None
     assert state.plan is not None
     plan, uid = state.plan, state.created.uid
     given = await records.of(uid)
+    remembered = {(one.step, one.attempt): one.remembered for one in recalled}
     found: list[RecordedAttempt] = []
     for name, now in listed(state):
         compiled = plan.step(name)
@@ -32,13 +43,22 @@ async def recorded(
         agent = await _agent(journal, state, name)
         over = now.attempt if now.status.terminal else now.attempt - 1
         for attempt in range(1, over + 1):
+            told = remembered.get((name, attempt))
+            memory: dict[str, Any] = {}
+            if told is not None and (told.history or told.summary):
+                memory = {"history": [dict(one) for one in told.history], "summary": told.summary}
             own = [record for record in given if (record.step, record.attempt) == (name, attempt)]
             tools = await _tools(journal, state, name, attempt)
             end = await _end(journal, uid, now, attempt)
             models = tuple(_model(record) for record in sorted(own, key=lambda record: record.n))
             found.append(
                 RecordedAttempt(
-                    step=f"{prefix}{name}", attempt=attempt, agent=agent, models=models, tools=tools, **end
+                    step=f"{prefix}{name}",
+                    attempt=attempt,
+                    agent=agent | memory,
+                    models=models,
+                    tools=tools,
+                    **end,
                 )
             )
     return found

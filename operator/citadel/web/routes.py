@@ -60,7 +60,7 @@ class Routes:
         self._connections, self._revisions, self._archive = connections, revisions, archive
         self._signals, self._admissions, self._usage = signals, admissions, usage
         self._memory = MemoryRoutes(conversations, access, self._who, self._since)
-        self._records = records
+        self._conversations, self._records = conversations, records
 
     def app(self) -> web.Application:
         """The application."""
@@ -128,12 +128,17 @@ class Routes:
             raise web.HTTPNotFound(text=f"step: found {step!r:.80}, expected a step of this workflow")
         assert state.created is not None
         assert self._records is not None
+        recalled = [one for one in await self._conversations.recalled(uid) if step in (None, one.step)]
+        who, namespace = await self._who(request), state.created.namespace
+        for agent in sorted({one.key.agent for one in recalled}):
+            # What was said in earlier executions is not this one's log.
+            await self._access.require(who, "get", "memory", namespace, agent, resource="agents")
         cassette = Cassette(
             version=VERSION,
             execution=state.created.name,
-            namespace=state.created.namespace,
+            namespace=namespace,
             workflow=state.created.workflow,
-            attempts=tuple(await recorded(self._journal, self._records, state, step)),
+            attempts=tuple(await recorded(self._journal, self._records, recalled, state, step)),
         )
         return web.json_response(on_the_wire(cassette))
 

@@ -271,8 +271,10 @@ def test_what_an_agent_remembers_is_told_in_the_next_step(citadel: Citadel, work
     )
     outputs = 'outputs: {all: "${[steps.one.output, steps.two.output, steps.three.output]}"}'
     file = workflow(steps, spec=outputs, after=an_agent(script, ", memory: {}"))
-    done = citadel("run", "--local", file)
+    done = citadel("run", "--local", file, "--record", "run.json")
     assert done.outputs == {"all": ["Noted.", "I remember.", "Noted."]}, done.stderr
+    done = citadel("replay", "run.json")
+    assert done.code == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
                 database.signals,
                 database.admissions,
                 database.conversations,
+                records=database.model_records,
             ).app(),
         )
         client = await stack.enter_async_context(aiohttp.ClientSession())

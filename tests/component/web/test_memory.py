@@ -18,7 +18,7 @@ BASE = "/api/v1/namespaces/team/agents"
 DOCUMENT = definition(
     run_agent(agent={"conversation": "c"}), agents={"writer": agent(memory={"maxTokens": 100})}
 )
-ALLOWED["keeper"] = {"memory"}
+ALLOWED |= {"keeper": {"memory"}, "archivist": {"memory", "log"}}
 
 
 async def say(api: Api, uid: str, conversation: str, answer: str) -> None:
@@ -74,3 +74,21 @@ async def test_what_was_said_in_an_earlier_namespace_of_the_name_is_not_shown(ap
     await api.cluster.change("ADDED", "/api/v1/namespaces/team", {"metadata": metadata})
     assert await ask(api, "writer/conversations") == (200, {"items": []})
     assert (await ask(api, "writer/conversations/c"))[0] == 404
+
+
+async def test_what_was_remembered_is_recorded_for_those_who_may_read_it(api: Api) -> None:
+    await say(api, "first", "c", "Hello.")
+    await say(api, "uid-1", "c", "Hello again.")
+    status, told = await api.get("/recording", "archivist")
+    assert status == 200
+    (attempt,) = json.loads(told)["attempts"]
+    assert attempt["agent"]["history"] == [
+        {"role": "user", "content": "Hi."},
+        {"role": "assistant", "content": "Hello."},
+    ]
+    status, told = await api.get("/recording", "auditor")
+    assert (status, told) == (403, "user auditor may not get agents/memory in namespace team")
+    assert await ask(api, "writer/conversations", method="DELETE") == (200, {"deleted": 1})
+    status, told = await api.get("/recording", "auditor")
+    assert status == 200
+    assert json.loads(told)["attempts"][0]["agent"]["history"] == []

@@ -13,6 +13,7 @@ from citadel.store.conversations import (
     Answered,
     Conversation,
     Key,
+    Recalled,
     Remembered,
     Said,
     answer_text,
@@ -62,6 +63,23 @@ class SqlConversations:
             return Remembered(found.history, found.summary)
 
         return await self._connections.transact(work)
+
+    async def recalled(self, uid: str) -> list[Recalled]:
+        """What attempts were given; see `Conversations.recalled`."""
+        query = select(_GIVEN).where(_GIVEN.c.uid == uid).order_by(_GIVEN.c.step, _GIVEN.c.attempt)
+
+        async def work(connection: AsyncConnection) -> list[Recalled]:
+            return [
+                Recalled(
+                    row.step,
+                    row.attempt,
+                    Key(row.namespace, row.agent, row.conversation),
+                    Remembered(row.history, row.summary),
+                )
+                for row in (await connection.execute(query)).all()
+            ]
+
+        return await self._connections.read(work)
 
     async def summarise(self, uid: str, step: str, attempt: int, summary: str, covers: int) -> bool:
         """Lets a summary stand for messages; see `Conversations.summarise`."""
@@ -175,7 +193,6 @@ async def append(
     await connection.execute(update(_HEADS).where(_is(_HEADS, key)).values(news))
     outdated = _TURNS.c.n <= max(covers, head.last + len(told) - MOST_MESSAGES)
     await connection.execute(delete(_TURNS).where(_is(_TURNS, key), outdated))
-    await connection.execute(delete(_GIVEN).where(mine))
 
 
 def _is(table: Table, key: Key) -> ColumnElement[bool]:

@@ -94,7 +94,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         # What people read and delete.
         "conversations": "SELECT, DELETE",
         "conversation_turns": "SELECT",
-        "recollections": "SELECT (namespace, agent, conversation), DELETE",
+        "recollections": "SELECT, DELETE",
         # What it appends; the controller makes facts of them.
         "signals": "INSERT",
     },
