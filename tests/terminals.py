@@ -60,9 +60,11 @@ async def on_terminal(
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
+    # Workers that run tests have a width of their own, which would count for more than the terminal's.
+    given = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
     process = await asyncio.create_subprocess_exec(
         *command,
-        env={**env, "TERM": env.get("TERM", "") if env.get("TERM") == "dumb" else "xterm-256color"},
+        env={**given, "TERM": env.get("TERM", "") if env.get("TERM") == "dumb" else "xterm-256color"},
         stdin=slave,
         stdout=slave,
         stderr=slave,

@@ -420,11 +420,17 @@ def test_an_interrupt_ends_everything(suite: Suite, number: int) -> None:
         stderr=subprocess.PIPE,
         cwd=file.parent,
         env=os.environ | {"TMPDIR": str(file.parent / "tmp")},
+        # Whoever runs these tests in the background ignores it, and so would the program.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     (file.parent / "tmp").mkdir()
-    _await(lambda: len(_sleeping()) == 2)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    with process:
+        try:
+            _await(lambda: len(_sleeping()) == 2)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, err.splitlines()[-1]) == (130, b"citadel: interrupted")
     assert _sleeping() == []
     assert list((file.parent / "tmp").iterdir()) == []
