@@ -32,7 +32,7 @@ agree: venv install ## two hundred generated workflows on the cluster, against a
 	CITADEL_AGREE=0-200; export CITADEL_AGREE; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_agreement.py -s
 
 cluster-test: venv tools install ## tests on the real cluster
-	$(IN_CLUSTER) $(PYTEST) tests/cluster tests/hostile/test_runc.py tests/rogue --timeout 900
+	$(IN_CLUSTER) $(PYTEST) tests/cluster tests/hostile/test_runc.py tests/rogue --timeout 900 --durations 40
 
 cluster-up: ## a Kubernetes to work on; builds a single node from source where there is none
 	hack/cluster/up
