@@ -1,6 +1,5 @@
 """Agents and Tools: found, checked with all that they need, and checked again when that changes."""
 
-import asyncio
 import base64
 import json
 from typing import Any
@@ -8,97 +7,35 @@ from typing import Any
 from nacl.public import PrivateKey, SealedBox
 
 from citadel.core.mcp import digest_of
-from citadel.kube.resources import Object
-from citadel.store.tool_checks import Check
+from component.controller.agentworld import (
+    CODE,
+    DIGEST,
+    FUNCTIONS,
+    HTTP,
+    MCP,
+    RUNTIME,
+    SCRIPTED,
+    SESAME,
+    TEXT,
+    TOOL,
+    allow,
+    checked,
+    lead,
+    public_key,
+    put,
+    says,
+    secret,
+    shared,
+    told,
+)
 from component.controller.cluster import Cluster
 
 KEY = PrivateKey.generate()
-SESAME = "open-sesame-123"
-SCRIPTED = {"provider": "scripted", "script": [{"text": "hi"}]}
-TEXT = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
-CODE = {"runtime": "python", "code": "def main(q): return q"}
-TOOL: dict[str, Any] = {"description": "Finds.", "parameters": TEXT, "code": CODE}
-HTTP: dict[str, Any] = {
-    "description": "Finds.",
-    "parameters": TEXT,
-    "http": {"method": "GET", "url": "https://api.example.com/v1/find/${args.q}"},
-}
-MCP: dict[str, Any] = {"mcp": {"url": "https://mcp.example.com/mcp"}}
-FUNCTIONS = {
-    "search": {"description": "Searches.", "parameters": TEXT},
-    "broken": {"description": "", "parameters": {"type": "object", "$ref": "https://x.example/y"}},
-}
-DIGEST = digest_of(FUNCTIONS)
-RUNTIME = {"language": "python", "image": "python:1"}
-
-
-def encoded(text: str | bytes) -> str:
-    return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
-
-
-async def put(cluster: Cluster, plural: str, name: str, **fields: Any) -> None:
-    path = f"/api/v1/namespaces/team/{plural}/{name}"
-    await cluster.api.change("ADDED", path, {"metadata": {"name": name, "namespace": "team"}, **fields})
 
 
 async def prepare(cluster: Cluster) -> None:
-    """A controller that leads, a Model, and the Runtimes that are used."""
-    path = "/api/v1/namespaces/citadel-system/secrets/citadel-tools-key"
-    metadata = {"name": "citadel-tools-key", "namespace": "citadel-system"}
-    data = {"public": encoded(encoded(bytes(KEY.public_key)))}
-    await cluster.api.change("ADDED", path, {"metadata": metadata, "data": data})
-    await cluster.database.tool_checks.forget("team", "hub")  # of another test: the database is one
-    await cluster.lead()
-    for name in ("agent", "python"):
-        await cluster.apply("runtimes", name, RUNTIME)
-    await cluster.apply("models", "writer", SCRIPTED)
-    await cluster.until(lambda: cluster.ready("writer", "models") == "True")
-
-
-async def allow(cluster: Cluster, *egress: str) -> None:
-    path = "/apis/citadel.dev/v1alpha1/executionpolicies/p"
-    kind = {"apiVersion": "citadel.dev/v1alpha1", "kind": "ExecutionPolicy"}
-    obj = {**kind, "metadata": {"name": "p", "generation": 1}, "spec": {"egress": {"allow": list(egress)}}}
-    await cluster.api.change("ADDED", path, obj)
-
-
-async def shared(cluster: Cluster, plural: str, name: str, spec: Any, **metadata: Any) -> Object:
-    path = f"/apis/citadel.dev/v1alpha1/namespaces/citadel-system/{plural}/{name}"
-    kind = {"apiVersion": "citadel.dev/v1alpha1", "kind": plural.removesuffix("s").capitalize()}
-    about = {"name": name, "namespace": "citadel-system", "generation": 1, **metadata}
-    return await cluster.api.change("ADDED", path, {**kind, "metadata": about, "spec": spec})
-
-
-def told(cluster: Cluster, name: str, kind: str = "agents") -> str:
-    """Why something is not ready; `ready` if it is."""
-    conditions = cluster.status(name, kind).get("conditions") or ()
-    found = next((item for item in conditions if item["type"] == "Ready"), None)
-    if found is None:
-        return ""
-    return "ready" if found["status"] == "True" else f"{found['reason']}: {found['message']}"
-
-
-async def says(cluster: Cluster, name: str, text: str, kind: str = "agents") -> str:
-    try:
-        await cluster.until(lambda: text in told(cluster, name, kind), 5.0)
-    except TimeoutError:
-        raise AssertionError(f"expected {text!r}, found {told(cluster, name, kind)!r}") from None
-    return told(cluster, name, kind)
-
-
-async def checked(cluster: Cluster, result: Any) -> Check:
-    """The check that waits to be made, answered."""
-    async with asyncio.timeout(8):
-        while True:
-            taken = await cluster.database.tool_checks.take("me", {"token": "hash"}, 60)
-            if taken:
-                break
-            await asyncio.sleep(0.01)
-    await cluster.database.tool_checks.answer("me", taken[0][0], result)
-    return taken[0][0]
-
-
-# ---- tools
+    await public_key(cluster, "tools", KEY)
+    await lead(cluster)
 
 
 async def test_a_tool_of_code_is_ready_once_its_code_and_schemas_can_be_used(cluster: Cluster) -> None:
@@ -128,15 +65,12 @@ async def test_a_tool_by_http_says_all_that_keeps_its_requests_from_being_made(c
     found = await says(cluster, "find", "SecretNotFound: ", "tools")
     assert "Tool find, credential: Secret crm does not exist in namespace team" in found
     assert "; Tool find, endpoint api.example.com:443: no ExecutionPolicy of namespace team allows" in found
-    await put(cluster, "secrets", "crm", data={"token": encoded(SESAME)})
+    await secret(cluster, "team", "crm", token=SESAME)
     await allow(cluster, "api.example.com:443")
     found = await says(cluster, "find", "HostNotAllowed", "tools")
     assert "Secret crm may be sent to nowhere, not to api.example.com:443" in found
     assert "annotate --overwrite secret crm citadel.dev/hosts=api.example.com:443" in found
-    path = "/api/v1/namespaces/team/secrets/crm"
-    obj = cluster.api.objects[path]
-    annotated = {**obj["metadata"], "annotations": {"citadel.dev/hosts": "api.example.com:443"}}
-    await cluster.api.change("MODIFIED", path, {**obj, "metadata": annotated})
+    await secret(cluster, "team", "crm", "api.example.com:443", token=SESAME)
     await cluster.apply("tools", "find", {**HTTP, "http": {**HTTP["http"], "credential": credential}})
     await says(cluster, "find", "ready", "tools")
     assert SESAME not in json.dumps(cluster.status("find", "tools"))
@@ -204,11 +138,7 @@ async def test_an_mcp_server_is_asked_by_another_process_and_its_functions_are_p
 ) -> None:
     await prepare(cluster)
     await allow(cluster, "mcp.example.com:443")
-    await put(cluster, "secrets", "hub", data={"token": encoded(SESAME)})
-    path = "/api/v1/namespaces/team/secrets/hub"
-    obj = cluster.api.objects[path]
-    annotated = {**obj["metadata"], "annotations": {"citadel.dev/hosts": "mcp.example.com:443"}}
-    await cluster.api.change("MODIFIED", path, {**obj, "metadata": annotated})
+    await secret(cluster, "team", "hub", "mcp.example.com:443", token=SESAME)
     credential = {"secretKeyRef": {"name": "hub", "key": "token"}}
     spec = {"mcp": {**MCP["mcp"], "credential": credential}}
     await cluster.apply("tools", "hub", spec)

@@ -14,27 +14,29 @@ from citadel.core.spending import Account, Amount, Reservation
 from citadel.core.values import Inline
 from citadel.store.calls import PlacedCall
 from citadel.store.model_grants import Grant
-from component.controller.cluster import Cluster
-from component.controller.test_agent_readiness import (
+from component.controller.agentworld import (
     DIGEST,
     FUNCTIONS,
     HTTP,
     MCP,
     RUNTIME,
     SCRIPTED,
+    SESAME,
     TEXT,
     TOOL,
     allow,
     checked,
-    encoded,
+    lead,
+    public_key,
     put,
     says,
+    secret,
     shared,
     told,
 )
+from component.controller.cluster import Cluster
 
 MODELS_KEY, TOOLS_KEY = PrivateKey.generate(), PrivateKey.generate()
-SESAME = "open-sesame-123"
 WRITE = {"name": "write", "agent": {"name": "writer", "prompt": "Write about ${inputs.q}."}}
 INPUTS = {"type": "object", "properties": {"q": {"type": "string", "default": "bees"}}}
 
@@ -42,16 +44,8 @@ INPUTS = {"type": "object", "properties": {"q": {"type": "string", "default": "b
 async def prepare(cluster: Cluster, **agent: Any) -> None:
     """A controller that leads, a Model, and the Agent `writer`."""
     for name, key in (("models", MODELS_KEY), ("tools", TOOLS_KEY)):
-        metadata = {"name": f"citadel-{name}-key", "namespace": "citadel-system"}
-        path = f"/api/v1/namespaces/citadel-system/secrets/citadel-{name}-key"
-        data = {"public": encoded(encoded(bytes(key.public_key)))}
-        await cluster.api.change("ADDED", path, {"metadata": metadata, "data": data})
-    await cluster.database.tool_checks.forget("team", "hub")
-    await cluster.lead()
-    for name in ("agent", "python"):
-        await cluster.apply("runtimes", name, RUNTIME)
-    await cluster.apply("models", "writer", SCRIPTED)
-    await cluster.until(lambda: cluster.ready("writer", "models") == "True")
+        await public_key(cluster, name, key)
+    await lead(cluster)
     await cluster.apply("agents", "writer", {"model": "writer", "system": "You write.", **agent})
 
 
@@ -240,7 +234,7 @@ async def test_an_attempt_whose_model_has_no_credential_any_more_fails_with_that
     cluster: Cluster,
 ) -> None:
     await prepare(cluster)
-    await put(cluster, "secrets", "paid", data={"key": encoded(SESAME)})
+    await secret(cluster, "team", "paid", key=SESAME)
     await allow(cluster, "api.anthropic.com:443")
     credential = {"secretKeyRef": {"name": "paid", "key": "key"}}
     spec = {"provider": "anthropic", "model": "m", "credential": credential}
@@ -306,11 +300,7 @@ async def test_a_call_of_a_tool_is_placed_with_its_arguments_and_its_sealed_cred
 ) -> None:
     await prepare(cluster)
     await allow(cluster, "api.example.com:443")
-    await put(cluster, "secrets", "crm", data={"token": encoded(SESAME)})
-    path = "/api/v1/namespaces/team/secrets/crm"
-    obj = cluster.api.objects[path]
-    metadata = {**obj["metadata"], "annotations": {"citadel.dev/hosts": "api.example.com:443"}}
-    await cluster.api.change("MODIFIED", path, {**obj, "metadata": metadata})
+    await secret(cluster, "team", "crm", "api.example.com:443", token=SESAME)
     credential = {"secretKeyRef": {"name": "crm", "key": "token"}}
     await cluster.apply("tools", "find", {**HTTP, "http": {**HTTP["http"], "credential": credential}})
     step = {"name": "look", "tool": {"name": "find"}, "with": {"q": "${inputs.q}"}, "timeout": "9s"}

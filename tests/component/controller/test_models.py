@@ -10,11 +10,15 @@ from nacl.public import PrivateKey, SealedBox
 from citadel.core import events as ev
 from citadel.core.values import Inline
 from citadel.store.calls import PlacedCall
+from component.controller.agentworld import (
+    SCRIPTED,
+    public_key,
+    secret,
+)
 from component.controller.cluster import Cluster
 
 KEY = PrivateKey.generate()
 SESAME = "sk-open-sesame"
-SCRIPTED = {"provider": "scripted", "script": [{"text": "hi"}]}
 ANTHROPIC = {
     "provider": "anthropic",
     "model": "m",
@@ -24,22 +28,9 @@ ASK = {"name": "ask", "llm": {"model": "writer", "prompt": "hello ${inputs.name}
 INPUTS = {"type": "object", "properties": {"name": {"type": "string", "default": "Ada"}}}
 
 
-def encoded(text: str | bytes) -> str:
-    return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
-
-
-async def secret(cluster: Cluster, namespace: str, name: str, hosts: str | None = None, **data: str) -> None:
-    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
-    if hosts is not None:
-        metadata["annotations"] = {"citadel.dev/hosts": hosts}
-    obj = {"metadata": metadata, "data": {key: encoded(value) for key, value in data.items()}}
-    await cluster.api.change("ADDED", f"/api/v1/namespaces/{namespace}/secrets/{name}", obj)
-
-
 async def prepare(cluster: Cluster) -> None:
     """The key of the model gateways, and a controller that leads."""
-    public = encoded(bytes(KEY.public_key))
-    await secret(cluster, "citadel-system", "citadel-models-key", public=public)
+    await public_key(cluster, "models", KEY)
     await cluster.lead()
 
 
