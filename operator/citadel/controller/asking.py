@@ -19,10 +19,9 @@ from citadel.core import events as ev
 from citadel.core import models, tools
 from citadel.core.state import State
 from citadel.core.toolcalls import CREDENTIAL, call_body
-from citadel.core.values import Values
 from citadel.kube.resources import Object
 from citadel.store.calls import Calls, PlacedCall
-from citadel.store.journal import ExecutionUnknown, Journal, json_of
+from citadel.store.journal import ExecutionUnknown, Journal, arguments_of
 
 #: Seconds after which a Model is looked for again that a step asks and that is not there yet.
 _AGAIN = 1.0
@@ -152,12 +151,10 @@ class Calling(Placing[tools.WantedTool]):
         key, sealed = await self._tools.credential(tool), None
         if key is not None:
             sealed = {CREDENTIAL: await self._sealer.credential(key.key, tool.destination)}
-        payload = await json_of(self._journal, uid, call.payload)
-        loaded = await self._journal.values(uid, tools.digests(payload))
         body = call_body(
             tool.name,
             pinned.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
-            tools.inputs_of(payload, Values(loaded=dict(loaded))),
+            await arguments_of(self._journal, uid, call.payload),
             function,
             pinned.functions.get(function or ""),
         )

@@ -18,10 +18,8 @@ from citadel.core.children import (
     MAX_DEPTH,
     Child,
     child_of,
-    digests,
     ended,
     failed,
-    inputs_of,
     too_deep,
     wanted,
 )
@@ -34,7 +32,7 @@ from citadel.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, Not
 from citadel.kube.resources import EXECUTIONS, Object
 from citadel.render.child import execution_for, is_as_wanted, is_of, origin_of, passed_down
 from citadel.store.archive import Archive
-from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal, json_of
+from citadel.store.journal import CorruptJournal, ExecutionUnknown, Journal, arguments_of, json_of
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +96,7 @@ class Children:
 
     async def _end(self, uid: str, parent: State, child: Child, obj: Object, state: State) -> State:
         values = Values()
-        if not is_as_wanted(obj, child, await self._inputs(uid, child)):
+        if not is_as_wanted(obj, child, await arguments_of(self._journal, uid, child.payload)):
             fact = failed(child, f"{child.title} is not the one that the step asked for")
         else:
             outputs: Json = None
@@ -143,7 +141,7 @@ class Children:
             chain = await self._chain(obj)
             if len(chain) >= MAX_DEPTH:
                 return too_deep(child, chain)
-            inputs = await self._inputs(uid, child)
+            inputs = await arguments_of(self._journal, uid, child.payload)
             if (size := len(canonical(inputs))) > MAX_BYTES:
                 message = f"{child.title}: found {size} bytes of inputs, expected at most {MAX_BYTES}"
                 return failed(child, message)
@@ -208,11 +206,6 @@ class Children:
                 break
             found.append(obj)
         return found
-
-    async def _inputs(self, uid: str, child: Child) -> dict[str, Json]:
-        payload = await json_of(self._journal, uid, child.payload)
-        loaded = await self._journal.values(uid, digests(payload))
-        return inputs_of(payload, Values(loaded=dict(loaded)))
 
     async def _state(self, uid: str) -> State | None:
         """The state of an execution; None for one that the journal does not know, or cannot read."""

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from citadel.api.actions import Tool
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
-from citadel.core.children import digests, inputs_of
 from citadel.core.failures import Failure
 from citadel.core.outputs import OutputSchema
 from citadel.core.outside import all_of, awaited
 from citadel.core.pinned import PinnedTool
 from citadel.core.state import State
 from citadel.core.values import Value
-
-__all__ = ["WantedTool", "digests", "failed", "inputs_of", "wanted", "wanted_by"]
 
 
 @dataclass(frozen=True)

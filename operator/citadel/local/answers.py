@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from citadel.core import events as ev
-from citadel.core.children import digests, inputs_of
 from citadel.core.inputs import InvalidInputs, InvalidSchema, compile_inputs
 from citadel.core.jsonvalues import Json
 from citadel.core.state import State, compiled_of
@@ -13,7 +12,7 @@ from citadel.local.documents import Contents, WorkflowDocument
 from citadel.local.fitting import step_at
 from citadel.local.mocks import stands_for
 from citadel.local.uses import reached
-from citadel.store.journal import Journal, json_of
+from citadel.store.journal import Journal, arguments_of
 
 
 class Unfit(ValueError):
@@ -66,9 +65,7 @@ async def question_of(journal: Journal, state: State, step: str, prefix: str) ->
         return Question(f"{prefix}{step}", signal=spec.wait.signal, until=found.until)
     assert spec.approval is not None
     assert found.payload is not None
-    payload = await json_of(journal, state.created.uid, found.payload)
-    loaded = await journal.values(state.created.uid, digests(payload))
-    shown = inputs_of(payload, Values(loaded=dict(loaded)))
+    shown = await arguments_of(journal, state.created.uid, found.payload)
     return Question(
         f"{prefix}{step}", None, shown, spec.approval.form, spec.approval.reason_required, found.until
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
-from citadel.core.children import Child, digests, inputs_of, wanted
+from citadel.core.children import Child, wanted
 from citadel.core.closing import CANCEL_GRACE
 from citadel.core.decide import wake_at
 from citadel.core.dispatch import Dispatch, dispatch
@@ -40,7 +40,7 @@ from citadel.local.sandboxes import Sandbox, SandboxEnded
 from citadel.local.start import Start
 from citadel.local.turns import Neighbours
 from citadel.local.within import Inner, Within
-from citadel.store.journal import Advance, Journal, LogChunk, json_of
+from citadel.store.journal import Advance, Journal, LogChunk, arguments_of, json_of
 
 if TYPE_CHECKING:
     from citadel.local.agents import Attending
@@ -271,9 +271,7 @@ class LocalRun:
 
     async def _use(self, name: str, use: WantedTool) -> None:
         """Calls a tool, until nobody waits for it any more."""
-        payload = await json_of(self._journal, self._uid, use.payload)
-        loaded = await self._journal.values(self._uid, digests(payload))
-        arguments = inputs_of(payload, Values(loaded=dict(loaded)))
+        arguments = await arguments_of(self._journal, self._uid, use.payload)
         values = Values()
         fact = await self._outside.used(use, arguments, values)
         if fact is None:

@@ -8,10 +8,8 @@ from citadel.core import events as ev
 from citadel.core.children import (
     MAX_DEPTH,
     Child,
-    digests,
     ended,
     failed,
-    inputs_of,
     too_deep,
     wanted,
 )
@@ -21,7 +19,7 @@ from citadel.core.values import Values
 from citadel.local.documents import Contents
 from citadel.local.start import CannotRun, Start, start_of
 from citadel.local.tools import Tools
-from citadel.store.journal import Journal, json_of
+from citadel.store.journal import Journal, arguments_of, json_of
 
 if TYPE_CHECKING:
     from citadel.local.runner import Observer
@@ -78,9 +76,7 @@ class Within:
         values = Values()
         if len(self._chain) >= MAX_DEPTH:
             return too_deep(child, list(self._chain)), values
-        payload = await json_of(self._journal, uid, child.payload)
-        loaded = await self._journal.values(uid, digests(payload))
-        inputs = inputs_of(payload, Values(loaded=dict(loaded)))
+        inputs = await arguments_of(self._journal, uid, child.payload)
         try:
             workflow = self._contents.workflows[child.workflow]
             start = start_of(

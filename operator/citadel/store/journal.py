@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from citadel.core import events as ev
+from citadel.core.children import digests, inputs_of
 from citadel.core.jsonvalues import Json
 from citadel.core.state import State
 from citadel.core.values import Stored, Value, Values
@@ -163,6 +164,13 @@ async def json_of(journal: Journal, uid: str, value: Value) -> Json:
     if isinstance(value, Stored):
         values.loaded.update(await journal.values(uid, [value.digest]))
     return values.get(value)
+
+
+async def arguments_of(journal: Journal, uid: str, payload: Value) -> dict[str, Json]:
+    """The arguments that a payload of an execution holds, loaded where they are stored by digest."""
+    held = await json_of(journal, uid, payload)
+    loaded = await journal.values(uid, digests(held))
+    return inputs_of(held, Values(loaded=dict(loaded)))
 
 
 class PolicyTable(Protocol):

@@ -9,8 +9,9 @@ from agents import agent, definition, run_agent
 from build import begin, only_sandbox, stored, succeeded
 from citadel.core import events as ev
 from citadel.core.agents import call_of, outcome
+from citadel.core.children import digests, inputs_of
 from citadel.core.jsonvalues import InvalidValue
-from citadel.core.tools import digests, inputs_of, wanted
+from citadel.core.tools import wanted
 from citadel.core.values import Inline, Values
 from citadel.store.journal import Advance, json_of
 from component.store.conftest import Store

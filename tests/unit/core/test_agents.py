@@ -7,11 +7,12 @@ import pytest
 from agents import TOOLS, AgentRun, agent, definition, plan, run_agent
 from citadel.core import events as ev
 from citadel.core.agents import attempts, conversation_of
+from citadel.core.children import inputs_of
 from citadel.core.children import wanted as children_wanted
 from citadel.core.dispatch import dispatch
 from citadel.core.placing import InvalidDefinition
 from citadel.core.plan import compile_definition, compile_workflow
-from citadel.core.tools import inputs_of, wanted
+from citadel.core.tools import wanted
 from citadel.core.values import Inline, Values
 from engine import failure, step
 
