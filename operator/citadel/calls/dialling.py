@@ -264,6 +264,12 @@ class ProxiedTransport(httpx2.AsyncBaseTransport):
         await self._pool.aclose()
 
 
+def client_of(transport: ProxiedTransport) -> httpx2.AsyncClient:
+    """A client for one call: no redirects, as what is sent is for the host that is named; times are kept by
+    the caller."""
+    return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
+
+
 class _Body(httpx2.AsyncByteStream):
     """The bytes of an answer, up to a limit."""
 

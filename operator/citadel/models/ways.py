@@ -6,7 +6,7 @@ from typing import Self
 import httpx2
 
 from citadel.api.reasons import Reason
-from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
+from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket, client_of
 from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener, Unopened
 from citadel.llm.asked import Target
@@ -28,7 +28,7 @@ class Ways:
     def __call__(self, target: Target, sealed: str | None, ticket: Ticket) -> Provider:
         """The way to a Model; raises ProviderError."""
         key = self.key(target, sealed)
-        return provider_of(target.spec, key, lambda: _client(self.transport(ticket)))
+        return provider_of(target.spec, key, lambda: client_of(self.transport(ticket)))
 
     def of_grant(self, grant: Grant) -> "GrantedWays":
         """The ways of a grant, whose connections are kept between calls."""
@@ -95,8 +95,3 @@ class _Kept(httpx2.AsyncClient):
 
 def _problem(message: str, *, passes: bool, sent: bool) -> ProviderError:
     return ProviderError(Reason.MODEL_UNAVAILABLE if passes else Reason.MODEL_ERROR, message, sent=sent)
-
-
-def _client(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncClient:
-    # No redirects: what is sent is for the host that is named. Times are kept by the caller.
-    return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)

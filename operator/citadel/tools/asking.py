@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 
 from citadel.api.reasons import Reason
-from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket
+from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket, client_of
 from citadel.calls.exchanges import Sending, ToolError, problem
 from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener, Unopened
@@ -49,7 +49,4 @@ class Asker:
             raise ToolError(reason, error.message) from None
 
     def _client(self, ticket: Ticket) -> httpx2.AsyncClient:
-        backend = Proxied(self._proxy, ticket, problem)
-        # No redirects: what is sent is for the host that is named. Times are kept by the caller.
-        transport = ProxiedTransport(backend, self._to_servers)
-        return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
+        return client_of(ProxiedTransport(Proxied(self._proxy, ticket, problem), self._to_servers))
