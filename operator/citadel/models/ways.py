@@ -6,9 +6,10 @@ from typing import Self
 import httpx2
 
 from citadel.api.reasons import Reason
-from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket, client_of
+from citadel.calls.dialling import Proxied, Ticket
 from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener, Unopened
+from citadel.calls.transport import ProxiedTransport, client_of
 from citadel.llm.asked import Target
 from citadel.llm.provider import Provider, ProviderError
 from citadel.llm.ways import provider_of

@@ -6,11 +6,12 @@ from typing import Any
 import httpx2
 
 from citadel.api.reasons import Reason
-from citadel.calls.dialling import Proxied, ProxiedTransport, Ticket, client_of
+from citadel.calls.dialling import Proxied, Ticket
 from citadel.calls.exchanges import Sending, ToolError, problem
 from citadel.calls.proxy import EgressProxy
 from citadel.calls.sealing import Opener, Unopened
 from citadel.calls.servers import call_tool, list_functions
+from citadel.calls.transport import ProxiedTransport, client_of
 from citadel.core.jsonvalues import Json
 from citadel.core.mcp import digest_of
 from citadel.core.toolcalls import ToolTask

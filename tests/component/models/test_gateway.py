@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from citadel.calls.dialling import MAX_ANSWER
+from citadel.calls.transport import MAX_ANSWER
 from citadel.core import events as ev
 from citadel.core.spending import Account, micro
 from citadel.core.values import Inline
