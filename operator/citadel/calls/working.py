@@ -160,6 +160,10 @@ class CallWorker(Worker[PlacedCall], Generic[Wanted]):
         now."""
         raise NotImplementedError
 
+    def given_up(self, wanted: Wanted) -> ev.Event:
+        """The fact that a call was not made, as its execution has stopped."""
+        raise NotImplementedError
+
     async def wants(self, row: PlacedCall) -> bool:
         """It is given up at once when its execution stops."""
         state = await self.journal.read(row.uid)
@@ -168,8 +172,11 @@ class CallWorker(Worker[PlacedCall], Generic[Wanted]):
     async def serve(self, row: PlacedCall, token: str) -> None:
         """The life of one call."""
         with suppress(ExecutionUnknown):
-            wanted = self._awaited(await self.journal.read(row.uid), row)
-            if wanted is not None:
+            state = await self.journal.read(row.uid)
+            wanted = self._awaited(state, row)
+            if wanted is not None and state.stopping and not row.sent:
+                await self._record(row, self.given_up(wanted), Values())
+            elif wanted is not None:
                 answered = await self.answer(row, token, wanted)
                 if answered is None:
                     return

@@ -17,14 +17,18 @@ from citadel.controller.sealing import Sealer
 from citadel.controller.tools import FoundTool, Tools
 from citadel.core import events as ev
 from citadel.core import models, tools
+from citadel.core.outside import NOT_STARTED
 from citadel.core.state import State
-from citadel.core.toolcalls import CREDENTIAL, call_body
+from citadel.core.toolcalls import CREDENTIAL
 from citadel.kube.resources import Object
 from citadel.store.calls import Calls, PlacedCall
 from citadel.store.journal import ExecutionUnknown, Journal, arguments_of
 
 #: Seconds after which a Model is looked for again that a step asks and that is not there yet.
 _AGAIN = 1.0
+#: Seconds after which a call is placed here that whoever wanted it should have placed: an earlier version has
+#: not.
+_LATE = 2.0
 
 
 class Wanted(Protocol):
@@ -61,6 +65,10 @@ class Placing(Generic[W]):
         """The fact that a call gives nothing."""
         raise NotImplementedError
 
+    def by_others(self, call: W) -> bool:
+        """Whether it is placed by whoever advances an execution so that it is wanted."""
+        return False
+
     def gone(self, uid: str) -> None:
         """An execution is over, or its object is gone."""
         self._placed.pop(uid, None)
@@ -75,9 +83,13 @@ class Placing(Generic[W]):
             placed = self._placed.setdefault(uid, set())
             if (call.step, call.attempt) in placed:
                 continue
+            others = self.by_others(call)
+            if others and (left := call.since + _LATE - self._now()) > 0:
+                again = min(left, _AGAIN)
+                continue
             try:
-                if state.stopping:
-                    raise Unusable(Reason.CANCELLED, "not started", waits=False)
+                if state.stopping and not others:
+                    raise Unusable(Reason.CANCELLED, NOT_STARTED, waits=False)
                 await self._calls.place(await self.made(obj, state, call))
             except Unusable as problem:
                 if problem.waits and self._now() - call.since < grace(problem):
@@ -141,23 +153,20 @@ class Calling(Placing[tools.WantedTool]):
         """The calls that steps wait for now."""
         return tools.wanted(state)
 
+    def by_others(self, call: tools.WantedTool) -> bool:
+        """What has no credential needs nothing that only the controller may read."""
+        return call.tool.credential is None
+
     async def made(self, obj: Object, state: State, call: tools.WantedTool) -> PlacedCall:
         """A call with all that it needs; raises Unusable."""
         namespace, uid = obj["metadata"]["namespace"], obj["metadata"]["uid"]
         assert state.plan is not None
-        pinned, function = call.tool, call.asks.function
-        home = self._tools.shared if pinned.name in state.plan.shared_tools else namespace
-        tool = FoundTool(home, pinned.name, pinned.spec, {})
+        home = self._tools.shared if call.tool.name in state.plan.shared_tools else namespace
+        tool = FoundTool(home, call.tool.name, call.tool.spec, {})
         key, sealed = await self._tools.credential(tool), None
         if key is not None:
             sealed = {CREDENTIAL: await self._sealer.credential(key.key, tool.destination)}
-        body = call_body(
-            tool.name,
-            pinned.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
-            await arguments_of(self._journal, uid, call.payload),
-            function,
-            pinned.functions.get(function or ""),
-        )
+        body = tools.body_of(call, await arguments_of(self._journal, uid, call.payload))
         return PlacedCall(uid, call.step, call.attempt, namespace, body, (str(tool.destination),), sealed)
 
     def failed(self, call: tools.WantedTool, reason: Reason, message: str) -> ev.Event:

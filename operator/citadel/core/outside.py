@@ -10,6 +10,8 @@ from citadel.core.values import Value
 
 #: Seconds after the end of its time at which a call counts as lost, though nobody said what became of it.
 ANSWER_GRACE = 5.0
+#: Why a call gives nothing whose execution was stopped before it was made.
+NOT_STARTED = "not started"
 T = TypeVar("T")
 
 

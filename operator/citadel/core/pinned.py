@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from citadel.api.agent import AgentSpec, AgentTool
-from citadel.api.tool import ToolSpec
+from citadel.api.model import destination_of
+from citadel.api.tool import Http, Mcp, ToolCredential, ToolSpec
 from citadel.api.validate import without_nulls
 
 Schema = Mapping[str, Any]
@@ -28,6 +29,20 @@ class PinnedTool:
     """Description and parameters of each function of an MCP server, by name; of an operation likewise."""
     parameters: Schema | None = None
     code: str | None = None
+
+    @property
+    def destination(self) -> str | None:
+        """Where it is called, as `host:port`; None for one that is nowhere."""
+        return None if self._remote is None else destination_of(self._remote.url)
+
+    @property
+    def credential(self) -> ToolCredential | None:
+        """By what its server knows who calls."""
+        return None if self._remote is None else self._remote.credential
+
+    @property
+    def _remote(self) -> Http | Mcp | None:
+        return self.spec.http or self.spec.mcp
 
     def schema(self, function: str | None) -> Schema:
         """JSON Schema of its arguments, or of those of one of its functions."""

@@ -1,16 +1,19 @@
 """Calls of tools that steps want made outside of sandboxes: which these are, and on what. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from citadel.api.actions import Tool
 from citadel.api.reasons import Reason
 from citadel.core import events as ev
 from citadel.core.failures import Failure
+from citadel.core.jsonvalues import Json
 from citadel.core.outputs import OutputSchema
 from citadel.core.outside import all_of, awaited
 from citadel.core.pinned import PinnedTool
 from citadel.core.state import State
+from citadel.core.toolcalls import call_body
 from citadel.core.values import Value
 
 
@@ -44,6 +47,18 @@ def wanted_by(state: State, step: str) -> WantedTool | None:
     assert compiled.tool is not None
     return WantedTool(
         step, found.attempt, asks, compiled.tool, found.payload, found.until, found.since, compiled.schema
+    )
+
+
+def body_of(call: WantedTool, arguments: Mapping[str, Json]) -> dict[str, Any]:
+    """What whoever makes a call is told of it."""
+    function = call.asks.function
+    return call_body(
+        call.tool.name,
+        call.tool.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
+        arguments,
+        function,
+        call.tool.functions.get(function or ""),
     )
 
 

@@ -12,6 +12,7 @@ from citadel.calls.dialling import Ticket
 from citadel.calls.working import CallWorker
 from citadel.core import events as ev
 from citadel.core.models import Wanted, failed, question_of, wanted_by
+from citadel.core.outside import NOT_STARTED
 from citadel.core.spending import Account
 from citadel.core.state import State
 from citadel.core.values import Values
@@ -48,6 +49,10 @@ class ModelWorker(CallWorker[Wanted]):
     def find(self, state: State, step: str) -> Wanted | None:
         """The call that a step waits for; None when it waits for none."""
         return wanted_by(state, step)
+
+    def given_up(self, wanted: Wanted) -> ev.ModelAnswered:
+        """The fact that a call was not made."""
+        return failed(wanted, Reason.CANCELLED, NOT_STARTED)
 
     async def answer(
         self, placed: PlacedCall, token: str, wanted: Wanted

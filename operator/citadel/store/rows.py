@@ -23,6 +23,7 @@ from citadel.store.admissions import AdmissionChange, admission_change
 from citadel.store.approvals import ApprovalRow, asked
 from citadel.store.conversations import Answered, answers
 from citadel.store.journal import Notice
+from citadel.store.placing import placeable
 from citadel.store.recalling import Memory, Recalled, memories, recalled
 from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.texts import mend
@@ -164,6 +165,8 @@ def changes(
         notices.append(Notice("control", execution.uid))
     notices += [Notice("sandbox", name) for name in (*(row.name for row in wanted), *claimed, *draining)]
     notices += [Notice("delivery", delivery.sandbox) for delivery in deliveries]
+    if any(placeable(state, outcome.events)):
+        notices.append(Notice("tool", execution.uid))
     notices += [Notice("approval", f"{row.namespace}/{row.name}") for row in approvals]
     return Changes(
         execution=execution,

@@ -19,10 +19,11 @@ from citadel.core import events as ev
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.outputs import OutputSchema, compile_output
+from citadel.core.outside import NOT_STARTED
 from citadel.core.schemas import InvalidSchema
 from citadel.core.state import State
 from citadel.core.toolcalls import CREDENTIAL, ToolTask, idempotency_key, read_body
-from citadel.core.tools import WantedTool, wanted_by
+from citadel.core.tools import WantedTool, failed, wanted_by
 from citadel.core.values import Values
 from citadel.store.calls import PlacedCall, ToolCalls
 from citadel.store.journal import Journal
@@ -64,6 +65,10 @@ class ToolWorker(CallWorker[WantedTool]):
         """The call that a step waits for; None when it waits for none."""
         return wanted_by(state, step)
 
+    def given_up(self, wanted: WantedTool) -> ev.ToolAnswered:
+        """The fact that a call was not made."""
+        return failed(wanted, Reason.CANCELLED, NOT_STARTED)
+
     async def answer(
         self, placed: PlacedCall, token: str, wanted: WantedTool
     ) -> tuple[ev.ToolAnswered, Values] | None:
@@ -97,7 +102,8 @@ class ToolWorker(CallWorker[WantedTool]):
 
         async def sending() -> None:
             nonlocal sent
-            if not await self._tool_calls.sending(self.holder, placed):
+            # One that does the same once or twice may be sent again: nobody has to know.
+            if not task.idempotent and not await self._tool_calls.sending(self.holder, placed):
                 raise NotOurs
             sent = True
 

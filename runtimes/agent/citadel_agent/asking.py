@@ -17,6 +17,13 @@ CALLS = "citadel_calls"
 class Model(ChatOpenAI):
     """One that keeps what was said of each call: LangChain closes what broke off, as if it had been meant so."""
 
+    def _get_request_payload(self, *args, **kwargs):
+        payload = super()._get_request_payload(*args, **kwargs)
+        # What goes beside the parameters is sent as it is; of those the client looks at every word, for names
+        # that other interfaces of its spell differently.
+        plain = {name: payload.pop(name) for name in ("messages", "tools") if name in payload}
+        return {**payload, "messages": [], "extra_body": plain}
+
     def _stream(self, *args, **kwargs):
         for chunk in super()._stream(*args, **kwargs):
             pieces = getattr(chunk.message, "tool_call_chunks", ())

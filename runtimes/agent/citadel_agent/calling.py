@@ -1,13 +1,16 @@
 """Tools: each call of the model's goes to the gateway, whatever its name; what comes back is text for the model."""
 
 import json
+from dataclasses import dataclass, field
 
 from langchain.agents.middleware import AgentMiddleware, ModelResponse
-from langchain_core.messages import ToolMessage
-from langchain_core.tools import StructuredTool
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import SystemMessage, ToolMessage
 
 from citadel_agent.answers import clean, sound
-from citadel_agent.asking import CALLS
+from citadel_agent.asking import CALLS, Turns
+from citadel_agent.door import Door
+from citadel_agent.telling import Teller
 
 #: What holds the text of arguments that are no JSON object: no name of an argument.
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
@@ -18,20 +21,40 @@ _LONGEST_TEXT = 4096
 
 
 def tools_of(agent):
-    """What the model is told of its tools."""
+    """What the model is told of its tools, as it reads it."""
     return [
-        StructuredTool(
-            name=tool["name"],
-            description=tool.get("description") or tool["name"],
-            args_schema=tool.get("parameters") or {"type": "object", "properties": {}},
-            func=_never,
-        )
+        {
+            "type": "function",
+            "function": {
+                "name": tool["name"],
+                "description": tool.get("description") or tool["name"],
+                "parameters": tool.get("parameters") or {"type": "object", "properties": {}},
+            },
+        }
         for tool in agent.get("tools") or ()
     ]
 
 
-def _never(**_):
-    raise AssertionError("unreachable: Calls answers every call")
+@dataclass
+class Run:
+    """What one run of an agent brings to the loop, which is the same for all: LangChain's context of a run."""
+
+    model: BaseChatModel
+    system: SystemMessage | None
+    tools: list[dict]
+    door: Door
+    turns: Turns
+    teller: Teller
+    ids: set[str] = field(default_factory=set)
+    """Those of its calls."""
+
+    def own(self, call_id):
+        """An id that no other call of this run has: by it the gateway tells a repetition from another call."""
+        name, number = call_id or "call", 1
+        while (own := name if number == 1 else f"{name}-{number}") in self.ids:
+            number += 1
+        self.ids.add(own)
+        return own
 
 
 class Calls(AgentMiddleware):
@@ -41,35 +64,25 @@ class Calls(AgentMiddleware):
     text that they are: they are refused there, and stand in the journal.
     """
 
-    def __init__(self, door, turns, teller):
-        super().__init__()
-        self._door, self._turns, self._teller = door, turns, teller
-        self._ids = set()
-
     def wrap_model_call(self, request, handler):
-        message = self._turns.ask(lambda: handler(request).result[0])
-        self._teller.answered()
+        run = request.runtime.context
+        request = request.override(model=run.model, system_message=run.system, tools=run.tools)
+        message = run.turns.ask(lambda: handler(request).result[0])
+        run.teller.answered()
         calls = map(_call, message.additional_kwargs.pop(CALLS, {}).values())
-        message.tool_calls = [{**call, "id": self._own(call["id"])} for call in calls]
+        message.tool_calls = [{**call, "id": run.own(call["id"])} for call in calls]
         message.invalid_tool_calls = []
         return ModelResponse(result=[message])
 
-    def _own(self, call_id):
-        """An id that no other call of this run has: by it the gateway tells a repetition from another call."""
-        name, number = call_id or "call", 1
-        while (own := name if number == 1 else f"{name}-{number}") in self._ids:
-            number += 1
-        self._ids.add(own)
-        return own
-
     def wrap_tool_call(self, request, handler):
+        run = request.runtime.context
         call = request.tool_call
         name, arguments = clean(call["name"])[:_LONGEST_NAME] or _NAMELESS, sound(call["args"])
         if _BROKEN in arguments:
             arguments = str(arguments[_BROKEN])[:_LONGEST_TEXT]
-        self._teller.called(name, arguments)
-        answer = self._door.call(name, arguments, call["id"])
-        self._teller.gave(name, answer)
+        run.teller.called(name, arguments)
+        answer = run.door.call(name, arguments, call["id"])
+        run.teller.gave(name, answer)
         succeeded = answer.get("status") == "Succeeded"
         return ToolMessage(
             content=_text(answer.get("output")) if succeeded else _problem(answer),

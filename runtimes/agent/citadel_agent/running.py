@@ -1,17 +1,18 @@
 """One run of an agent, from its definition to its answer."""
 
 import contextlib
+import functools
 import os
 import signal
 
 from citadel_harness.failures import Failure
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langgraph.errors import GraphRecursionError
 
 from citadel_agent import answers, conversation
 from citadel_agent.asking import Turns, fitted, ready_model
-from citadel_agent.calling import Calls, tools_of
+from citadel_agent.calling import Calls, Run, tools_of
 from citadel_agent.door import Door, address
 from citadel_agent.telling import Teller
 
@@ -30,25 +31,28 @@ def run(agent):
         return perform(agent, ready_model(), door, Teller())
 
 
+@functools.cache
+def loop():
+    """LangChain's loop, one for all agents: it is made while nobody waits, and each run brings what is its own."""
+    return create_agent(ready_model(), middleware=[Calls()], context_schema=Run)
+
+
 def perform(agent, model, door, teller):
     """The agent's answer: its text, or where it has a schema the JSON that fits it."""
     schema = answers.Schema(agent["outputSchema"]) if agent.get("outputSchema") is not None else None
     limit = (agent.get("limits") or {}).get("turns")
     model, turns = fitted(model, agent), Turns(limit)
     summary, history = _remembered(agent, model, turns, door, teller)
-    graph = create_agent(
-        model,
-        tools_of(agent),
-        system_prompt=conversation.system_of(agent, schema),
-        middleware=[Calls(door, turns, teller)],
-    )
+    system = conversation.system_of(agent, schema)
+    system = SystemMessage(system) if system is not None else None
+    context = Run(model, system, tools_of(agent), door, turns, teller)
     messages = [*conversation.messages_of(summary, history), HumanMessage(conversation.prompt_of(agent))]
     config = {"callbacks": [teller], "max_concurrency": _CALLS_AT_ONCE}
     config["recursion_limit"] = _STEPS_PER_TURN * (limit or 1000) + 1
     repairs = agent.get("repairs", _REPAIRS)
     for again in reversed(range(repairs + 1)):
         try:
-            messages = graph.invoke({"messages": messages}, config)["messages"]
+            messages = loop().invoke({"messages": messages}, config, context=context)["messages"]
         except GraphRecursionError:
             raise Failure("TurnLimitExceeded", f"limits.turns: the model was asked {limit} times") from None
         text = _answer(messages)

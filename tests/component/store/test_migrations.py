@@ -122,6 +122,9 @@ FORBIDDEN = {
         "INSERT INTO definitions VALUES ('d', '{}')",
         "SELECT * FROM signals",
         "SELECT sealed FROM model_grants",
+        "SELECT sealed FROM tool_calls",
+        "INSERT INTO tool_calls (uid, sealed) VALUES ('u', '{}')",
+        "UPDATE tool_calls SET body = '{}'",
         "SELECT * FROM model_records",
         "CREATE TABLE mine (a int)",
     ],
@@ -136,7 +139,7 @@ FORBIDDEN = {
         "SELECT * FROM policies",
         "SELECT * FROM logs",
         "DELETE FROM tool_checks",
-        "INSERT INTO tool_calls (uid) VALUES ('u')",
+        "INSERT INTO tool_calls (uid, sealed) VALUES ('u', '{}')",
         "DELETE FROM events",
     ],
     "citadel_api": [

@@ -17,7 +17,9 @@ from citadel.core.records import to_json
 from citadel.core.state import State
 from citadel.core.tickets import Standing, Ticket
 from citadel.core.values import BuildKey, Cached, CacheKey, Content
+from citadel.store.calls import PlacedCall
 from citadel.store.journal import Advance, ExecutionUnknown, Inherited, Notice, ValuesLost
+from citadel.store.placing import placeable, placed
 from citadel.store.rows import changes
 from citadel.store.sql import admissions
 from citadel.store.sql.reading import Reader
@@ -114,7 +116,10 @@ class Advancing:
         if outcome.events:
             kept = (fact for fact, ok in zip(self._facts, outcome.accepted, strict=True) if ok)
             bodies = {digest: made[digest] for digest in (*values_of(kept), *new)}
-            await self._write(connection, state, outcome, at, bodies)
+            # SQLite is a local run's, which makes its calls itself.
+            wanted = placeable(outcome.state, outcome.events) if self._statements.postgres else ()
+            calls = [await placed(outcome.state, call, load) for call in wanted]
+            await self._write(connection, state, outcome, at, bodies, calls)
         elif (wake := wake_at(outcome.state, at)) != row.wake_at:
             await connection.execute(self._statements.wake, {"of_uid": self._uid, "new_wake_at": wake})
         else:
@@ -170,6 +175,7 @@ class Advancing:
         outcome: Outcome,
         at: float,
         bodies: Mapping[str, bytes],
+        calls: Sequence[PlacedCall],
     ) -> None:
         log = [
             {
@@ -186,5 +192,5 @@ class Advancing:
         if follows.admission is not None:
             await admissions.lock(connection, follows.admission.ticket, self._statements.postgres)
             await admissions.write(connection, self._statements.admission, follows.admission)
-        await write(connection, self._statements, follows, log, bodies)
+        await write(connection, self._statements, follows, log, bodies, calls)
         self.notices = follows.notices

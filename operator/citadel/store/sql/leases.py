@@ -1,9 +1,24 @@
 """Rows of work in Postgres, each with one holder at a time, in tables that have what `_work()` lists."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Table, and_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Integer,
+    Table,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.sql.announcing import Notices, change
@@ -50,28 +65,54 @@ class SqlLeases(Generic[Row]):
 
     async def take(self, holder: str, tokens: Mapping[str, str], seconds: float) -> list[tuple[Row, str]]:
         """Rows that nobody holds; see `Leases.take`."""
-        columns = self.table.c
+        statement, given = self._taking, {"of_holder": holder, "of_seconds": seconds, "of_most": len(tokens)}
+        given["of_hashes"] = list(tokens.values())
 
-        async def work(connection: AsyncConnection) -> list[tuple[Row, str]]:
-            free = (
-                select(self.table)
-                .where(or_(columns.lease_until.is_(None), columns.lease_until < now()), *self.waits())
-                .order_by(columns.placed_at)
-                .limit(len(tokens))
-                .with_for_update(skip_locked=True)
-            )
-            rows = (await connection.execute(free)).all()
-            found = []
-            for raw, (token, hashed) in zip(rows, tokens.items(), strict=False):
-                row = self.read(raw)
-                if raw.holder is not None:
-                    await self.taken_over(connection, row)
-                mine = {"holder": holder, "lease_until": now() + seconds, "token_hash": hashed}
-                await connection.execute(update(self.table).where(self.same(row)).values(mine))
-                found.append((row, token))
-            return found
+        async def work(connection: AsyncConnection) -> list[Any]:
+            return list((await connection.execute(statement, given)).all())
 
-        return await self._connections.transact(work)
+        # One statement: without BEGIN and COMMIT it is one round trip.
+        rows, free = await self._connections.read(work), list(tokens)
+        found = [(self.read(raw), free[raw.place - 1]) for raw in rows]
+        lost = [row for raw, (row, _) in zip(rows, found, strict=True) if raw.held_before is not None]
+        if lost:
+            # Should this process end before: the row has a holder still, and the next one does it.
+            await self._connections.transact(lambda connection: self._take_over(connection, lost))
+        return found
+
+    async def _take_over(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        for row in rows:
+            await self.taken_over(connection, row)
+
+    @functools.cached_property
+    def _taking(self) -> Update:
+        """Takes the rows that have waited longest, and gives each a token of its own."""
+        columns, keys = self.table.c, list(self.table.primary_key.columns)
+        free = (
+            select(*keys, columns.holder.label("held_before"), columns.placed_at)
+            .where(or_(columns.lease_until.is_(None), columns.lease_until < now()), *self.waits())
+            .order_by(columns.placed_at)
+            .limit(bindparam("of_most", type_=Integer))
+            .with_for_update(skip_locked=True)
+            .cte("free")
+        )
+        place = func.row_number().over(order_by=free.c.placed_at).label("place")
+        rows = select(free, place).cte("rows")
+        hashes = bindparam("of_hashes", type_=ARRAY(Text))
+        tokens = func.unnest(hashes).table_valued("hash", with_ordinality="place", name="tokens")
+        tokens = tokens.render_derived()
+        same = (columns[key.name] == rows.c[key.name] for key in keys)
+        mine = {
+            "holder": bindparam("of_holder", type_=Text),
+            "lease_until": now() + bindparam("of_seconds", type_=Double),
+            "token_hash": tokens.c.hash,
+        }
+        return (
+            update(self.table)
+            .where(*same, tokens.c.place == rows.c.place)
+            .values(mine)
+            .returning(self.table, rows.c.held_before, rows.c.place)
+        )
 
     async def renew(self, holder: str, row: Row, seconds: float) -> bool:
         """Whether the row is still the holder's; see `Leases.renew`."""

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, text
 
 from citadel.store.sql.tables import metadata
 
+#: A call of a tool that is without a credential; whose it is, and by what token, is for those who make it.
+_PLACING = "INSERT (uid, step, attempt, namespace, body, hosts, placed_at)"
 #: What it takes to record a fact and all that follows from it.
 _ADVANCING: Mapping[str, str] = {
     "definitions": "SELECT",
@@ -24,6 +26,7 @@ _ADVANCING: Mapping[str, str] = {
     "builds": "SELECT, INSERT, UPDATE, DELETE",
     "cached": "SELECT, INSERT, DELETE",
     "cached_artifacts": "SELECT, INSERT",
+    "tool_calls": _PLACING,
 }
 #: Process -> table -> rights. What is not named is forbidden.
 RIGHTS: Mapping[str, Mapping[str, str]] = {
@@ -54,7 +57,7 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         # What a token of those processes stands for; nothing of the call, and no credential.
         "model_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
         "model_grants": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
-        "tool_calls": "SELECT (uid, step, attempt, namespace, hosts, token_hash)",
+        "tool_calls": f"SELECT (uid, step, attempt, namespace, hosts, token_hash), {_PLACING}",
         # What an agent's attempt has taken, which its end says.
         "model_reservations": "SELECT (uid, step, attempt, model, provider, at, state, cost, input_tokens,"
         " output_tokens)",
@@ -73,7 +76,11 @@ RIGHTS: Mapping[str, Mapping[str, str]] = {
         "policies": "SELECT",
     },
     # It advances executions by what tools answered.
-    "tools": {**_ADVANCING, "tool_calls": "SELECT, UPDATE, DELETE", "tool_checks": "SELECT, UPDATE"},
+    "tools": {
+        **_ADVANCING,
+        "tool_calls": f"SELECT, UPDATE, DELETE, {_PLACING}",
+        "tool_checks": "SELECT, UPDATE",
+    },
     "api": {
         "definitions": "SELECT",
         "executions": "SELECT",

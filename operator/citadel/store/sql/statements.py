@@ -102,6 +102,7 @@ class Statements:
         self.new_logs = self.insert_new(t.logs)
         self.new_artifacts = self.insert_new(t.artifacts)
         self.new_events = insert(t.events)
+        self.new_tool_call = self.insert_new(t.tool_calls).values(placed_at=now())
         self.execution = (
             update(t.executions).where(t.executions.c.uid == bindparam("of_uid")).values(_set(_EXECUTION))
         )

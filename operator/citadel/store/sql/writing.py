@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from citadel.core import events as ev
 from citadel.core.jsonvalues import canonical
 from citadel.core.values import Inline
+from citadel.store.calls import PlacedCall
 from citadel.store.recalling import Memory
 from citadel.store.rows import Changes, ExecutionRow
 from citadel.store.sql.announcing import payloads
@@ -22,8 +23,12 @@ async def write(
     changes: Changes,
     log: Sequence[Mapping[str, Any]],
     values: Mapping[str, bytes],
+    calls: Sequence[PlacedCall],
 ) -> None:
-    """Writes an advance: `log` its events, `values` digest -> canonical JSON. One statement a table."""
+    """Writes an advance: `log` its events, `values` digest -> canonical JSON, `calls` of tools.
+
+    One statement a table.
+    """
     uid = changes.execution.uid
     if log:
         await connection.execute(statements.new_events, log)
@@ -75,6 +80,8 @@ async def write(
         del row["object"]  # which is for the controller to say
         news = {f"new_{name}": row[name] for name in ("phase", "ended_at", "decided_by", "reason")}
         await connection.execute(statements.approval, row | news)
+    if calls:
+        await connection.execute(statements.new_tool_call, [_call_row(call) for call in calls])
     for memory in changes.memories:
         await _remember(connection, statements, memory, values)
     for answered in changes.answered:
@@ -83,6 +90,15 @@ async def write(
     if statements.postgres:
         parameters["notices"] = payloads(changes.notices)
     await connection.execute(statements.execution, parameters)
+
+
+def _call_row(call: PlacedCall) -> dict[str, Any]:
+    """What a call begins with; the rest is its holder's."""
+    fields = ("uid", "step", "attempt", "namespace")
+    return {name: getattr(call, name) for name in fields} | {
+        "body": dict(call.body),
+        "hosts": list(call.hosts),
+    }
 
 
 async def _remember(
