@@ -6,6 +6,7 @@ It is started with a Unix stream socket as file descriptor 3, by the shim or by 
   that already waits runs it, and writes `S` and the output's JSON, or `F` and a failure's JSON, to result.
 - `exited <code>` and a newline tells that the fork has ended; minus the signal's number if one killed it.
 - `N` asks for the next fork, when nothing of the last attempt is left. Then comes the next `R`.
+- `ready` and a newline tells, once, that a fork waits and nothing is left to import: no attempt need wait.
 
 It must never run user code, nor read a request, in its own process: what one attempt does or knows is gone
 with its fork. It is not dumpable, so that user code, which has the same uid, can end it but not change it.
@@ -20,6 +21,8 @@ import sys
 
 CHANNEL = 3
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+#: Modules that the image wants imported; what they have as `citadel_rehearse` is done as `rehearse` is.
+PRELOAD = [name for name in os.environ.get("CITADEL_PRELOAD", "").split(",") if name]
 IDLE_SECONDS = 0.05  # without a request for so long, there is time to import
 CLOSED, RETIRED = 0, 75  # how a fork ends that got no request
 
@@ -45,11 +48,12 @@ def serve():
         site.main()
     import_all(["json", "types", "signal", "atexit"])  # every fork needs these
     load_ours()
+    import_all(PRELOAD)
     rehearse()
-    import_all(filter(None, os.environ.get("CITADEL_PRELOAD", "").split(",")))
     missing = [name for name in WARM if name not in sys.modules]
+    ready = [b"ready\n"]
     while True:
-        status, used = run_fork(channel, missing)
+        status, used = run_fork(channel, missing, ready)
         if status is None:
             return
         try:
@@ -89,6 +93,8 @@ def rehearse():
 
     exec(compile("def main(n): return [n]\nmain(1)", "rehearsal", "exec"), {})  # noqa: S102
     encode_output(json.loads('{"a": [1, "b"]}'), 1 << 20)
+    for name in PRELOAD:
+        getattr(sys.modules.get(name), "citadel_rehearse", int)()
 
 
 def import_all(names):
@@ -100,7 +106,7 @@ def import_all(names):
             sys.modules.setdefault(name, None)
 
 
-def run_fork(channel, missing):
+def run_fork(channel, missing, ready):
     """Fork ahead of the request, and wait for its end: its wait status, and what it imported of missing.
 
     A fork takes a millisecond: so it is made while the last result is on its way. What is missing is imported
@@ -116,6 +122,8 @@ def run_fork(channel, missing):
             become_step(channel, tell, retire, missing)
         os.close(tell)
         os.close(retire)
+        while ready and not missing:
+            channel.sendall(ready.pop())
         while missing and not select.select([news], [], [], IDLE_SECONDS)[0]:
             import_all([missing.pop(0)])
             if not missing:
@@ -155,6 +163,7 @@ def become_step(channel, tell, retire, missing):
         prepare_streams()
         os.setsid()
         rehearse()  # once more: what a fork touches for the first time is copied, under gVisor in pieces of 2 MiB
+        gc.freeze()  # of the rehearsal nothing is looked at again
         set_dumpable(1)  # nobody is there who could use it before the request comes
         if channel not in select.select([channel, retire], [], [])[0]:
             os._exit(RETIRED)

@@ -22,6 +22,8 @@ const (
 	agentBytes = 8 << 20
 	// agentRequests bounds what is under way at once; for each side there are as many connections.
 	agentRequests = 8
+	// agentIdle is how long a connection is kept that no agent uses.
+	agentIdle = 50 * time.Minute
 )
 
 var errNoModels = errors.New("this sandbox has no way to the model gateway")
@@ -44,9 +46,14 @@ func newAgents(c config) (*agents, error) {
 		return nil, err
 	}
 	toModels, err := newTransport(c.ca, agentRequests)
+	if err != nil {
+		return nil, err
+	}
+	// A member of a pool waits long for its attempt; the gateways keep connections for an hour.
+	toTools.IdleConnTimeout, toModels.IdleConnTimeout = agentIdle, agentIdle
 	return &agents{
 		address: c.agent, gateway: c.gateway, models: c.models, toModels: toModels, toTools: toTools,
-	}, err
+	}, nil
 }
 
 // open serves an attempt until what it returns is called: then nobody listens, and nothing of it is under way.
@@ -85,13 +92,24 @@ func (a *agents) open(of key) (end func(), err error) {
 	}, nil
 }
 
-// makeReady opens the connections and has the model gateway open what the attempt is granted, while the agent starts.
-// What fails here is tried again by the first request that is meant.
+// makeReady has the model gateway open what the attempt is granted, while the agent starts.
 func (a *agents) makeReady(ctx context.Context, of key) {
+	a.head(ctx, of.path("chat/completions"), of.path("tools"))
+}
+
+// connect opens the connections that an agent will want, while there is none.
+func (a *agents) connect(ctx context.Context) {
+	if a.models != "" {
+		a.head(ctx, "/", "/")
+	}
+}
+
+// head asks both gateways for nothing. What fails here is tried again by the first request that is meant.
+func (a *agents) head(ctx context.Context, ofModels, ofTools string) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	var both sync.WaitGroup
-	for to, by := range map[string]http.RoundTripper{
-		a.models + of.path("chat/completions"): a.toModels, a.gateway + of.path("tools"): a.toTools,
-	} {
+	for to, by := range map[string]http.RoundTripper{a.models + ofModels: a.toModels, a.gateway + ofTools: a.toTools} {
 		request, err := http.NewRequestWithContext(ctx, http.MethodHead, to, nil)
 		if err != nil {
 			continue

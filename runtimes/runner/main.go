@@ -165,6 +165,7 @@ func run(c config) error {
 	s.door = door
 	agents.session = registered.Session
 	s.agents = agents
+	s.member = registered.Member
 	go s.heartbeats(ctx, stop)
 	go s.reportIsolation(ctx, probing)
 	err = causeOf(ctx, s.serve(ctx, registered.Assignment))

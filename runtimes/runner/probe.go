@@ -18,6 +18,9 @@ const silence = 300 * time.Millisecond
 // probes bounds how often the permitted port is tried: without an answer there silence means nothing.
 const probes = 5
 
+// warmWithin is how long a member of a pool may take to load what attempts need before it is claimed without.
+const warmWithin = 30 * time.Second
+
 // isolation is what a sandbox finds out about the network around it.
 type isolation struct {
 	Permitted bool     `json:"permitted"` // the positive control: what must answer does
@@ -101,11 +104,33 @@ func (s *session) reportIsolation(ctx context.Context, probing <-chan isolation)
 		if !ok {
 			return
 		}
+		s.awaitWarm(ctx)
 		if err := s.gateway.isolation(ctx, found); err != nil && ctx.Err() == nil {
 			logf("isolation: %v", err)
 		}
 	case <-ctx.Done():
 	}
+}
+
+// awaitWarm holds back the report of a pool's member, by which it can be claimed: until it is as ready as it gets, and
+// has its connections. One that loads for so long is claimed all the same.
+func (s *session) awaitWarm(ctx context.Context) {
+	if !s.member {
+		return
+	}
+	var connected sync.WaitGroup
+	connected.Add(1)
+	go func() {
+		defer connected.Done()
+		s.agents.connect(ctx)
+	}()
+	select {
+	case <-s.sandbox.warm:
+	case <-s.sandbox.gone:
+	case <-time.After(warmWithin):
+	case <-ctx.Done():
+	}
+	connected.Wait()
 }
 
 // awaitReport holds back a first result that would overtake the report: an execution may end with it.

@@ -61,6 +61,7 @@ type registration struct {
 	Limits     limits        `json:"limits"`
 	Packages   *wire.Content `json:"packages"` // of the Runtime, for every attempt
 	Assignment *assignment   `json:"assignment"`
+	Member     bool          `json:"member"` // of a warm pool, that no execution has claimed
 }
 
 // register trades the sandbox's key for a session.

@@ -22,6 +22,7 @@ var errShimGone = errors.New("the shim's connection ended")
 // sandbox is the runner's end of the connection to the shim in the container main.
 type sandbox struct {
 	ready   chan struct{} // closed when the shim has said hello
+	warm    chan struct{} // closed when it has loaded what attempts need, or does not tell
 	gone    chan struct{} // closed when it is connected no more
 	results chan result
 
@@ -51,7 +52,9 @@ type result struct {
 
 // newSandbox accepts one connection, the shim's, which comes before any user code can run; then nobody listens.
 func newSandbox(listener net.Listener) *sandbox {
-	s := &sandbox{ready: make(chan struct{}), gone: make(chan struct{}), results: make(chan result, 1)}
+	s := &sandbox{
+		ready: make(chan struct{}), warm: make(chan struct{}), gone: make(chan struct{}), results: make(chan result, 1),
+	}
 	go func() {
 		conn, err := listener.Accept()
 		listener.Close()
@@ -80,6 +83,10 @@ func (s *sandbox) read(conn net.Conn) error {
 	s.frames = wire.NewWriter(conn)
 	s.mu.Unlock()
 	close(s.ready)
+	warm := sync.OnceFunc(func() { close(s.warm) })
+	if !hello.Warms {
+		warm()
+	}
 	var coming *artifact
 	defer func() {
 		if coming != nil {
@@ -100,6 +107,8 @@ func (s *sandbox) read(conn net.Conn) error {
 				}
 				log.Write(name, payload)
 			}
+		case wire.KindWarm:
+			warm()
 		case wire.KindResult:
 			if len(payload) == 0 || !wire.Outcome(payload[0]).Valid() {
 				return errors.New("a result without outcome")

@@ -35,6 +35,7 @@ type session struct {
 	limits  limits
 	door    *egress.Door // nil where there is no egress proxy
 	agents  *agents
+	member  bool          // of a warm pool
 	drained chan struct{} // closed when no further assignment is wanted
 
 	reported chan struct{} // closed when the gateway knows what the probe found

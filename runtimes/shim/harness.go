@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,8 @@ import (
 type harness struct {
 	pid    int
 	socket *net.UnixConn
-	ended  chan exit // of the forks, in order; closed when its socket closes
+	ended  chan exit     // of the forks, in order; closed when its socket closes
+	ready  chan struct{} // closed when no attempt need wait for what it loads
 }
 
 // startInterpreter starts what the shim's arguments name: a harness that forks, or behind a word and `--` another kind.
@@ -64,16 +66,21 @@ func startHarness(processes *reaper, command []string, directory string) (*harne
 	if err != nil {
 		return nil, fmt.Errorf("the harness %s cannot start: %w", path, err)
 	}
-	h := &harness{pid: pid, socket: conn.(*net.UnixConn), ended: make(chan exit, 1)}
+	h := &harness{pid: pid, socket: conn.(*net.UnixConn), ended: make(chan exit, 1), ready: make(chan struct{})}
 	go h.listen()
 	return h, nil
 }
 
-// listen takes the lines that the harness says: exited <code>.
+// listen takes the lines that the harness says: exited <code>, and once ready.
 func (h *harness) listen() {
 	defer close(h.ended)
 	lines := bufio.NewScanner(h.socket)
+	loaded := sync.OnceFunc(func() { close(h.ready) })
 	for lines.Scan() {
+		if lines.Text() == "ready" {
+			loaded()
+			continue
+		}
 		word, rest, _ := strings.Cut(lines.Text(), " ")
 		code, err := strconv.Atoi(rest)
 		if word != "exited" || err != nil {

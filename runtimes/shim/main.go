@@ -71,12 +71,19 @@ func serve(p places, command []string) error {
 		return err
 	}
 	s.out = wire.NewWriter(conn)
-	hello, err := json.Marshal(wire.Hello{Version: version, Runtime: s.harness != nil})
+	forking, warms := s.harness.(*harness)
+	hello, err := json.Marshal(wire.Hello{Version: version, Runtime: s.harness != nil, Warms: warms})
 	if err != nil {
 		return err
 	}
 	if err := s.out.Write(wire.KindHello, hello); err != nil {
 		return err
+	}
+	if warms {
+		go func() {
+			<-forking.ready
+			s.out.Write(wire.KindWarm, nil) // a lost connection shows where it is read
+		}()
 	}
 	assigned, cancels, lost := make(chan []byte), make(chan wire.Cancel, 8), make(chan error, 1)
 	verdicts := make(chan wire.Verdict, 1)

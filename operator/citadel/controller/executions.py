@@ -39,6 +39,8 @@ from citadel.store.sandboxes import Sandboxes, SandboxRow
 
 #: Seconds between two status writes while running.
 STATUS_PAUSE = 1.0
+#: Seconds from its beginning to its first status: many end before, and then it is their only one.
+FIRST_PAUSE = 0.25
 #: Seconds between two looks at an execution whose journal this version cannot read.
 CORRUPT_PAUSE = 60.0
 
@@ -194,6 +196,9 @@ class Executions:
         uid = obj["metadata"]["uid"]
         terminal = state.finished is not None
         pause = self._written.get(uid, float("-inf")) + STATUS_PAUSE - time.monotonic()
+        if not status_of(obj):
+            # The clocks are two: however far they are apart, the status comes.
+            pause = min(FIRST_PAUSE, state.created_at + FIRST_PAUSE - self._now())
         if pause > 0 and not terminal:
             return pause
         outputs: Any = None

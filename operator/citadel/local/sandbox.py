@@ -283,7 +283,8 @@ class LocalSandbox:
                 raise SandboxEnded("the step ended the interpreter that ran it")
             self._said += data.decode("ascii", "replace")
         line, _, self._said = self._said.partition("\n")
-        return line
+        # It may be sent its first attempt before it has told that none need wait.
+        return line if line != "ready" else await self._listen()
 
 
 def _door() -> "Door":

@@ -1,6 +1,6 @@
 """Imported ahead of any attempt, in the interpreter that forks: what a first run loads and makes is there then.
 
-It runs a whole agent against nobody: a transport that answers by itself, and a door that leads nowhere.
+Its rehearsal, there and again in each fork that waits, runs a whole agent against nobody: a transport that answers by itself, and a door that leads nowhere.
 """
 
 import json
@@ -48,5 +48,7 @@ def _answer(request):
     return httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, text=body)
 
 
-ready_model()
-perform(_AGENT, model_at(httpx2.MockTransport(_answer)), _Nobody(), _Silent())
+def citadel_rehearse():
+    """One run of an agent."""
+    ready_model()
+    perform(_AGENT, model_at(httpx2.MockTransport(_answer)), _Nobody(), _Silent())

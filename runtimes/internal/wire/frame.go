@@ -12,7 +12,7 @@ import (
 // Kind is the first byte of a frame's payload.
 type Kind byte
 
-// The kinds of frames. From the shim: Hello, Stdout, Stderr, Result. From the runner: Assign, Cancel, Verdict. From
+// The kinds of frames. From the shim: Hello, Warm, Stdout, Stderr, Result. From the runner: Assign, Cancel, Verdict. From
 // both: Blob.
 const (
 	KindHello   Kind = 'H'
@@ -23,6 +23,7 @@ const (
 	KindCancel  Kind = 'C'
 	KindBlob    Kind = 'B'
 	KindVerdict Kind = 'V'
+	KindWarm    Kind = 'W'
 )
 
 // MaxFrame bounds a frame in bytes. Inputs are at most a few MiB; a peer that says more is broken or hostile.

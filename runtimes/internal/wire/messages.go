@@ -73,6 +73,7 @@ const (
 type Hello struct {
 	Version string `json:"version"`
 	Runtime bool   `json:"runtime"` // whether it was given a harness
+	Warms   bool   `json:"warms"`   // whether a frame Warm follows, when what attempts need is loaded
 }
 
 // Cancel asks the shim to end an attempt: SIGTERM, and after GraceSeconds SIGKILL.
