@@ -196,7 +196,7 @@ class Executions:
         uid = obj["metadata"]["uid"]
         terminal = state.finished is not None
         pause = self._written.get(uid, float("-inf")) + STATUS_PAUSE - time.monotonic()
-        if not status_of(obj):
+        if not status_of(obj).get("phase"):
             # The clocks are two: however far they are apart, the status comes.
             pause = min(FIRST_PAUSE, state.created_at + FIRST_PAUSE - self._now())
         if pause > 0 and not terminal:
