@@ -70,7 +70,9 @@ async def pool(cluster: Cluster, least: int, most: int, runtime_class: str | Non
 
 async def ready(cluster: Cluster, number: int) -> None:
     """Waits until so many members wait to be claimed."""
-    await until(cluster, "uid IS NULL AND status = 'live' AND answered IS NOT NULL", lambda found: found >= number)
+    await until(
+        cluster, "uid IS NULL AND status = 'live' AND answered IS NOT NULL", lambda found: found >= number
+    )
 
 
 async def until(cluster: Cluster, condition: str, enough: Callable[[int], bool]) -> None:

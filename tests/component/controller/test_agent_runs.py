@@ -333,6 +333,19 @@ async def test_a_call_of_an_mcp_server_names_the_function_as_it_was_pinned(clust
     await says(cluster, "flow", "step look: Tool hub: found no function, expected one of", "workflows")
 
 
+async def test_a_call_that_an_earlier_version_wanted_and_did_not_place_is_placed(cluster: Cluster) -> None:
+    await prepare(cluster)
+    await allow(cluster, "api.example.com:443")
+    await cluster.apply("tools", "find", HTTP)
+    uid = await run(cluster, {"name": "look", "tool": {"name": "find"}, "with": {"q": "bees"}})
+    first = await placed(cluster)
+    await cluster.database.tool_calls.remove("test", first)
+    again = await placed(cluster)
+    assert (again.key, again.body) == (first.key, first.body)
+    await cluster.database.journal.advance(uid, [ev.ToolAnswered("look", 1, Inline({"n": 3}))])
+    await cluster.phase("Succeeded")
+
+
 async def test_a_tool_whose_credential_is_gone_fails_its_call_with_that_reason(cluster: Cluster) -> None:
     await prepare(cluster)
     await allow(cluster, "api.example.com:443")

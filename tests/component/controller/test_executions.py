@@ -14,7 +14,13 @@ from component.controller.clusterapi import path_of, since_epoch
 STATUS = ("PATCH", path_of("executions", "run") + "/status")
 
 
-async def test_an_execution_of_one_step_costs_at_most_five_writes(cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("pause", "statuses"), [pytest.param(60, 1, id="that is over soon"), pytest.param(0, 2, id="that lasts")]
+)
+async def test_an_execution_of_one_step_costs_at_most_five_writes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, pause: float, statuses: int
+) -> None:
+    monkeypatch.setattr("citadel.controller.executions.FIRST_PAUSE", pause)
     await cluster.lead()
     await cluster.define(python_step("a"), outputs={"x": "${steps.a.output}"})
     cluster.api.requests.clear()
@@ -28,8 +34,7 @@ async def test_an_execution_of_one_step_costs_at_most_five_writes(cluster: Clust
     await cluster.rows(lambda rows: not rows)
     assert sorted(cluster.api.writes()) == sorted(
         [
-            STATUS,
-            STATUS,
+            *[STATUS] * statuses,
             ("POST", path_of("pods", row.name).rpartition("/")[0]),
             ("DELETE", path_of("pods", row.name)),
             ("POST", "/api/v1/namespaces/team/events"),

@@ -114,6 +114,8 @@ class Site:
                 "CITADEL_KEY": key,
                 "CITADEL_MODELS_URL": f"https://127.0.0.1:{self.gateway.port}",
                 "CITADEL_AGENT_ADDRESS": f"127.0.0.1:{self.agents}",
+                # Refused is answered: of that a member of a pool has something to report.
+                "CITADEL_FORBIDDEN": f"apiserver=127.0.0.1:{free_port()}" if self.gateway.member else "",
             },
         )
         work, tmp = self.binaries / "work", self.binaries / "tmp"

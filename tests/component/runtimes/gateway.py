@@ -108,6 +108,9 @@ class Gateway:
     artifacts: dict[tuple[str, str], Json] = field(default_factory=dict)
     build: Build | None = None
     """Compiles what is to be compiled, as the engine has it done ahead of an attempt."""
+    member: bool = False
+    """Whether who registers is of a warm pool, and not claimed."""
+    isolations: list[Json] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def assign(self, step: str, attempt: int = 1, **fields: Json) -> None:
@@ -171,6 +174,7 @@ class Gateway:
             return error(401, "Unauthorized")
         self.public_key = body["publicKey"]
         answer = {"session": "the-session", "sandbox": "s1", "limits": LIMITS, "new": 1}
+        answer["member"] = self.member
         packages = self.content(self.packages) if self.packages else None
         return web.json_response(answer | {"packages": packages, "assignment": self.take()})
 
@@ -240,6 +244,13 @@ class Gateway:
         asked = {"path": request.raw_path, "body": await request.json()}
         return web.json_response(asked | {"session": request.headers["Authorization"]})
 
+    async def isolation(self, request: web.Request) -> web.Response:
+        """What a sandbox has found out about its network."""
+        async with self.changed:
+            self.isolations.append(await request.json())
+            self.changed.notify_all()
+        return web.json_response({})
+
     async def heartbeat(self, request: web.Request) -> web.Response:
         body = await request.json()
         async with self.changed:
@@ -277,6 +288,7 @@ class Gateway:
         app.router.add_post("/v1/attempts/{step}/{attempt}/result", self.deliver)
         app.router.add_post("/v1/attempts/{step}/{attempt}/logs", self.store)
         app.router.add_post("/v1/heartbeat", self.heartbeat)
+        app.router.add_post("/v1/isolation", self.isolation)
         app.router.add_put("/v1/attempts/{step}/{attempt}/artifacts/{name}", self.keep)
         app.router.add_get("/v1/blobs/{digest}", self.blob)
         for method, what in (("POST", "chat/completions"), ("POST", "tools"), ("PUT", "memory")):

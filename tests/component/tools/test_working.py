@@ -60,13 +60,13 @@ class Process:
             uid, [build.created(uid, flow, {}, name=uid)], definition=flow
         )
         assert advance.state.steps["a"].status == "Waiting", advance.state.finished
+        if "credential" in spec["http"]:
+            # The controller's part: no other may read it.
+            host = spec["http"]["url"].split("/")[2]
+            body, sealed = call_body("crm", spec, {}), self.world.sealed(host)
+            call = PlacedCall(uid, "a", 1, "team", body, (host,), sealed)
+            await self.database.tool_calls.place(call)
         return advance.state
-
-    async def place(self, uid: str, spec: dict[str, Any], attempt: int = 1, **more: Any) -> None:
-        body = call_body("crm", spec, more.get("arguments", {}))
-        host = spec["http"]["url"].split("/")[2]
-        sealed = self.world.sealed(host) if "credential" in spec["http"] else None
-        await self.database.tool_calls.place(PlacedCall(uid, "a", attempt, "team", body, (host,), sealed))
 
     async def left(self) -> int:
         """How many calls are to be made."""
@@ -108,7 +108,6 @@ async def test_a_call_ends_its_step_and_is_counted(process: Process, server: Ser
     server.says({"n": 1})
     spec = http(server.port, with_key=True)
     await process.begin("u1", spec)
-    await process.place("u1", spec)
     process.start()
     state = await process.ended("u1")
     assert state.steps["a"].output == Inline({"n": 1})
@@ -120,7 +119,6 @@ async def test_a_failure_names_tool_and_status(process: Process, server: Server)
     server.says({"error": KEY}, 422)
     spec = http(server.port, with_key=True)
     await process.begin("u1", spec)
-    await process.place("u1", spec)
     process.start()
     assert failure(await process.ended("u1")) == ("ToolFailed", 'Tool crm: status 422: {"error": "***"}')
     assert [told.outcome for told in process.told] == ["ToolFailed"]
@@ -134,7 +132,6 @@ async def test_an_output_that_does_not_fit_is_none(process: Process, server: Ser
         ("u2", http(server.port), {"outputSchema": schema}),
     ):
         await process.begin(uid, spec, **step)
-        await process.place(uid, spec)
     process.start()
     for uid in ("u1", "u2"):
         reason, message = failure(await process.ended(uid))
@@ -147,7 +144,6 @@ async def test_a_server_that_does_not_answer_is_waited_for_as_long_as_the_tool_s
 ) -> None:
     spec = {**http(server.port, method="POST"), "timeout": "1s"}
     await process.begin("u1", spec)
-    await process.place("u1", spec)
     process.start()
     reason, message = failure(await process.ended("u1"))
     told = "Tool crm: no answer in time (its timeout is 1s); it may have happened"
@@ -164,7 +160,6 @@ async def test_what_was_sent_by_a_dead_process_is_sent_again_only_where_that_doe
     monkeypatch.setattr("citadel.calls.working.LEASE_SECONDS", 0.5)
     spec = http(server.port, method=method)
     await process.begin("u1", spec)
-    await process.place("u1", spec)
     process.start()
     await server.was_asked()
     await process.kill()
@@ -187,12 +182,10 @@ async def test_a_retry_is_another_call_with_another_key(process: Process, server
     spec = http(server.port, method="POST")
     retry = {"attempts": 2, "backoff": {"initial": "100ms"}, "reasons": ["ToolUnavailable"]}
     await process.begin("u1", spec, retry=retry)
-    await process.place("u1", spec)
     process.start()
     await process.until("u1", lambda state: state.steps["a"].attempt == 2)
     server.says({"n": 1})
     await process.until("u1", lambda state: state.steps["a"].status == "Waiting")
-    await process.place("u1", spec, attempt=2)
     assert (await process.ended("u1")).steps["a"].output == Inline({"n": 1})
     assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 2
 
@@ -200,7 +193,6 @@ async def test_a_retry_is_another_call_with_another_key(process: Process, server
 async def test_a_cancelled_execution_hangs_up(process: Process, server: Server) -> None:
     spec = http(server.port)
     await process.begin("u1", spec)
-    await process.place("u1", spec)
     process.start()
     await server.was_asked()
     await process.database.journal.advance("u1", [ev.StopRequested("Cancel", "Cancelled", "enough")])
@@ -210,10 +202,19 @@ async def test_a_cancelled_execution_hangs_up(process: Process, server: Server) 
     await asyncio.wait_for(server.gone.wait(), 30)
 
 
+async def test_a_call_whose_execution_stops_before_it_is_made_is_over_at_once(
+    process: Process, server: Server
+) -> None:
+    await process.begin("u1", http(server.port))
+    await process.database.journal.advance("u1", [ev.StopRequested("Cancel", "Cancelled", "enough")])
+    process.start()
+    assert failure(await process.ended("u1")) == ("Cancelled", "not started")
+    assert server.asked == []
+
+
 async def test_a_call_that_nobody_waits_for_is_not_made(process: Process, server: Server) -> None:
     spec = http(server.port)
     await process.begin("u1", spec)
-    await process.place("u1", spec)
     await process.database.journal.advance("u1", [ev.StopRequested("Terminate", "Terminated", "now")])
     process.start()
     async with asyncio.timeout(30):
@@ -227,7 +228,6 @@ async def test_many_calls_are_each_made_once_by_many_processes(process: Process,
     spec = http(server.port, method="POST")
     for number in range(20):
         await process.begin(f"u{number}", spec)
-        await process.place(f"u{number}", spec)
     for _ in range(3):
         process.start()
     for number in range(20):

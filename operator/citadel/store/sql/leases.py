@@ -69,7 +69,8 @@ class SqlLeases(Generic[Row]):
         given["of_hashes"] = list(tokens.values())
 
         async def work(connection: AsyncConnection) -> list[Any]:
-            return list((await connection.execute(statement, given)).all())
+            rows = (await connection.execute(statement, given)).all()
+            return sorted(rows, key=lambda raw: raw.place)
 
         # One statement: without BEGIN and COMMIT it is one round trip.
         rows, free = await self._connections.read(work), list(tokens)
