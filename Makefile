@@ -4,7 +4,7 @@ IN_CLUSTER := eval "$$(hack/env)" &&
 PYTEST := $(VENV)/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check unit explore agree cluster-test cluster-up cluster-down images crds bench gvisor-test hostile rogue netpol install uninstall venv tools
+.PHONY: help quickstart test check unit explore agree cluster-test cluster-up cluster-down images crds bench gvisor-test proofs hostile rogue netpol install uninstall venv tools
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -45,6 +45,11 @@ images: cluster-up ## builds the images and hands them to the cluster
 
 crds: venv ## writes the CRDs and the schema for editors from the models
 	$(VENV)/bin/python -m citadel.api.crds
+
+proofs: venv install ## what make test does a part of: thousands of executions, hundreds of starts, minutes away; half an hour
+	CITADEL_PROOFS=all CITADEL_ROGUE=all; export CITADEL_PROOFS CITADEL_ROGUE; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_scale.py \
+	  tests/cluster/test_isolation.py tests/cluster/test_restarts.py tests/cluster/test_rendered_specs.py \
+	  tests/cluster/test_agreement.py tests/rogue --timeout 1800 --durations 20
 
 bench: venv install ## measures Citadel beside a bare pod, and the door of models beside a server of them
 	$(IN_CLUSTER) $(VENV)/bin/python tests/bench
