@@ -4,8 +4,9 @@ Any process may advance any execution; the transaction is the only lock, the seq
 fence. Times are seconds since the epoch on the database's clock.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from citadel.core import events as ev
@@ -168,9 +169,20 @@ async def json_of(journal: Journal, uid: str, value: Value) -> Json:
 
 async def arguments_of(journal: Journal, uid: str, payload: Value) -> dict[str, Json]:
     """The arguments that a payload of an execution holds, loaded where they are stored by digest."""
-    held = await json_of(journal, uid, payload)
-    loaded = await journal.values(uid, digests(held))
-    return inputs_of(held, Values(loaded=dict(loaded)))
+    return await load_arguments(payload, partial(journal.values, uid))
+
+
+async def load_arguments(
+    payload: Value, load: Callable[[Sequence[str]], Awaitable[Mapping[str, Json]]]
+) -> dict[str, Json]:
+    """The arguments that a payload holds; `load` gives the JSON of digests."""
+    values = Values()
+    if isinstance(payload, Stored):
+        values.loaded.update(await load([payload.digest]))
+    held = values.get(payload)
+    if named := digests(held):
+        values.loaded.update(await load(named))
+    return inputs_of(held, values)
 
 
 class PolicyTable(Protocol):

@@ -5,12 +5,10 @@ made. Those with a credential the controller places, which alone may read it.
 from collections.abc import Iterable, Iterator
 
 from citadel.core import events as ev
-from citadel.core.children import digests, inputs_of
-from citadel.core.jsonvalues import Json
 from citadel.core.state import State
 from citadel.core.tools import WantedTool, body_of, wanted_by
-from citadel.core.values import Stored, Value, Values
 from citadel.store.calls import PlacedCall
+from citadel.store.journal import load_arguments
 from citadel.store.stepping import Load
 
 
@@ -26,16 +24,6 @@ def placeable(state: State, events: Iterable[ev.Event]) -> Iterator[WantedTool]:
 async def placed(state: State, call: WantedTool, load: Load) -> PlacedCall:
     """A call with all that it needs."""
     assert state.created is not None
-    body = body_of(call, await _arguments(call.payload, load))
+    body = body_of(call, await load_arguments(call.payload, load))
     hosts = (str(call.tool.destination),)
     return PlacedCall(state.created.uid, call.step, call.attempt, state.created.namespace, body, hosts)
-
-
-async def _arguments(payload: Value, load: Load) -> dict[str, Json]:
-    values = Values()
-    if isinstance(payload, Stored):
-        values.loaded.update(await load([payload.digest]))
-    held = values.get(payload)
-    if named := digests(held):
-        values.loaded.update(await load(named))
-    return inputs_of(held, values)
