@@ -79,8 +79,13 @@ class Gateway:
             raise Refused(401, "Registered", f"sandbox {name} has registered before")
         session = self.registry.keep(row, hashed(secret))
         told = await self.work.first(session)
-        answer = {"session": secret, "sandbox": name, "limits": LIMITS, "assignment": told}
-        answer["member"] = session.uid is None
+        answer = {
+            "session": secret,
+            "sandbox": name,
+            "limits": LIMITS,
+            "assignment": told,
+            "member": session.uid is None,
+        }
         if session.packages is not None:
             answer["packages"] = {field: session.packages[field] for field in ("digest", "size")}
         return answer
