@@ -108,7 +108,8 @@ static void become(uv_loop loop) {
   uv_update_time(loop);  // timers would count from when the first process was ready
 }
 
-// serve forks for each attempt, ahead of it, and tells how it ended. In a fork it returns the result's descriptor.
+// serve forks for each attempt, ahead of it, and tells how it ended, and once, before all, that no attempt need wait: what
+// they need was loaded before it was called. In a fork it returns the result's descriptor.
 static napi_value serve(napi_env env, napi_callback_info info) {
   uv_loop loop;
   napi_get_uv_event_loop(env, &loop);
@@ -116,6 +117,7 @@ static napi_value serve(napi_env env, napi_callback_info info) {
   inherit();
   watch();
   prctl(PR_SET_DUMPABLE, 0);
+  const char *ready = "ready\n";
   for (;;) {
     pid_t child = fork();
     if (child < 0) _exit(71);
@@ -125,6 +127,8 @@ static napi_value serve(napi_env env, napi_callback_info info) {
       napi_create_int32(env, result, &number);
       return number;
     }
+    if (ready) send(CHANNEL, ready, strlen(ready), MSG_NOSIGNAL);  // a lost connection ends the fork
+    ready = NULL;
     int status;
     while (waitpid(child, &status, 0) < 0)
       if (errno != EINTR) _exit(72);

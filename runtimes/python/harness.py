@@ -85,7 +85,7 @@ def load_ours():
         sys.path.remove(FOLDER)
 
 
-def rehearse():
+def rehearse(forked=False):
     """Do once what every fork does: what CPython sets up at first use takes each fork a millisecond."""
     import json
 
@@ -97,7 +97,8 @@ def rehearse():
         try:
             getattr(sys.modules.get(name), "citadel_rehearse", int)()
         except Exception as error:  # an attempt will say what is wrong, if it needs that
-            print(f"harness: {name}: {type(error).__name__}: {error}", file=sys.__stderr__)
+            if not forked:  # where nobody reads yet, and what is written would come into the attempt's log
+                print(f"harness: {name}: {type(error).__name__}: {error}", file=sys.__stderr__)
 
 
 def import_all(names):
@@ -126,7 +127,10 @@ def run_fork(channel, missing, ready):
         os.close(tell)
         os.close(retire)
         while ready and not missing:
-            channel.sendall(ready.pop())
+            try:
+                channel.sendall(ready.pop())
+            except OSError:  # nobody listens any more: the fork ends by itself
+                break
         while missing and not select.select([news], [], [], IDLE_SECONDS)[0]:
             import_all([missing.pop(0)])
             if not missing:
@@ -165,7 +169,8 @@ def become_step(channel, tell, retire, missing):
 
         prepare_streams()
         os.setsid()
-        rehearse()  # once more: what a fork touches for the first time is copied, under gVisor in pieces of 2 MiB
+        # Once more: what a fork touches for the first time is copied, under gVisor in pieces of 2 MiB.
+        rehearse(forked=True)
         gc.freeze()  # of the rehearsal nothing is looked at again
         set_dumpable(1)  # nobody is there who could use it before the request comes
         if channel not in select.select([channel, retire], [], [])[0]:
