@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,86 @@ def test_a_second_run_asks_the_same_byte_for_byte(run: Run) -> None:
     first, second = once(), once()
     assert first.raw == second.raw
     assert sorted(map(json.dumps, first.called)) == sorted(map(json.dumps, second.called))
+
+
+def test_the_model_reads_tools_exactly_as_the_agent_names_them(run: Run) -> None:
+    schema = {"$defs": {"n": {"title": "N", "type": "integer"}}, "$ref": "#/$defs/n", "title": "Größe"}
+    tools = [
+        {"name": "zeta-1", "description": "Erste.\n  Zweite.", "parameters": schema},
+        {"name": "Alpha_2", "description": None, "parameters": None},
+        {"name": "0"},
+    ]
+    nothing = {"type": "object", "properties": {}}
+    door = Door([says("ok")])
+    assert run(door, tools=tools) == "ok"
+    assert door.asked[0]["tools"] == [
+        {
+            "type": "function",
+            "function": {"name": name, "description": description, "parameters": parameters},
+        }
+        for name, description, parameters in (
+            ("zeta-1", "Erste.\n  Zweite.", schema),
+            ("Alpha_2", "Alpha_2", nothing),
+            ("0", "0", nothing),
+        )
+    ]
+
+
+def test_runs_side_by_side_in_one_process_have_nothing_in_common(run: Run) -> None:
+    both = threading.Barrier(2)
+
+    def door(mine: str) -> Door:
+        def answered(_: Any) -> Any:
+            both.wait(30)  # neither has ended while the other asks
+            return {"status": "Succeeded", "output": mine}
+
+        model = [calls(("search", {"q": mine}), text=mine), says(f"{mine}: ok")]
+        return Door(model, {"search": answered})
+
+    def tool(mine: str) -> dict[str, Any]:
+        return {**SEARCH, "description": f"Finds {mine}."}
+
+    agents = {
+        "a": {"system": "You are a.", "tools": [tool("a")], "maxTokens": 7},
+        "b": {"tools": [tool("b"), {"name": "more"}], "prompt": "Go on, b."},
+    }
+    doors = {name: door(name) for name in agents}
+    with ThreadPoolExecutor() as threads:
+        given = {name: threads.submit(run, doors[name], **agent) for name, agent in agents.items()}
+        assert {name: answer.result(60) for name, answer in given.items()} == {"a": "a: ok", "b": "b: ok"}
+    for name, found in doors.items():
+        assert found.called == [{"id": "call-search-0", "name": "search", "arguments": {"q": name}}]
+        assert [message["content"] for message in found.asked[1]["messages"]][-2:] == [name, name]
+        described = [tool["function"]["description"] for tool in found.asked[1]["tools"]]
+        assert described == [f"Finds {name}.", "more"][: len(agents[name]["tools"])]
+    roles = {
+        name: [message["role"] for message in found.asked[1]["messages"]] for name, found in doors.items()
+    }
+    assert roles == {"a": ["system", "user", "assistant", "tool"], "b": ["user", "assistant", "tool"]}
+    assert [found.asked[1].get("max_completion_tokens") for found in doors.values()] == [7, None]
+
+
+def test_a_run_sees_nothing_of_the_rehearsal(
+    run: Run, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from citadel_agent import warm
+
+    ends = signal.getsignal(signal.SIGTERM)
+    done = {"search": lambda _: {"status": "Succeeded", "output": 1}}
+    doors = []
+    for rehearsals in (0, 2):
+        # Of these a call of the run has the id too.
+        monkeypatch.setitem(warm._CALL, "id", "call-search-0")
+        for _ in range(rehearsals):
+            warm.citadel_rehearse()
+        assert capfd.readouterr() == ("", "")
+        doors.append(Door([calls(("search", {})), says("ok")], done))
+        assert run(doors[-1], tools=[SEARCH], limits={"turns": 2}) == "ok"
+        capfd.readouterr()
+    before, after = doors
+    assert after.raw == before.raw
+    assert after.called == before.called == [{"id": "call-search-0", "name": "search", "arguments": {}}]
+    assert signal.getsignal(signal.SIGTERM) is ends
 
 
 def test_an_answer_that_does_not_fit_is_asked_again_with_what_is_wrong(run: Run) -> None:

@@ -61,6 +61,18 @@ async def test_a_held_poll_is_answered_when_its_sandbox_is_claimed(site: Site) -
     assert (await runner.poll()).refused == (410, "NotWanted")
 
 
+async def test_who_registers_is_told_to_be_a_member_until_it_is_claimed(site: Site) -> None:
+    runner = await member(site)
+    # Its answer was lost: it registers again, before and after the claim.
+    assert (await runner.register()).body["member"] is True
+    await start(site)
+    answer = await runner.register()
+    assert (answer.step, answer.body["member"]) == ("s0", False)
+    other = await site.gateway()
+    async with runner.at(other.url) as elsewhere:
+        assert (await elsewhere.register()).body["member"] is False
+
+
 async def test_any_gateway_serves_a_member_that_registered_and_polls_elsewhere(site: Site) -> None:
     runner = await member(site)
     other = await site.gateway()

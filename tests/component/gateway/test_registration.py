@@ -30,6 +30,7 @@ async def test_a_recorded_pod_registers_and_gets_its_first_attempt(site: Site) -
         "input": {},
         "sealed": {},
     }
+    assert answer.body["member"] is False
     row = await site.database.sandboxes.get(sandbox)
     assert row is not None
     assert (row.status, row.public_key) == ("live", runner.public_key)

@@ -1,4 +1,4 @@
-"""The harness of Python says when no attempt need wait, and what it rehearses ahead of them. That of others says it too."""
+"""Harnesses say when no attempt need wait; that of Python rehearses before what modules have for it."""
 
 import contextlib
 import importlib.util
@@ -18,7 +18,7 @@ from component.runtimes.conftest import RUNTIMES, Site
 
 HARNESS = RUNTIMES / "python" / "harness.py"
 STARTED = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
-#: Longer than a busy machine takes for an attempt, and shorter than a member of a pool that never tells is held back.
+#: Longer than a busy machine takes, and shorter than a pool's member is held back that never tells.
 SOON = 20
 REHEARSED = """
 import os
@@ -31,7 +31,8 @@ def citadel_rehearse():
 ASK = """
 def main():
     import gc, mine, os
-    return [mine.seen[-1] == os.getpid(), len(mine.seen), any(found is mine.made for found in gc.get_objects())]
+    looked_at = any(found is mine.made for found in gc.get_objects())
+    return [mine.seen[-1] == os.getpid(), len(mine.seen), looked_at]
 """
 
 
@@ -134,8 +135,7 @@ def test_it_is_ready_once_and_not_before_all_is_imported(start: Start, gate: Cal
     with gate():
         assert not harness.has_spoken()
     assert harness.line() == "ready"
-    loaded = f"def main():\n import sys\n return sorted({warm()!r} - sys.modules.keys())"
-    loaded = loaded.replace("[", "{", 1).replace("]", "}", 1)
+    loaded = f"def main():\n import sys\n return sorted(set({warm()!r}) - sys.modules.keys())"
     for _ in range(2):
         assert harness.output(harness.send(loaded)) == []
         assert harness.line() == "exited 0"
