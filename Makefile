@@ -49,7 +49,7 @@ crds: venv ## writes the CRDs and the schema for editors from the models
 proofs: venv install ## what make test does a part of: thousands of executions, hundreds of starts, minutes away; half an hour
 	CITADEL_PROOFS=all CITADEL_ROGUE=all; export CITADEL_PROOFS CITADEL_ROGUE; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_scale.py \
 	  tests/cluster/test_isolation.py tests/cluster/test_restarts.py tests/cluster/test_rendered_specs.py \
-	  tests/cluster/test_agreement.py tests/rogue --timeout 1800 --durations 20
+	  tests/cluster/test_agreement.py tests/component/local/test_agreement.py tests/rogue --timeout 1800 --durations 20
 
 bench: venv install ## measures Citadel beside a bare pod, and the door of models beside a server of them
 	$(IN_CLUSTER) $(VENV)/bin/python tests/bench

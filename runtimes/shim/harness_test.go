@@ -4,19 +4,21 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 
 	"citadel.dev/runtimes/internal/wire"
 )
 
+// servesAlone is set for the process that plays a shim: this test's own program, started once more.
+const servesAlone = "SHIM_TEST_SERVES"
+
 // speaking starts a harness that says what a shell's printf makes of text, and stays.
 func speaking(t *testing.T, text string) *harness {
 	t.Helper()
-	processes, err := newReaper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	processes := &reaper{waiting: map[int]chan syscall.WaitStatus{}} // one that collects nobody else's children
 	h, err := startHarness(processes, []string{"sh", "-c", `printf "$1" >&3; read -r _ <&3`, "sh", text}, os.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -65,34 +67,35 @@ func TestAHarnessIsReadyWhenItSaysSoAndThatIsNoEndOfAnAttempt(t *testing.T) {
 	}
 }
 
-// served starts a shim with this command, and returns what the runner hears of it, and how the shim ended.
-func served(t *testing.T, command ...string) (net.Conn, *wire.Reader, <-chan error) {
+// served starts a shim with this command, and returns what the runner hears of it. It is a process of its own, as it
+// collects every child there is.
+func served(t *testing.T, command ...string) (net.Conn, *wire.Reader) {
 	t.Helper()
-	for _, name := range []string{"CITADEL_WORK_DIR", "CITADEL_TMP_DIR", "CITADEL_DATA_DIR"} {
-		t.Setenv(name, t.TempDir())
-	}
-	for _, name := range []string{"CITADEL_SCRATCH", "HOME", "TMPDIR"} {
-		t.Setenv(name, "")
-	}
-	p, err := placesFromEnvironment()
-	if err != nil {
-		t.Fatal(err)
-	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	p.runner = listener.Addr().String()
-	over := make(chan error, 1)
-	go func() { over <- serve(p, command) }()
+	shim := exec.Command(os.Args[0], command...)
+	shim.Env = append(os.Environ(), servesAlone+"=1", "CITADEL_SHIM_ADDRESS="+listener.Addr().String())
+	for _, name := range []string{"CITADEL_WORK_DIR", "CITADEL_TMP_DIR", "CITADEL_DATA_DIR"} {
+		shim.Env = append(shim.Env, name+"="+t.TempDir())
+	}
+	if err := shim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		shim.Process.Kill()
+		shim.Wait()
+	})
+	listener.(*net.TCPListener).SetDeadline(time.Now().Add(10 * time.Second))
 	conn, err := listener.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	return conn, wire.NewReader(conn, wire.MaxFrame), over
+	return conn, wire.NewReader(conn, wire.MaxFrame)
 }
 
 // heard is the next frame, which is to be of this kind.
@@ -107,7 +110,7 @@ func heard(t *testing.T, frames *wire.Reader, kind wire.Kind) []byte {
 
 func TestTheRunnerIsToldWhenNoAttemptNeedWait(t *testing.T) {
 	gate := t.TempDir() + "/gate"
-	conn, frames, over := served(t, "sh", "-c", `while [ ! -e "$1" ]; do sleep 0.01; done; printf 'ready\n' >&3; read -r _ <&3`, "sh", gate)
+	conn, frames := served(t, "sh", "-c", `while [ ! -e "$1" ]; do sleep 0.01; done; printf 'ready\n' >&3; read -r _ <&3`, "sh", gate)
 	var hello wire.Hello
 	if err := json.Unmarshal(heard(t, frames, wire.KindHello), &hello); err != nil || !hello.Runtime || !hello.Warms {
 		t.Fatalf("found %+v, %v, expected a runtime that warms", hello, err)
@@ -123,14 +126,10 @@ func TestTheRunnerIsToldWhenNoAttemptNeedWait(t *testing.T) {
 	if payload := heard(t, frames, wire.KindWarm); len(payload) != 0 {
 		t.Errorf("found %q, expected nothing in the frame", payload)
 	}
-	conn.Close()
-	if err := <-over; err != nil {
-		t.Error(err)
-	}
 }
 
 func TestASandboxThatDoesNotForkDoesNotSayThatItWarms(t *testing.T) {
-	_, frames, _ := served(t)
+	_, frames := served(t)
 	var hello wire.Hello
 	if err := json.Unmarshal(heard(t, frames, wire.KindHello), &hello); err != nil || hello.Runtime || hello.Warms {
 		t.Errorf("found %+v, %v, expected neither a runtime nor that it warms", hello, err)

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+import proofs
 from agree.cases import Case
 from agree.code import MARK
 from agree.generator import Generator
@@ -22,7 +23,7 @@ from citadel.local.start import prepare
 from citadel.store.journal import json_of
 from citadel.store.memory import MemoryJournal
 
-SEEDS, AT_ONCE = 200, 4
+SEEDS, AT_ONCE = proofs.of(60, 200), 4
 
 
 class Counting:
