@@ -163,7 +163,7 @@ async def test_a_form_that_does_not_fit_is_asked_for_again(cluster: Cluster) -> 
     assert condition(second)[2] == (
         'step ok: the decision cannot be taken, decide again: form.limit: found "much", expected integer'
     )
-    assert cluster.status()["phase"] == "Waiting"
+    await cluster.until(lambda: cluster.status().get("phase") == "Waiting")
     await decide(cluster, second, form={"limit": 7})
     assert (await cluster.phase("Succeeded"))["outputs"]["said"]["form"]["limit"] == 7
 
@@ -251,7 +251,7 @@ async def test_a_signal_is_the_output_of_the_step_that_waits_for_it(cluster: Clu
         await cluster.state(uid, lambda state: state.signals)
     await decide(cluster, obj)
     if not early:
-        await cluster.until(lambda: cluster.status()["reason"] == "WaitingForSignal")
+        await cluster.until(lambda: cluster.status().get("reason") == "WaitingForSignal")
         await cluster.database.signals.send(SignalRow(uid, "payment", "k", payload))
     assert (await cluster.phase("Succeeded"))["outputs"]["said"] == payload
     await eventually(lambda: none_waits(cluster))
