@@ -186,8 +186,10 @@ async def _carry_out(
     trials: Sequence[Trial], jobs: int, limit: float, isolation: "Isolation"
 ) -> "list[tuple[Trial, Verdict]]":
     """All verdicts, told in the order of the files as they come."""
+    from citadel.local.lending import Kept
     from citadel.local.trials import carry_out
 
+    agents = Kept()
     room = asyncio.Semaphore(jobs)
     whole = asyncio.current_task()
     assert whole is not None
@@ -197,7 +199,7 @@ async def _carry_out(
 
     async def one(trial: Trial) -> "Verdict":
         async with room:
-            return await carry_out(trial.document, trial.index, limit, isolation)
+            return await carry_out(trial.document, trial.index, limit, isolation, agents)
 
     tasks = [asyncio.create_task(one(trial)) for trial in trials]
     verdicts: list[tuple[Trial, Verdict]] = []

@@ -59,7 +59,7 @@ class Attendant(Protocol):
 
 
 class Door:
-    """Listens for one attempt. Open it before the agent asks, close it after its end."""
+    """Listens for one attempt after another. Open it before the agent asks, close it after its end."""
 
     def __init__(self) -> None:
         self._path = secrets.token_urlsafe(18)
@@ -85,8 +85,8 @@ class Door:
 
     async def open(self, attendant: Attendant, listening: socket.socket | None = None) -> None:
         """Answers from now on, where it listens, or on a socket that was made elsewhere."""
-        self._attendant, self._socket = attendant, listening or self._socket
-        assert self._socket is not None
+        self._attendant, listening = attendant, listening or self._socket
+        assert listening is not None
         app = web.Application(client_max_size=MAX_REQUEST, middlewares=[self._guarded])
         app.router.add_post(f"/{self._path}/v1/chat/completions", self._completions)
         app.router.add_post(f"/{self._path}/v1/tools", self._tools)
@@ -94,12 +94,16 @@ class Door:
         # What is under way at the end nobody waits for.
         self._server = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._server.setup()
-        await web.SockSite(self._server, self._socket).start()
+        # A server closes what it is given, and another attempt may come.
+        await web.SockSite(self._server, listening.dup()).start()
 
     async def close(self) -> None:
         """Answers nothing any more."""
         if self._server is not None:
             await self._server.cleanup()
+
+    def end(self) -> None:
+        """Listens on this machine's loopback no more."""
         if self._socket is not None:
             self._socket.close()
 

@@ -130,7 +130,9 @@ class Agents(Python):
 
     def __init__(self) -> None:
         folder = shipped("agent")
-        self.readable, self.environment = (folder,), {"PYTHONPATH": str(folder)}
+        # What every attempt needs is loaded once, as in the image.
+        self.environment = {"PYTHONPATH": str(folder), "CITADEL_PRELOAD": "citadel_agent.warm"}
+        self.readable = (folder,)
 
 
 class JavaScript(Python):

@@ -9,6 +9,7 @@ from citadel.local.engine import Engine, find
 from citadel.local.equipping import Kits
 from citadel.local.isolation import Isolation
 from citadel.local.languages import Language
+from citadel.local.lending import Kept, Lent
 from citadel.local.sandbox import LocalSandbox
 from citadel.local.sandboxes import Sandbox
 from citadel.local.tools import AGENT, Tools, cache_folder
@@ -18,9 +19,13 @@ class Machine:
     """Makes sandboxes of the languages that it has, and containers."""
 
     def __init__(
-        self, isolation: Isolation | None = None, say: Callable[[str], None] = lambda text: None
+        self,
+        isolation: Isolation | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        agents: Kept | None = None,
     ) -> None:
-        """`say` is told what takes its time before anything runs."""
+        """`say` is told what takes its time before anything runs; `agents`: interpreters of another's."""
+        self._agents = agents or Kept()
         self.isolation = isolation or Isolation()
         self.tools = Tools()
         cache = cache_folder()
@@ -38,11 +43,12 @@ class Machine:
         for name, sources in wanted.items():
             self._languages[name] = self._kits.language(self.tools.get(name), sources)
 
-    def for_agents(self) -> LocalSandbox:
+    def for_agents(self) -> Sandbox:
         """One for an attempt of an agent, not yet started; raises ToolMissing."""
         if AGENT not in self._languages:
             self.equip({AGENT: ()})
-        return LocalSandbox(self._languages[AGENT], self._programs, self.isolation)
+        language = self._languages[AGENT]
+        return Lent(self._agents, lambda: LocalSandbox(language, self._programs, self.isolation))
 
     def sandbox(self, placement: Placement) -> Sandbox:
         """One for the steps of a placement, not yet started; raises ToolMissing."""

@@ -62,6 +62,11 @@ class LocalSandbox:
         """Whether it can take no further attempt, because it cannot be made clean."""
         self._cancelled: asyncio.Future[float] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether its interpreter has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     async def start(self) -> None:
         """Starts the harness; raises SandboxEnded, OSError."""
         self._room.open()
@@ -208,6 +213,8 @@ class LocalSandbox:
         for opened in (self._channel, self._listening):
             if opened is not None:
                 opened.close()
+        if self._door is not None:
+            self._door.end()
         if self._process is not None:
             processes.destroy(self._process.pid)
             self._process.wait()

@@ -15,6 +15,7 @@ from citadel.local.clocks import LeapingClock
 from citadel.local.fitting import moment, workflow_at
 from citadel.local.isolation import Isolation
 from citadel.local.judging import differences
+from citadel.local.lending import Kept
 from citadel.local.machine import Machine
 from citadel.local.means import in_memory
 from citadel.local.mocks import MockedWorld, NotMocked
@@ -63,14 +64,19 @@ class _Logs:
         self.by_step[step] = f"{self.by_step.get(step, '')}{line}\n"
 
 
-async def carry_out(document: SuiteDocument, index: int, limit: float, isolation: Isolation) -> Verdict:
-    """Runs one test of a file; `limit` is how many seconds it may really take."""
+async def carry_out(
+    document: SuiteDocument, index: int, limit: float, isolation: Isolation, agents: Kept
+) -> Verdict:
+    """Runs one test of a file; `limit` is how many seconds it may really take.
+
+    `agents` are the interpreters of tests before.
+    """
     case, logs, began = document.cases[index], _Logs(), time.monotonic()
     problems: tuple[str, ...]
     broken, outputs = True, None
     try:
         async with asyncio.timeout(limit):
-            found = await _run(document, case, logs, isolation)
+            found = await _run(document, case, logs, isolation, agents)
         problems, broken = tuple(differences(found, case.expect)), False
         if problems and not any(differences(found, case.expect.model_copy(update={"outputs": None}))):
             outputs = found.outputs
@@ -92,7 +98,9 @@ async def carry_out(document: SuiteDocument, index: int, limit: float, isolation
     return Verdict(case.name, document.line(index), seconds, problems, broken, log, outputs)
 
 
-async def _run(document: SuiteDocument, case: Scenario, logs: _Logs, isolation: Isolation) -> Record:
+async def _run(
+    document: SuiteDocument, case: Scenario, logs: _Logs, isolation: Isolation, agents: Kept
+) -> Record:
     """What the workflow of a test comes to."""
     try:
         document.workflow.compiled.inputs.apply(case.inputs)
@@ -105,7 +113,7 @@ async def _run(document: SuiteDocument, case: Scenario, logs: _Logs, isolation: 
     clock = LeapingClock(None if case.now is None else moment(case.now))
     journal = Recorder(clock.time)
     # One of its own: what a language is made ready for are the sources of this test.
-    world = MockedWorld(case, clock, machine=Machine(isolation))
+    world = MockedWorld(case, clock, machine=Machine(isolation, agents=agents))
     workflow = contents.workflows[document.workflow.name]
     start = begin(workflow, contents, case.inputs, tools=world.machine.tools)
     world.machine.equip(sources(workflow, contents))
