@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from citadel.kube.resources import PODS, RUNTIMES, Object
-from live import SANDBOXES, SYSTEM, Cluster, kubectl
+from live import SANDBOXES, SYSTEM, Cluster, kubectl, sql
 
 WAITS = "import time\ndef main(seconds=0):\n    time.sleep(seconds)\n    return seconds"
 
@@ -40,11 +40,15 @@ async def members(cluster: Cluster, holds: Callable[[set[str]], object], seconds
     async with asyncio.timeout(seconds):
         while True:
             found = {pod["metadata"]["name"] for pod in await pods(cluster) if runs(pod)}
-            if holds(found):
-                # Running is not yet registered: that takes the runner some milliseconds.
-                await asyncio.sleep(0.5)
+            # One that runs is not yet one that can be claimed.
+            if holds(found) and not found.difference(await asyncio.to_thread(claimable)):
                 return found
             await asyncio.sleep(0.1)
+
+
+def claimable() -> list[str]:
+    """Members of pools that have answered for their network, which they do once they are warm."""
+    return sql("SELECT name FROM sandboxes WHERE uid IS NULL AND status = 'live' AND answered IS NOT NULL")
 
 
 def runs(pod: Object) -> bool:
@@ -67,7 +71,7 @@ async def succeeded(cluster: Cluster, name: str, seconds: float = 60) -> None:
 async def test_an_execution_takes_a_member_which_is_destroyed_and_replaced(cluster: Cluster) -> None:
     await runtime(cluster, min=1, max=2)
     (member,) = await members(cluster, lambda names: len(names) == 1)
-    await cluster.workflow("one", [step(seconds=0.2)])
+    await cluster.workflow("one", [step(seconds=1)])
     name = await cluster.execute("one")
     await cluster.until(name, lambda obj: obj.get("status", {}).get("phase") == "Running")
     assert cold(cluster, (await cluster.kube.list(PODS, SANDBOXES)).items) == []
