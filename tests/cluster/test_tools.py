@@ -187,10 +187,10 @@ async def test_a_call_whose_process_is_killed_is_made_again_only_where_that_does
 
 
 async def sent(cluster: Cluster, name: str) -> None:
-    """Returns when a call was sent for an Execution."""
+    """Returns when a call was sent for an Execution: of its connection the proxy tells a moment later."""
     uid = (await cluster.get(name))["metadata"]["uid"]
     async with asyncio.timeout(60):
-        while sql(f"SELECT sent FROM tool_calls WHERE uid = '{uid}'") != ["t"]:  # noqa: ASYNC110
+        while not sql(f"SELECT step FROM connections WHERE uid = '{uid}'"):  # noqa: ASYNC110
             await asyncio.sleep(0.3)
 
 
