@@ -14,7 +14,7 @@ CITADEL = str(Path(sys.executable).with_name("citadel"))
 LOAD = """
 import time
 def main(n):
-    time.sleep(0.2)
+    time.sleep(1)
     if n == 3:
         raise ValueError("no rows in 表")
     return n
