@@ -1,8 +1,10 @@
 """The way from the control plane to servers beyond: through the egress proxy, which asks whether it may be.
 
-One tunnel carries one connection, which is TLS to the server again where its URL says so.
+One tunnel carries one connection, which is TLS to the server again where its URL says so; a connection to the
+proxy carries one tunnel after another.
 """
 
+import asyncio
 import select
 import ssl
 from collections.abc import Iterable
@@ -21,6 +23,8 @@ _HEAD_LIMIT = 8192
 _MOST_HELD = 2**16
 _CONNECT_SECONDS = 30.0
 _MOST = 0xFFFF
+#: What a server may still say, and how long it has for it, when nobody listens any more.
+_LAST_BYTES, _LAST_SECONDS = 2**18, 2.0
 
 
 class Problem(Protocol):
@@ -41,14 +45,21 @@ class Ticket:
 
 
 class Tunnel(ByteStream):
-    """The bytes of one tunnel, in the frames of the egress proxy: two bytes of length, then so many bytes."""
+    """The bytes of one tunnel, in the frames of the egress proxy: two bytes of length, then so many bytes.
 
-    def __init__(self, stream: ByteStream | TLSStream, held: bytes) -> None:
-        self._stream, self._held = stream, held
+    Length 0 ends its direction; with both ends said, the connection may carry another tunnel.
+    """
+
+    def __init__(self, proxy: EgressProxy, stream: TLSStream, held: bytes) -> None:
+        self._proxy, self._stream, self._held = proxy, stream, held
         self._left = 0
+        self._ends = [False, False]
+        self._busy = 0
+        """What is under way, or was broken off: then nobody knows what the connection carries."""
+        self._closed = False
 
     @property
-    def transport_stream(self) -> ByteStream | TLSStream:
+    def transport_stream(self) -> TLSStream:
         """What its frames go through."""
         return self._stream
 
@@ -59,32 +70,64 @@ class Tunnel(ByteStream):
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Some bytes; raises EndOfStream at the end."""
-        while not self._left:
+        while not self._left and not self._ends[0]:
             while len(self._held) < 2:
-                self._held += await self._stream.receive()
+                self._held += await self._more()
             self._left, self._held = int.from_bytes(self._held[:2]), self._held[2:]
-            if not self._left:
-                raise anyio.EndOfStream
+            self._ends[0] = not self._left
+        if self._ends[0]:
+            raise anyio.EndOfStream
         if not self._held:
-            self._held = await self._stream.receive()
+            self._held = await self._more()
         size = min(self._left, max_bytes)
         data, self._held = self._held[:size], self._held[size:]
         self._left -= len(data)
+        return data
+
+    async def _more(self) -> bytes:
+        self._busy += 1
+        data = await self._stream.receive()
+        self._busy -= 1
         return data
 
     async def send(self, item: bytes) -> None:
         """Sends all of it."""
         for at in range(0, len(item), _MOST):
             part = item[at : at + _MOST]
-            await self._stream.send(len(part).to_bytes(2) + part)
+            await self._send(len(part).to_bytes(2) + part)
+
+    async def _send(self, frame: bytes) -> None:
+        self._busy += 1
+        await self._stream.send(frame)
+        self._busy -= 1
 
     async def send_eof(self) -> None:
         """Says that nothing more is sent."""
-        await self._stream.send(b"\0\0")
+        await self._send(b"\0\0")
+        self._ends[1] = True
 
     async def aclose(self) -> None:
-        """Cuts the connection to the proxy."""
-        await anyio.aclose_forcefully(self._stream)
+        """Gives the connection back, once; nobody waits until the other side knows."""
+        if not self._closed:
+            self._closed = True
+            self._proxy.release(self._stream, self._ended())
+
+    async def _ended(self) -> bool:
+        """Ends both directions; whether nothing of this tunnel is left in the connection."""
+        if self._busy:
+            return False
+        try:
+            async with asyncio.timeout(_LAST_SECONDS):
+                if not self._ends[1]:
+                    await self.send_eof()
+                left = _LAST_BYTES
+                while left > 0:
+                    left -= len(await self.receive())
+        except anyio.EndOfStream:
+            return all(self._ends) and not self._held
+        except UNREACHED:
+            pass
+        return False
 
 
 class _Network(httpcore2.AsyncNetworkStream):
@@ -173,13 +216,13 @@ class Proxied(httpcore2.AsyncNetworkBackend):
                 try:
                     return await self._connect(host, port)
                 except UNREACHED:
-                    return await self._connect(host, port)  # what was held ready may have ended
+                    return await self._connect(host, port, fresh=True)  # what was held ready may have ended
         except UNREACHED as error:
             message = f"the egress proxy cannot be reached: {error or type(error).__name__}"
             raise self.problem(message, passes=True, sent=False) from None
 
-    async def _connect(self, host: str, port: int) -> httpcore2.AsyncNetworkStream:
-        stream = await self._proxy.connect()
+    async def _connect(self, host: str, port: int, *, fresh: bool = False) -> httpcore2.AsyncNetworkStream:
+        stream = await self._proxy.connect(fresh=fresh)
         ticket, there = self._ticket, f"{host}:{port}"
         head = (
             f"CONNECT {there} HTTP/1.1\r\nHost: {there}\r\nProxy-Authorization: Bearer {ticket.token}\r\n"
@@ -193,7 +236,7 @@ class Proxied(httpcore2.AsyncNetworkBackend):
             said, _, rest = answer.partition(b"\r\n\r\n")
             status = said.split(b" ", 2)[1]
             if status == b"200":
-                return _Network(Tunnel(stream, rest))
+                return _Network(Tunnel(self._proxy, stream, rest))
             said_why = await _read_rest(stream, rest)
             raise self.problem(f"egress: {said_why}", passes=int(status) >= 500, sent=False)
         except BaseException:

@@ -65,11 +65,8 @@ async def main(stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         metrics = ModelMetrics(registry)
         tls = ssl.create_default_context(cafile=str(settings.ca_file))
-        proxy, trust = (
-            EgressProxy(settings.egress_host, settings.egress_port, tls),
-            Trust(settings.trust_file),
-        )
-        stack.callback(proxy.close)
+        proxy = EgressProxy(settings.egress_host, settings.egress_port, tls)
+        stack.push_async_callback(proxy.aclose)
         trust = Trust(settings.trust_file)
         ways = Ways(Opener.from_file(settings.key_file), proxy, trust.context)
         common = Common(cache=_cache(stack, settings, metrics), trace=tracer.asked if tracer else None)

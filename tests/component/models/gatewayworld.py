@@ -178,7 +178,7 @@ async def a_world(url: str, tls: Certificates, providers: Providers) -> AsyncIte
         key = PrivateKey.generate()
         gateway, proxy = await proxied(stack, tls.server, database, lambda name: world.rules(name))
         by = EgressProxy(*proxy, tls.client)
-        stack.callback(by.close)
+        stack.push_async_callback(by.aclose)
         world = World(database, providers, Ways(Opener(key), by, tls.client), key)
         world.gateway = gateway
         stack.push_async_callback(world.kill)

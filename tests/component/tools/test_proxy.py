@@ -1,12 +1,13 @@
-"""The connection to the egress proxy that is opened ahead."""
+"""Connections to the egress proxy: each carries tunnel after tunnel, while they end in order."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio
 import pytest
+from httpcore2 import AsyncNetworkStream
 
+from citadel.calls import dialling as dialling_module
 from citadel.calls import proxy as proxy_module
 from citadel.calls.dialling import Proxied, Ticket
 from citadel.calls.exchanges import ToolError, problem
@@ -20,7 +21,8 @@ class Proxy:
     def __init__(self) -> None:
         self.open: list[asyncio.StreamWriter] = []
         self.accepted, self.news, self.ended = 0, asyncio.Condition(), asyncio.Event()
-        self.refuses = False
+        self.refuses, self.keeps_open = False, False
+        self.tunnels = 0
         self.tasks: list[asyncio.Task[None] | None] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -30,9 +32,13 @@ class Proxy:
             self.accepted += 1
             self.news.notify_all()
         try:
-            if not self.refuses and await reader.readuntil(b"\r\n\r\n"):
-                writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-                await reader.read()
+            while not self.refuses and await reader.readuntil(b"\r\n\r\n"):
+                self.tunnels += 1
+                writer.write(b"HTTP/1.1 200 Connected\r\n\r\n" + frame(b"hello"))
+                while size := int.from_bytes(await reader.readexactly(2)):
+                    await reader.readexactly(size)
+                if not self.keeps_open:
+                    writer.write(frame(b"bye") + frame(b""))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -55,31 +61,82 @@ async def there(tmp_path: Path) -> AsyncIterator[tuple[Proxy, EgressProxy]]:
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls.server)
     found = EgressProxy("localhost", server.sockets[0].getsockname()[1], tls.client)
     yield proxy, found
-    found.close()
+    await found.aclose()
     server.close()
     proxy.cut()
     await asyncio.gather(*(task for task in proxy.tasks if task is not None))
 
 
+def frame(data: bytes) -> bytes:
+    return len(data).to_bytes(2) + data
+
+
+async def opened(by: EgressProxy) -> AsyncNetworkStream:
+    return await Proxied(by, Ticket("t", "a", 1), problem).connect_tcp("x.example.com", 443)
+
+
 async def dialled(by: EgressProxy) -> None:
-    stream = await Proxied(by, Ticket("t", "a", 1), problem).connect_tcp("x.example.com", 443)
+    """One tunnel, from its beginning until its connection was taken back."""
+    stream = await opened(by)
+    assert await stream.read(5, 10) == b"hello"
     await stream.aclose()
+    await taken_back(by)
 
 
-async def test_the_next_connection_is_open_before_it_is_wanted(there: tuple[Proxy, EgressProxy]) -> None:
+async def taken_back(by: EgressProxy) -> None:
+    while by._tasks:
+        await asyncio.gather(*by._tasks)
+
+
+async def test_a_connection_carries_one_tunnel_after_another(there: tuple[Proxy, EgressProxy]) -> None:
     proxy, by = there
-    for used in range(1, 4):
+    for _ in range(3):
         await dialled(by)
-        await proxy.until(used + 1)
-    assert proxy.accepted == 4
+    assert (proxy.accepted, proxy.tunnels) == (1, 3)
+
+
+async def test_tunnels_at_a_time_have_connections_of_their_own(there: tuple[Proxy, EgressProxy]) -> None:
+    proxy, by = there
+    streams = [await opened(by) for _ in range(proxy_module.MOST_HELD + 1)]
+    for stream in streams:
+        await stream.aclose()
+    await taken_back(by)
+    assert proxy.accepted == proxy_module.MOST_HELD + 1
+    assert len(by._held) == proxy_module.MOST_HELD
 
 
 async def test_one_that_has_ended_meanwhile_is_not_used(there: tuple[Proxy, EgressProxy]) -> None:
     proxy, by = there
-    await dialled(by)
-    await proxy.until(2)
+    first, second = await opened(by), await opened(by)
+    await first.aclose()
+    await second.aclose()
+    await taken_back(by)
     proxy.cut()
     await dialled(by)
+    assert proxy.accepted == 3
+
+
+@pytest.mark.parametrize("how", ["the server goes on", "a read was broken off"])
+async def test_a_tunnel_without_an_end_costs_its_connection(
+    there: tuple[Proxy, EgressProxy], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    proxy, by = there
+    monkeypatch.setattr(dialling_module, "_LAST_SECONDS", 0.05)
+    proxy.keeps_open = how == "the server goes on"
+    stream = await opened(by)
+    assert await stream.read(5, 10) == b"hello"
+    if how == "a read was broken off":
+        with pytest.raises(TimeoutError):
+            await stream.read(5, 0.05)
+    await stream.aclose()
+    await taken_back(by)
+    async with asyncio.timeout(10):
+        await proxy.ended.wait()
+    # Another one is held ready.
+    proxy.keeps_open = False
+    await proxy.until(2)
+    await dialled(by)
+    assert proxy.accepted == 2
 
 
 async def test_a_proxy_that_cuts_every_connection_is_told_as_one_that_cannot_be_reached(
@@ -88,9 +145,9 @@ async def test_a_proxy_that_cuts_every_connection_is_told_as_one_that_cannot_be_
     proxy, by = there
     proxy.refuses = True
     with pytest.raises(ToolError, match="the egress proxy cannot be reached") as failed:
-        await dialled(by)
+        await opened(by)
     assert not failed.value.sent
-    assert proxy.accepted < 6
+    assert proxy.accepted == 2
 
 
 async def test_what_nobody_wants_is_closed(
@@ -98,9 +155,7 @@ async def test_what_nobody_wants_is_closed(
 ) -> None:
     proxy, by = there
     monkeypatch.setattr(proxy_module, "HELD_SECONDS", 0.05)
-    stream = await by.connect()
-    await proxy.until(2)
+    await dialled(by)
     async with asyncio.timeout(10):
         await proxy.ended.wait()
-    await anyio.aclose_forcefully(stream)
-    assert proxy.accepted == 2
+    assert (proxy.accepted, by._held) == (1, [])

@@ -42,7 +42,7 @@ class World:
         world = cls(database, Certificates.make(folder, HOST))
         world.gateway, proxy = await proxied(stack, world.tls.server, database, world.rules)
         by = EgressProxy(*proxy, world.tls.client)
-        stack.callback(by.close)
+        stack.push_async_callback(by.aclose)
         world.asker = Asker(Opener(world._key), by, world.tls.client)
         return world
 
