@@ -1,8 +1,10 @@
 """The statements of an advance, built once, so that SQLAlchemy and psycopg find them in their caches."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Table, Text, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Select, Table, Text, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
@@ -25,6 +27,19 @@ _EXECUTION = (
     "wake_at",
 )
 _STEP = ("status", "attempt", "sandbox", "reason", "message", "started_at", "finished_at")
+
+
+#: What rows have that any advance may write.
+EVENT = ("uid", "seq", "at", "kind", "key", "data")
+VALUE = ("uid", "digest", "body")
+STEP = ("uid", "name", "position", *_STEP)
+CALL = ("uid", "step", "attempt", "namespace", "body", "hosts")
+
+
+def columns_of(table: Table, names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The parameters of `Statements.usual` for these rows."""
+    rows = list(rows)
+    return {f"{table.name}_{name}": [row[name] for row in rows] for name in names}
 
 
 def _set(names: tuple[str, ...]) -> dict[str, Any]:
@@ -97,23 +112,19 @@ class Statements:
         self.definition = select(t.definitions.c.body).where(t.definitions.c.digest == bindparam("of_digest"))
         self.new_execution = self.insert_new(t.executions)
         self.new_definition = self.insert_new(t.definitions)
-        self.new_value = self.insert_new(t.values)
         self.new_sandbox = self.insert_new(t.sandboxes)
         self.new_logs = self.insert_new(t.logs)
         self.new_artifacts = self.insert_new(t.artifacts)
-        self.new_events = insert(t.events)
-        self.new_tool_call = self.insert_new(t.tool_calls).values(placed_at=now())
         self.execution = (
             update(t.executions).where(t.executions.c.uid == bindparam("of_uid")).values(_set(_EXECUTION))
         )
-        if postgres:
-            # The notices ride along: a round trip less in every step.
-            self.execution = self.execution.returning(announcing().scalar_subquery())
+        self.new_events, self.new_value = insert(t.events), self.insert_new(t.values)
         # Turns of loops and inner steps come as they begin.
         rows = self._insert(t.steps)
         self.step = rows.on_conflict_do_update(
             index_elements=["uid", "name"], set_={name: rows.excluded[name] for name in _STEP}
         )
+        self.usual = self._usual() if postgres else None
         self.claim = self._claim()
         self.drain = (
             update(t.sandboxes)
@@ -158,6 +169,32 @@ class Statements:
         self.no_delivery = delete(t.deliveries).where(
             t.deliveries.c.sandbox.in_(bindparam("of_sandboxes", expanding=True))
         )
+
+    def _usual(self) -> Any:
+        """What any advance writes, with its notices, as one statement: each costs a round trip, and more.
+
+        Its parameters are columns, as `columns_of` makes them of rows.
+        """
+        calls = self._rows(t.tool_calls, CALL).cte("calls")
+        calls_at = select(*calls.c, now())
+        writes = (
+            self.new_events.from_select(EVENT, self._rows(t.events, EVENT)),
+            self.new_value.from_select(VALUE, self._rows(t.values, VALUE)),
+            self.step.from_select(STEP, self._rows(t.steps, STEP)),
+            self.insert_new(t.tool_calls).from_select([*CALL, "placed_at"], calls_at),
+        )
+        named = (write.cte(f"wrote_{write.table.name}") for write in writes)
+        return self.execution.returning(announcing().scalar_subquery()).add_cte(*named)
+
+    @staticmethod
+    def _rows(table: Table, names: Sequence[str]) -> Select[Any]:
+        """Rows for some columns of a table, from parameters that each hold one column."""
+        columns = [table.c[name] for name in names]
+        given = (
+            bindparam(f"{table.name}_{each.name}", type_=ARRAY(each.type, dimensions=1)) for each in columns
+        )
+        rows = func.unnest(*given).table_valued(*names, name=f"new_{table.name}").render_derived()
+        return select(*rows.c)
 
     def _claim(self) -> Any:
         """Takes the member of a pool that has waited longest, if this namespace may have one more sandbox."""

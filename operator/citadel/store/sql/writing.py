@@ -12,9 +12,10 @@ from citadel.core.values import Inline
 from citadel.store.calls import PlacedCall
 from citadel.store.recalling import Memory
 from citadel.store.rows import Changes, ExecutionRow
+from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import payloads
 from citadel.store.sql.conversations import append
-from citadel.store.sql.statements import Statements
+from citadel.store.sql.statements import CALL, EVENT, STEP, VALUE, Statements, columns_of
 
 
 async def write(
@@ -25,18 +26,30 @@ async def write(
     values: Mapping[str, bytes],
     calls: Sequence[PlacedCall],
 ) -> None:
-    """Writes an advance: `log` its events, `values` digest -> canonical JSON, `calls` of tools.
-
-    One statement a table.
-    """
+    """Writes an advance: `log` its events, `values` digest -> canonical JSON, `calls` of tools."""
     uid = changes.execution.uid
-    if log:
-        await connection.execute(statements.new_events, log)
-    if values:
-        rows = [{"uid": uid, "digest": digest, "body": body} for digest, body in values.items()]
-        await connection.execute(statements.new_value, rows)
-    if changes.steps:
-        await connection.execute(statements.step, [asdict(step) for step in changes.steps])
+    rows = [{"uid": uid, "digest": digest, "body": body} for digest, body in values.items()]
+    steps = [asdict(step) for step in changes.steps]
+    parameters = _renamed(changes.execution, "uid")
+    if statements.usual is not None:
+        parameters["notices"] = payloads(changes.notices)
+        for table, names, found in (
+            (t.events, EVENT, log),
+            (t.values, VALUE, rows),
+            (t.steps, STEP, steps),
+            (t.tool_calls, CALL, map(_call_row, calls)),
+        ):
+            parameters |= columns_of(table, names, found)
+        await connection.execute(statements.usual, parameters)
+    else:
+        for statement, many in (
+            (statements.new_events, log),
+            (statements.new_value, rows),
+            (statements.step, steps),
+        ):
+            if many:
+                await connection.execute(statement, many)
+        await connection.execute(statements.execution, parameters)
     if changes.wanted:
         await connection.execute(statements.new_sandbox, [asdict(row) for row in changes.wanted])
     if changes.draining:
@@ -80,16 +93,10 @@ async def write(
         del row["object"]  # which is for the controller to say
         news = {f"new_{name}": row[name] for name in ("phase", "ended_at", "decided_by", "reason")}
         await connection.execute(statements.approval, row | news)
-    if calls:
-        await connection.execute(statements.new_tool_call, [_call_row(call) for call in calls])
     for memory in changes.memories:
         await _remember(connection, statements, memory, values)
     for answered in changes.answered:
         await append(connection, answered, values, postgres=statements.postgres)
-    parameters = _renamed(changes.execution, "uid")
-    if statements.postgres:
-        parameters["notices"] = payloads(changes.notices)
-    await connection.execute(statements.execution, parameters)
 
 
 def _call_row(call: PlacedCall) -> dict[str, Any]:
