@@ -29,9 +29,8 @@ type limits struct {
 // assignment is one attempt as the gateway hands it out.
 type assignment struct {
 	wire.Assignment
-	Exclusive bool              `json:"exclusive"`
-	Egress    []string          `json:"egress"` // what it reaches, as host:port
-	Sealed    map[string]sealed `json:"sealed"`
+	Egress []string          `json:"egress"` // what it reaches, as host:port
+	Sealed map[string]sealed `json:"sealed"`
 }
 
 // sealed is an argument by reference: a sealed box of the JSON of one value.

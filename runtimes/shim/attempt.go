@@ -44,6 +44,7 @@ type shim struct {
 	verdicts  <-chan wire.Verdict
 	lost      <-chan error // the runner's connection has ended
 	next      ahead
+	last      bool // the attempt was to have the sandbox for itself
 }
 
 // exit is how a program ended: an exit code, or minus the number of a signal; lost when that cannot be known.
@@ -82,6 +83,9 @@ func (s *shim) loop(assigned <-chan []byte) error {
 			if outcome.IsLast() {
 				return errors.New("the sandbox cannot be used again")
 			}
+			if s.last {
+				return <-s.lost
+			}
 			if err := s.lookAhead(); err != nil {
 				return err
 			}
@@ -110,7 +114,9 @@ func (s *shim) attempt(request []byte) (wire.Outcome, []byte, error) {
 			log.Printf("%s: the step has changed limits or priority of what the next one descends from", a.Step)
 			usable = false
 		}
-		if err := s.prepare(usable); err != nil {
+		if s.last = a.Exclusive; s.last {
+			// Nothing follows: the sandbox goes as it is.
+		} else if err := s.prepare(usable); err != nil {
 			log.Printf("%s: %v", a.Step, err)
 			usable = false
 		}

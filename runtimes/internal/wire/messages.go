@@ -24,6 +24,8 @@ type Assignment struct {
 	TimeoutSeconds *float64        `json:"timeoutSeconds,omitempty"`
 	OutputBytes    int             `json:"outputBytes"`
 	Input          json.RawMessage `json:"input"`
+	// Exclusive: the sandbox takes no other attempt.
+	Exclusive bool `json:"exclusive"`
 	// Program is what a build made of Code: a language that is compiled runs it.
 	Program *Content `json:"program,omitempty"`
 	// Files are texts by their absolute paths.
