@@ -111,6 +111,18 @@ async def test_a_drained_sandbox_finishes_its_step_and_ends(site: Site) -> None:
     assert await gateway.log("last") == "x\n"
 
 
+@pytest.mark.parametrize("code", ["def main(): return 1", "def main(): raise SystemExit(3)"])
+async def test_an_attempt_that_has_its_sandbox_to_itself_is_its_last(site: Site, code: str) -> None:
+    sandbox = await site.python()
+    await site.gateway.assign("after", code="def main(): return 2")
+    await site.gateway.assign("alone", code=code, exclusive=True)
+    site.gateway.waiting.rotate(1)
+    assert not (await site.gateway.result("alone")).next
+    assert await sandbox.runner.wait() == 0
+    assert await sandbox.main.wait() == 0
+    assert site.gateway.deliveries == [("alone", 1)]
+
+
 async def test_an_idle_drained_sandbox_ends(site: Site) -> None:
     sandbox = await site.python()
     await registered(site.gateway)
