@@ -158,18 +158,20 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize(
-    ("role", "statement"), [(role, each) for role, statements in FORBIDDEN.items() for each in statements]
-)
 def test_no_process_may_do_more_than_it_needs(
-    postgres_server: PostgresServer, environment: dict[str, str], empty: str, role: str, statement: str
+    postgres_server: PostgresServer, environment: dict[str, str], empty: str
 ) -> None:
     run(environment)
-    with (
-        psycopg.connect(postgres_server.url(empty, role)) as connection,
-        pytest.raises(psycopg.errors.InsufficientPrivilege),
-    ):
-        connection.execute(statement)
+    allowed = []
+    for role, statements in FORBIDDEN.items():
+        with psycopg.connect(postgres_server.url(empty, role), autocommit=True) as connection:
+            for statement in statements:
+                try:
+                    connection.execute(statement)
+                    allowed.append((role, statement))
+                except psycopg.errors.InsufficientPrivilege:
+                    pass
+    assert not allowed
 
 
 async def test_every_process_may_do_what_it_needs(
