@@ -47,10 +47,12 @@ type shim struct {
 	last      bool // the attempt was to have the sandbox for itself
 }
 
-// exit is how a program ended: an exit code, or minus the number of a signal; lost when that cannot be known.
+// exit is how a program ended: an exit code, or minus the number of a signal; lost when that cannot be known. One that
+// has said all that it had to say may not have ended yet.
 type exit struct {
 	code int
 	lost bool
+	said bool
 }
 
 // endOf is what came from a channel of exits: nothing, when it was closed.
@@ -197,12 +199,14 @@ func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *
 	if failure != nil {
 		return nil, failure, true, nil
 	}
-	end, by, err := s.await(a, ended)
+	end, by, err := s.await(a, ended, captured)
 	if err != nil {
 		return nil, nil, false, err
 	}
 	usable = !end.lost
-	if err := s.tree.clear(); err != nil { // children left behind hold the pipes open, and are no failure
+	if end.said {
+		// Nothing follows in this sandbox.
+	} else if err := s.tree.clear(); err != nil { // children left behind hold the pipes open, and are no failure
 		log.Printf("%s: %v", a.Step, err)
 		usable = false
 	}
@@ -229,8 +233,15 @@ func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *
 }
 
 // await waits for the program's end, and brings it about on timeout and cancellation, whichever comes first: by.
-func (s *shim) await(a *wire.Assignment, ended <-chan exit) (end exit, by wire.Reason, err error) {
+//
+// An agent's is over with its last word, as it leaves nothing: giving back the memory of its process takes longer than
+// the rest.
+func (s *shim) await(a *wire.Assignment, ended <-chan exit, captured *capture) (end exit, by wire.Reason, err error) {
 	var timeout, grace <-chan time.Time
+	var over <-chan struct{}
+	if a.Agent && a.Exclusive {
+		over = captured.over
+	}
 	if a.TimeoutSeconds != nil {
 		timer := time.NewTimer(wire.Seconds(*a.TimeoutSeconds))
 		defer timer.Stop()
@@ -240,6 +251,10 @@ func (s *shim) await(a *wire.Assignment, ended <-chan exit) (end exit, by wire.R
 		select {
 		case end, known := <-ended:
 			return endOf(end, known), by, nil
+		case <-over:
+			if over = nil; isWhole(captured.said) {
+				return exit{said: true}, by, nil
+			}
 		case err := <-s.lost:
 			return exit{}, by, errors.Join(errRunnerGone, err, s.tree.clear())
 		case cancel := <-s.cancels:

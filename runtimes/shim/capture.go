@@ -21,8 +21,9 @@ type capture struct {
 	stdout, stderr, result *os.File // the program's ends
 	ours                   [3]*os.File
 	readers                sync.WaitGroup
-	said                   []byte    // the result, complete after drain
-	buffers                [2][]byte // for frames of stdout and stderr
+	over                   chan struct{} // closed when everything was read
+	said                   []byte        // the result, complete after drain
+	buffers                [2][]byte     // for frames of stdout and stderr
 }
 
 // newCapture opens the pipes.
@@ -45,12 +46,17 @@ func newCapture() (*capture, error) {
 // follow starts to forward what comes; of a result it keeps what may be one.
 func (c *capture) follow(out *wire.Writer, outputBytes int) {
 	c.readers.Add(3)
+	c.over = make(chan struct{})
 	go c.forward(c.ours[0], c.buffers[0], out, wire.KindStdout)
 	go c.forward(c.ours[1], c.buffers[1], out, wire.KindStderr)
 	go func() {
 		defer c.readers.Done()
 		c.said, _ = io.ReadAll(io.LimitReader(c.ours[2], int64(outputBytes+failureBytes)))
 		io.Copy(io.Discard, c.ours[2])
+	}()
+	go func() {
+		c.readers.Wait()
+		close(c.over)
 	}()
 }
 
@@ -76,17 +82,12 @@ func (c *capture) started() {
 
 // drain waits until everything printed is forwarded, and tells whether the pipes have closed.
 func (c *capture) drain() bool {
-	done := make(chan struct{})
-	go func() {
-		c.readers.Wait()
-		close(done)
-	}()
 	select {
-	case <-done:
+	case <-c.over:
 		return true
 	case <-time.After(drainWithin):
 		c.close()
-		<-done
+		<-c.over
 		return false
 	}
 }

@@ -178,6 +178,16 @@ func TestVerdictOfAHarness(t *testing.T) {
 	}
 }
 
+func TestAHarnessHasSaidAllWithTheEndOfItsJSON(t *testing.T) {
+	for said, want := range map[string]bool{
+		"": false, "S": false, `S"yes"`: true, `S"ye`: false, `S{"a":[1`: false, "Snull": true, `F{"reason":"Error"}`: true, `F{"rea`: false, `X1`: false,
+	} {
+		if found := isWhole([]byte(said)); found != want {
+			t.Errorf("%q: found %v", said, found)
+		}
+	}
+}
+
 func TestTheTreeOutsideAContainerIsTheDescendantsOnly(t *testing.T) {
 	command := exec.Command("sh", "-c", "sleep 71 & sleep 71 & echo ready; wait")
 	out, err := command.StdoutPipe()

@@ -62,6 +62,11 @@ func harnessVerdict(said []byte, end exit, a *wire.Assignment) ([]byte, *wire.Fa
 	return said[1:], nil
 }
 
+// isWhole tells whether this is all that a harness says of an attempt: one that is killed may have said a part.
+func isWhole(said []byte) bool {
+	return len(said) > 0 && (said[0] == 'S' || said[0] == 'F') && jsontext.Check(said[1:]) == nil
+}
+
 func exitFailure(end exit) *wire.Failure {
 	switch {
 	case end.lost:

@@ -1,8 +1,11 @@
 """What only attempts of agents have: a way to their model and tools, and the reasons that these gave."""
 
+import asyncio
+
 from component.runtimes.conftest import Site
 
 ASK = """
+import asyncio
 import json, urllib.request
 def main(port):
     answers = []
@@ -41,3 +44,24 @@ async def test_only_an_agent_gives_the_reasons_of_the_model_gateway(site: Site) 
     await site.python()
     assert (await site.gateway.run("a", code=FAIL, agent=True)).failure["reason"] == "BudgetExceeded"
     assert (await site.gateway.run("b", code=FAIL)).failure["reason"] == "Error"
+
+
+LINGERS = """
+import atexit, sys, time
+def main():
+    atexit.register(time.sleep, 60)
+    print("the last", end="")
+    print("words", end="", file=sys.stderr)
+    return "done"
+"""
+
+
+async def test_an_agent_has_ended_with_its_last_word(site: Site) -> None:
+    sandbox = await site.python()
+    given = {"code": LINGERS, "agent": True, "exclusive": True}
+    assert (await site.gateway.run("a", **given)).output == "done"
+    assert await site.gateway.log("a") == "the last"
+    assert await site.gateway.log("a", stream="stderr") == "words"
+    assert await sandbox.runner.wait() == 0
+    async with asyncio.timeout(10):
+        assert await sandbox.main.wait() == 0
