@@ -10,7 +10,7 @@ from citadel.controller.agent_readiness import AgentReadiness
 from citadel.controller.approvals import Approvals
 from citadel.controller.children import Children
 from citadel.controller.deliveries import Deliveries
-from citadel.controller.executions import Executions
+from citadel.controller.executions import FIRST_PAUSE, Executions
 from citadel.controller.forgetting import namespace_changed
 from citadel.controller.history import History
 from citadel.controller.installs import owner_of
@@ -190,6 +190,8 @@ class Reconciler:
             self._look.set()
         elif notice.topic == "execution":
             self._execution_changed(notice.id)
+        elif notice.topic == "progress" and (key := self._names.get(notice.id)) is not None:
+            self.queue.add_after(key, FIRST_PAUSE)
         elif notice.topic == "approval":
             namespace, _, name = notice.id.partition("/")
             self.queue.add(Key("approval", namespace, name))

@@ -54,7 +54,7 @@ class ToolCalls:
     ) -> dict[str, Any]:
         deadline = time.monotonic() + HELD_SECONDS
         while True:
-            expected = self._waker.expect(f"execution {uid}")
+            expected = self._waker.expect(f"execution {uid}", f"progress {uid}")
             try:
                 instance = call_of(state, *called)
                 if instance is None:

@@ -81,8 +81,10 @@ class LogChunk:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something changed: `topic` is execution, control, sandbox, delivery, sealed, log, approval, signal,
-    model, grant, tool or tool-checked, `id` its object.
+    """Something changed: `topic` is execution, progress, control, sandbox, delivery, sealed, log, approval,
+    signal, model, grant, tool, tool-check or tool-checked, `id` its object.
+
+    `progress` is of an execution of which nothing began or ended but calls of its agents.
 
     Notices may be lost or repeated; whoever waits for one also looks at least once a second. `listening`
     tells that notices are heard from now on, and that earlier ones may have been lost.

@@ -5,7 +5,7 @@ Pure: the same for every database. Nothing here is needed to fold an execution; 
 from the log.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -160,7 +160,8 @@ def changes(
     approvals = tuple(asked(before, outcome, now))
     notices = []
     if outcome.events:
-        notices.append(Notice("execution", execution.uid))
+        topic = "progress" if _only_goes_on(state, outcome.events) else "execution"
+        notices.append(Notice(topic, execution.uid))
     if any(isinstance(event, ev.StopRequested | ev.Finished) for event in outcome.events):
         notices.append(Notice("control", execution.uid))
     notices += [Notice("sandbox", name) for name in (*(row.name for row in wanted), *claimed, *draining)]
@@ -184,6 +185,22 @@ def changes(
         approvals=approvals,
         admission=admission_change(before, state),
     )
+
+
+def _only_goes_on(state: State, events: Sequence[ev.Event]) -> bool:
+    """Whether nobody has to act on these events but who waits for what an agent has called."""
+    placed = {call.step for call in placeable(state, events)}
+    for event in events:
+        match event:
+            case ev.Delivered() | ev.ToolCalled() | ev.ToolAnswered():
+                continue
+            case ev.ToolWanted(step=step) if step in placed:
+                continue
+            case ev.StepCompleted(step=step) if step in state.called:
+                continue
+            case _:
+                return False
+    return True
 
 
 def execution_row(state: State, now: float) -> ExecutionRow:

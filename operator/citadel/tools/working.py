@@ -127,7 +127,7 @@ class ToolWorker(CallWorker[WantedTool]):
 class CheckWorker(Worker[Check]):
     """Makes checks."""
 
-    topic, prefix = "tool", "tool."
+    topic, prefix = "tool-check", "tool."
 
     def __init__(self, checks: ToolChecks, asker: Asker, tell: Tell = lambda told: None) -> None:
         super().__init__(checks)

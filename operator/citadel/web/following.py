@@ -36,7 +36,7 @@ async def follow(
     patience: float | None = None
     told = time.monotonic()
     while True:
-        expected = waker.expect(f"log {uid}", f"execution {uid}")
+        expected = waker.expect(f"log {uid}", f"execution {uid}", f"progress {uid}")
         try:
             chunks = await journal.logs(uid, after, BATCH)
             for chunk in chunks:
@@ -73,7 +73,7 @@ async def changes(
     before = State()
     told = float("-inf")
     while True:
-        expected = waker.expect(f"execution {uid}")
+        expected = waker.expect(f"execution {uid}", f"progress {uid}")
         try:
             state = await journal.read(uid)
             if state.seq != before.seq or told == float("-inf"):

@@ -55,7 +55,7 @@ class SqlToolChecks(SqlLeases[Check]):
         statement = statement.on_conflict_do_update(
             index_elements=["namespace", "name"], set_=wanted, where=stale
         )
-        await change(self._connections, self._notices, statement, [Notice("tool", "")])
+        await change(self._connections, self._notices, statement, [Notice("tool-check", "")])
 
     async def checked(self, namespace: str, name: str) -> Checked | None:
         """The last answer of a Tool; see `ToolChecks.checked`."""
