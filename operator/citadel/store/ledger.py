@@ -1,7 +1,7 @@
 """What keeps the books of calls: before each it reserves, afterwards it settles."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from citadel.core.events import Usage
@@ -49,6 +49,9 @@ class Spent:
     cost: int = 0
     calls: int = 0
     estimated: bool = False
+    model: str = field(default="", compare=False)
+    """The name of the Model that was asked last."""
+    provider: str = field(default="", compare=False)
 
 
 class Ledger(Protocol):
@@ -93,10 +96,9 @@ async def taken(ledger: Ledger, uid: str, step: str, attempt: int) -> Usage | No
     spent = await ledger.spent(uid, step, attempt)
     if not spent.calls:
         return None
-    last = (await ledger.usage(uid))[step]
     return Usage(
-        last.model,
-        last.provider,
+        spent.model,
+        spent.provider,
         spent.input_tokens,
         spent.output_tokens,
         spent.cost,

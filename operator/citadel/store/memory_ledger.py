@@ -104,6 +104,8 @@ class MemoryLedger:
             sum(entry.cost for entry in found),
             len(found),
             any(entry.state != "settled" for entry in found),
+            found[-1].reservation.model.rpartition("/")[2] if found else "",
+            found[-1].reservation.provider if found else "",
         )
 
     async def usage(self, uid: str) -> Mapping[str, Usage]:

@@ -13,7 +13,7 @@ from citadel.store.journal import ExecutionUnknown, Notice
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import change
 from citadel.store.sql.engine import now
-from citadel.store.sql.leases import SqlLeases
+from citadel.store.sql.leases import RELAXED, SqlLeases
 from citadel.store.sql.ledger import charge_all
 
 
@@ -46,16 +46,6 @@ class _SqlCalls(SqlLeases[PlacedCall]):
         except IntegrityError as error:
             raise ExecutionUnknown(call.uid) from error
 
-    async def remove(self, holder: str, call: PlacedCall) -> None:
-        """The call is over; see `Calls.remove`."""
-
-        async def work(connection: AsyncConnection) -> None:
-            gone = await connection.execute(delete(self.table).where(self.held(holder, call)))
-            if gone.rowcount:
-                await self.taken_over(connection, call)
-
-        await self._connections.transact(work)
-
     async def passage(self, token_hash: str) -> Passage | None:
         """What a token stands for; see `Passages.passage`."""
         columns = self.table.c
@@ -76,6 +66,16 @@ class SqlModelCalls(_SqlCalls):
 
     table, topic = t.model_calls, "model"
 
+    async def remove(self, holder: str, call: PlacedCall) -> None:
+        """The call is over; see `Calls.remove`."""
+
+        async def work(connection: AsyncConnection) -> None:
+            gone = await connection.execute(delete(self.table).where(self.held(holder, call)))
+            if gone.rowcount:
+                await self.taken_over(connection, call)
+
+        await self._connections.transact(work)
+
     async def taken_over(self, connection: AsyncConnection, row: PlacedCall) -> None:
         """What was reserved for it counts."""
         await charge_all(connection, row.uid, row.step, row.attempt)
@@ -89,6 +89,16 @@ class SqlToolCalls(_SqlCalls):
     def read(self, row: Any) -> PlacedCall:
         """The call of a row."""
         return replace(super().read(row), sent=row.sent)
+
+    async def remove(self, holder: str, call: PlacedCall) -> None:
+        """The call is over; see `Calls.remove`."""
+        gone = delete(self.table).where(self.held(holder, call)).returning(RELAXED)
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(gone)
+
+        # One statement: without BEGIN and COMMIT it is one round trip.
+        await self._connections.read(work)
 
     async def sending(self, holder: str, call: PlacedCall) -> bool:
         """Whether it is still the holder's, and sent from now on; see `ToolCalls.sending`."""

@@ -2,7 +2,7 @@
 
 Every call ends within `CALL_SECONDS`, whatever the database does; what is its fault is `JournalUnavailable`,
 and then nothing was changed, or what was changed is found again by repeating the call. `synchronous_commit`
-is never touched.
+is touched for rows of work alone, see `leases.py`.
 """
 
 import asyncio

@@ -24,6 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from citadel.store.sql.announcing import Notices, change
 from citadel.store.sql.engine import Connections, now
 
+#: Its transaction is committed without waiting for the disk: a database that crashes may forget that a row of
+#: work was taken or is over, and another holder does what any does whose predecessor said no more.
+RELAXED = func.set_config("synchronous_commit", "off", True).label("relaxed")
+
 
 class Keyed(Protocol):
     """What has a key, in the order of its table's primary key."""
@@ -112,7 +116,7 @@ class SqlLeases(Generic[Row]):
             update(self.table)
             .where(*same, tokens.c.place == rows.c.place)
             .values(mine)
-            .returning(self.table, rows.c.held_before, rows.c.place)
+            .returning(self.table, rows.c.held_before, rows.c.place, RELAXED)
         )
 
     async def renew(self, holder: str, row: Row, seconds: float) -> bool:

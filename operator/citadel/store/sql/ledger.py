@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Executable, case, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -108,11 +109,15 @@ class SqlLedger:
             func.coalesce(func.sum(_R.c.cost), 0),
             func.count(),
             func.count(case((_R.c.state != "settled", 1))),
+            func.array_agg(aggregate_order_by(_R.c.model, _R.c.at.desc())),
+            func.array_agg(aggregate_order_by(_R.c.provider, _R.c.at.desc())),
         ).where(_R.c.uid == uid, _R.c.step == step, _R.c.attempt == attempt)
 
         async def work(connection: AsyncConnection) -> Spent:
-            sent, answered, cost, calls, unsettled = (await connection.execute(query)).one()
-            return Spent(int(sent), int(answered), int(cost), calls, unsettled > 0)
+            row = (await connection.execute(query)).one()
+            sent, answered, cost, calls, unsettled, models, providers = row
+            last = (models[0].rpartition("/")[2], providers[0]) if calls else ("", "")
+            return Spent(int(sent), int(answered), int(cost), calls, unsettled > 0, *last)
 
         return await self._connections.read(work)
 
