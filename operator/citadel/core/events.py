@@ -262,6 +262,8 @@ class ToolCalled(Event):
     tool: str
     """What the agent calls it."""
     arguments: Value
+    sandbox: str | None = None
+    """Where it called from: only the sandbox that has the attempt may. None where there is one alone."""
 
     @property
     def key(self) -> str:

@@ -40,7 +40,8 @@ def admissible(state: State, fact: ev.Event) -> bool:
         case ev.ChildFinished() | ev.ModelAnswered() | ev.ToolAnswered():
             return _is_waiting(state, fact.step) and state.steps[fact.step].attempt == fact.attempt
         case ev.ToolCalled():
-            return may_call(state, fact.step, fact.attempt, fact.call)
+            may = may_call(state, fact.step, fact.attempt, fact.call)
+            return may and fact.sandbox in (None, state.steps[fact.step].sandbox)
         case ev.StopRequested(mode=mode):
             return state.stop is None or (state.stop.mode == "Cancel" and mode == "Terminate")
         case ev.SuspendChanged(suspended=suspended, generation=generation):

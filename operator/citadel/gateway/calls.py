@@ -36,17 +36,14 @@ class ToolCalls:
     async def answer(self, session: Session, step: str, attempt: int, body: bytes) -> dict[str, Any]:
         """How a call stands, which is made if it was not; raises Refused."""
         name, arguments, call = read_call(body)
-        uid = await self._registry.execution_of(session)
-        state = await self._registry.read(session)
+        uid, values = await self._registry.execution_of(session), Values()
+        # One that was recorded before is not recorded again, and one that may not be is not at all.
+        fact = ev.ToolCalled(step, attempt, call, name, values.put(arguments), session.sandbox)
+        try:
+            state = (await self._journal.advance(uid, [fact], outputs=values.made)).state
+        except ExecutionUnknown:
+            raise unknown() from None
         check_under_way(state, session.sandbox, step, attempt)
-        if call_of(state, step, attempt, call) is None:
-            values = Values()
-            fact = ev.ToolCalled(step, attempt, call, name, values.put(arguments))
-            try:
-                advance = await self._journal.advance(uid, [fact], outputs=values.made)
-            except ExecutionUnknown:
-                raise unknown() from None
-            state = advance.state
         return await self._wait(session, uid, state, (step, attempt, call))
 
     async def _wait(

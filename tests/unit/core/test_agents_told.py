@@ -85,6 +85,32 @@ def test_a_status_names_what_failed_of_a_call_last() -> None:
     assert len(named) == 20
 
 
+def test_only_the_sandbox_that_has_the_attempt_calls() -> None:
+    run = writer(ASK, "search")
+    mine = run.state.steps["write"].sandbox
+    assert mine is not None
+    assert not run.post(ev.ToolCalled("write", 1, "x", "search", Inline({}), "another")).events
+    assert run.post(ev.ToolCalled("write", 1, "x", "search", Inline({"text": "a"}), mine)).accepted == (True,)
+
+
+def test_calls_that_need_nobody_else_are_told_as_progress_alone() -> None:
+    run = writer("search", ASK)
+    told = []
+    for tool, key in (("search", "x"), ("ask", "y")):
+        before = run.state
+        outcome = run.post(ev.ToolCalled("write", 1, key, tool, Inline({"text": "a"})))
+        told.append({notice.topic for notice in changes(before, outcome, run.now).notices})
+    before = run.state
+    outcome = run.post(ev.ToolAnswered("write.search[1]", 1, Inline("found")))
+    told.append({notice.topic for notice in changes(before, outcome, run.now).notices})
+    before = run.state
+    told.append({notice.topic for notice in changes(before, run.end("write", "done"), run.now).notices})
+    assert told[0] == {"progress", "tool"}
+    assert "execution" in told[1]
+    assert told[2] == {"progress"}
+    assert "execution" in told[3]
+
+
 def test_rows_of_calls_follow_them_and_the_end_of_their_agent() -> None:
     run = writer(ASK, "search")
     before = run.state
