@@ -79,5 +79,6 @@ venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	hack/venv $(VENV)
 
-tools: # what the component tests run beside Python and Go: a Postgres of their own, compilers, Node.js, podman
+tools: # what the component tests run beside Python and Go: a Postgres of their own, compilers, Node.js, podman, an object store
 	@bash -c 'source hack/lib.sh; ensure_postgres; ensure_redis; ensure_compilers; ensure_podman; ensure_bubblewrap'
+	@hack/cluster/build versitygw
