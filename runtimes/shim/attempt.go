@@ -116,11 +116,11 @@ func (s *shim) attempt(request []byte) (wire.Outcome, []byte, error) {
 			log.Printf("%s: the step has changed limits or priority of what the next one descends from", a.Step)
 			usable = false
 		}
-		if s.last = a.Exclusive; s.last {
-			// Nothing follows: the sandbox goes as it is.
-		} else if err := s.prepare(usable); err != nil {
-			log.Printf("%s: %v", a.Step, err)
-			usable = false
+		if s.last = a.Exclusive; !s.last { // else nothing follows: the sandbox goes as it is
+			if err := s.prepare(usable); err != nil {
+				log.Printf("%s: %v", a.Step, err)
+				usable = false
+			}
 		}
 	}
 	outcome, body := wire.Succeeded, output
@@ -204,11 +204,11 @@ func (s *shim) run(a *wire.Assignment, request []byte) (output []byte, failure *
 		return nil, nil, false, err
 	}
 	usable = !end.lost
-	if end.said {
-		// Nothing follows in this sandbox.
-	} else if err := s.tree.clear(); err != nil { // children left behind hold the pipes open, and are no failure
-		log.Printf("%s: %v", a.Step, err)
-		usable = false
+	if !end.said { // else nothing follows in this sandbox
+		if err := s.tree.clear(); err != nil { // children left behind hold the pipes open, and are no failure
+			log.Printf("%s: %v", a.Step, err)
+			usable = false
+		}
 	}
 	usable = captured.drain() && usable
 	if by == wire.ReasonTimeout {

@@ -17,7 +17,7 @@ from citadel.gateway.refusals import Refused
 from citadel.gateway.registry import Registry, unknown
 from citadel.gateway.sessions import Session
 from citadel.store.journal import ExecutionUnknown, Journal, json_of
-from citadel.store.waking import Waker
+from citadel.store.waking import Waker, steps_of
 
 #: Seconds for which a call is waited for; then it is to be asked for again.
 HELD_SECONDS = 20.0
@@ -51,7 +51,7 @@ class ToolCalls:
     ) -> dict[str, Any]:
         deadline = time.monotonic() + HELD_SECONDS
         while True:
-            expected = self._waker.expect(f"execution {uid}", f"progress {uid}")
+            expected = self._waker.expect(*steps_of(uid))
             try:
                 instance = call_of(state, *called)
                 if instance is None:

@@ -7,6 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from citadel.store.journal import Notice
 
 
+def steps_of(uid: str) -> tuple[str, str]:
+    """The topics of whatever happens to an execution and its steps."""
+    return f"execution {uid}", f"progress {uid}"
+
+
 class Waker:
     """Wakes whoever waits on a topic. A wake-up may be missed, so every wait is bounded."""
 

@@ -9,7 +9,7 @@ from citadel.api.reasons import StepStatus
 from citadel.core.state import State
 from citadel.core.usage import UsageOf, spent
 from citadel.store.journal import Journal, LogChunk
-from citadel.store.waking import Waker
+from citadel.store.waking import Waker, steps_of
 from citadel.web.describing import changed
 
 BATCH = 500
@@ -36,7 +36,7 @@ async def follow(
     patience: float | None = None
     told = time.monotonic()
     while True:
-        expected = waker.expect(f"log {uid}", f"execution {uid}", f"progress {uid}")
+        expected = waker.expect(f"log {uid}", *steps_of(uid))
         try:
             chunks = await journal.logs(uid, after, BATCH)
             for chunk in chunks:
@@ -73,7 +73,7 @@ async def changes(
     before = State()
     told = float("-inf")
     while True:
-        expected = waker.expect(f"execution {uid}", f"progress {uid}")
+        expected = waker.expect(*steps_of(uid))
         try:
             state = await journal.read(uid)
             if state.seq != before.seq or told == float("-inf"):

@@ -5,7 +5,6 @@ import asyncio
 from component.runtimes.conftest import Site
 
 ASK = """
-import asyncio
 import json, urllib.request
 def main(port):
     answers = []

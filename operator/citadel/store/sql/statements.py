@@ -175,13 +175,12 @@ class Statements:
 
         Its parameters are columns, as `columns_of` makes them of rows.
         """
-        calls = self._rows(t.tool_calls, CALL).cte("calls")
-        calls_at = select(*calls.c, now())
+        calls = self._rows(t.tool_calls, CALL).add_columns(now())
         writes = (
             self.new_events.from_select(EVENT, self._rows(t.events, EVENT)),
             self.new_value.from_select(VALUE, self._rows(t.values, VALUE)),
             self.step.from_select(STEP, self._rows(t.steps, STEP)),
-            self.insert_new(t.tool_calls).from_select([*CALL, "placed_at"], calls_at),
+            self.insert_new(t.tool_calls).from_select([*CALL, "placed_at"], calls),
         )
         named = (write.cte(f"wrote_{write.table.name}") for write in writes)
         return self.execution.returning(announcing().scalar_subquery()).add_cte(*named)
