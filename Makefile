@@ -2,6 +2,7 @@
 VENV := .venv
 IN_CLUSTER := eval "$$(hack/env)" &&
 PYTEST := $(VENV)/bin/pytest
+ON_CLUSTER := tests/cluster tests/hostile/test_runc.py tests/rogue --timeout 900
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test check unit explore agree cluster-test cluster-up cluster-down images crds bench gvisor-test proofs hostile rogue netpol install uninstall venv tools
@@ -23,7 +24,7 @@ check: venv ## lint, types, rings, generated files
 	hack/check-go
 
 unit: venv tools ## tests without a cluster: unit, golden, component, conformance
-	$(PYTEST) -n 2 --dist loadfile
+	$(PYTEST) -n 2 --dist worksteal --durations 20
 
 explore: venv ## a million states of the engine and more, some ten minutes
 	$(VENV)/bin/python tests/explore
@@ -31,8 +32,9 @@ explore: venv ## a million states of the engine and more, some ten minutes
 agree: venv install ## two hundred generated workflows on the cluster, against an interpreter of their own
 	CITADEL_AGREE=0-200; export CITADEL_AGREE; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_agreement.py -s
 
-cluster-test: venv tools install ## tests on the real cluster
-	$(IN_CLUSTER) $(PYTEST) tests/cluster tests/hostile/test_runc.py tests/rogue --timeout 900 --durations 40
+cluster-test: venv tools install ## tests on the real cluster: two files at a time, then those that need the cluster to themselves
+	$(IN_CLUSTER) $(PYTEST) $(ON_CLUSTER) -m "not alone" -n 2 --dist loadfile --durations 20
+	$(IN_CLUSTER) $(PYTEST) $(ON_CLUSTER) -m alone --durations 20
 
 cluster-up: ## a Kubernetes to work on; builds a single node from source where there is none
 	hack/cluster/up

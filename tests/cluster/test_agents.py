@@ -121,7 +121,11 @@ def sandboxes(cluster: Cluster) -> list[str]:
     return sql(f"SELECT name FROM sandboxes WHERE namespace = '{cluster.namespace}' AND status <> 'gone'")
 
 
-@pytest.mark.parametrize("what", ["sandbox", "gateway", "models", "controller"])
+#: Processes that serve every test.
+SHARED = [pytest.param(name, marks=pytest.mark.alone) for name in ("gateway", "models", "controller")]
+
+
+@pytest.mark.parametrize("what", ["sandbox", *SHARED])
 async def test_what_is_killed_in_the_midst_does_nothing_twice_and_nothing_is_paid_again(
     cluster: Cluster, what: str
 ) -> None:

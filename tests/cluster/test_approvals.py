@@ -5,6 +5,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from citadel.kube.errors import NotFound
 from citadel.kube.resources import APPROVALS, PODS, Object
 from live import SYSTEM, Cluster, User, kubectl, python
@@ -120,6 +122,7 @@ async def test_a_form_that_does_not_fit_is_asked_for_again(cluster: Cluster) -> 
     assert (await cluster.finished(name))["status"]["outputs"]["paid"] == 6
 
 
+@pytest.mark.alone
 async def test_waiting_survives_the_controller_and_a_deleted_approval(cluster: Cluster) -> None:
     let_decide(cluster, "--user=ann")
     name = await asks(cluster)

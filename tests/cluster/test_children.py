@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from citadel.core.children import MAX_DEPTH, child_name
 from citadel.kube.resources import EXECUTIONS, Object
 from live import SYSTEM, Cluster, User, kubectl, python
@@ -106,6 +108,7 @@ async def test_a_workflow_that_runs_itself_is_bounded(cluster: Cluster) -> None:
     assert any(chain in item["status"]["message"] for item in found)
 
 
+@pytest.mark.alone
 async def test_a_controller_that_is_killed_in_between_loses_nothing(cluster: Cluster) -> None:
     code = "import time\ndef main(x):\n    time.sleep(1)\n    return x"
     step = python("a", code, args={"x": "${inputs.x}"})

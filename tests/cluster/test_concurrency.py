@@ -46,6 +46,7 @@ def crash() -> None:
         kubectl("-n", SYSTEM, "rollout", "status", what, "--timeout=120s")
 
 
+@pytest.mark.alone
 async def test_they_have_their_turns_in_order_though_controller_and_database_stop(cluster: Cluster) -> None:
     await define(cluster)
     await cluster.execute("flow", "a")

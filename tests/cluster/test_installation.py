@@ -213,6 +213,7 @@ def install(values: Object) -> None:
     done(*command, "--wait", "--timeout", "3m", values=values)
 
 
+@pytest.mark.alone
 async def test_an_upgrade_to_the_same_restarts_nothing_and_keeps_every_secret(kube: KubeClient) -> None:
     async def pods() -> set[str]:
         return {p["metadata"]["uid"] for p in (await kube.list(PODS, SYSTEM)).items}
@@ -224,6 +225,7 @@ async def test_an_upgrade_to_the_same_restarts_nothing_and_keeps_every_secret(ku
     assert await pods() == running
 
 
+@pytest.mark.alone
 async def test_after_the_databases_pod_is_replaced_executions_go_on(cluster: Cluster) -> None:
     nap = "import time\ndef main():\n    time.sleep(8)\n    return 'slept'"
     await cluster.workflow("nap", [python("nap", nap)], outputs={"nap": "${steps.nap.output}"})
@@ -237,6 +239,7 @@ async def test_after_the_databases_pod_is_replaced_executions_go_on(cluster: Clu
     assert (await cluster.run("nap", 120))["outputs"] == {"nap": "slept"}
 
 
+@pytest.mark.alone
 async def test_after_uninstalling_no_pod_is_left_and_installing_again_gives_a_working_citadel(
     cluster: Cluster,
 ) -> None:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from citadel.kube.resources import MODELS, PODS, SECRETS
 from internet import pod, python_image, ready, service
 from live import SYSTEM, Cluster, User, citadel, kubectl, policy
@@ -68,6 +70,7 @@ async def test_the_example_runs_by_its_script_and_says_so(cluster: Cluster, user
     assert usage["cost"] in shown
 
 
+@pytest.mark.alone
 async def test_a_server_is_asked_through_the_proxy_and_a_budget_stops_the_execution(cluster: Cluster) -> None:
     host, private = await server(cluster)
     prices = {"input": "1", "output": "10"}

@@ -11,6 +11,8 @@ from citadel.kube.resources import PODS, RUNTIMES
 from component.s3 import server
 from live import SYSTEM, Cluster, built_images, foreign_image, kubectl, python
 
+pytestmark = pytest.mark.alone
+
 PORT = 7070
 SIZE = 64 * 2**20
 SERVE = f"""

@@ -18,6 +18,8 @@ from citadel.kube.resources import EXECUTIONS, RUNTIMES
 from live import SYSTEM, Cluster, kubectl
 from packagetrees import Trees, constants, native_module
 
+pytestmark = pytest.mark.alone
+
 SERVER = """
 import http.server, os, tarfile
 tarfile.open("/trees/trees.tar").extractall("/tmp/trees", filter="data")

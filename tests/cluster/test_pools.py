@@ -4,8 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from citadel.kube.resources import PODS, RUNTIMES, Object
 from live import SANDBOXES, SYSTEM, Cluster, kubectl, sql
+
+pytestmark = pytest.mark.alone
 
 WAITS = "import time\ndef main(seconds=0):\n    time.sleep(seconds)\n    return seconds"
 

@@ -15,6 +15,8 @@ import proofs
 from citadel.kube.resources import EXECUTIONS, NAMESPACES, PODS
 from live import SANDBOXES, SYSTEM, Cluster, kubectl, python
 
+pytestmark = pytest.mark.alone
+
 CHAIN = 12
 #: Seconds for which Postgres is away, and the kubelet is stopped: after a minute its node counts as lost.
 AWAY, STOPPED = proofs.of((10, 20), (30, 60))

@@ -9,10 +9,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 import proofs
 from citadel.kube.client import KubeClient
 from citadel.kube.resources import EXECUTIONS, PODS, Object
 from live import SANDBOXES, SYSTEM, Cluster, citadel, kubectl, python
+
+pytestmark = pytest.mark.alone
 
 LIGHT, REAL = proofs.of((360, 40), (1900, 100))
 SKIPPED = [python("never", "def main(): return 1", when="inputs.n < 0")]

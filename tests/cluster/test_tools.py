@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from citadel.kube.resources import SECRETS, TOOLS
 from internet import pod, python_image, ready, service
 from live import SYSTEM, Cluster, citadel, condition, kubectl, policy, sql
@@ -154,6 +156,7 @@ async def test_tools_are_called_through_the_proxy_as_they_are_pinned_and_as_poli
         assert "function find is not what was pinned any more" in status["message"]
 
 
+@pytest.mark.alone
 async def test_a_call_whose_process_is_killed_is_made_again_only_where_that_does_no_harm(
     cluster: Cluster,
 ) -> None:

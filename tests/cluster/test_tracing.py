@@ -10,12 +10,15 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from chart import CHART, done
 from internet import pod, python_image, ready, service
 from live import SYSTEM, Cluster, kubectl
 from liveagents import agent, call, code_tool
+
+pytestmark = pytest.mark.alone
 
 PORT = 4318
 #: Keeps what is posted, and gives it to whoever asks.

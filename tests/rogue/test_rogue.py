@@ -1,10 +1,14 @@
 """A hostile model on a real cluster: nothing beyond its policy comes of it, and does without a control."""
 
+import pytest
+
 from rogue.benign import BENIGN
 from rogue.cases import Case
 from rogue.catalogue import CASES
 from rogue.credentials import HELD, OPEN, shown
 from rogue.running import Findings
+
+pytestmark = pytest.mark.alone
 
 
 def beyond(case: Case, effects: list) -> list:

@@ -15,6 +15,8 @@ from rogue import credentials, raid, setting
 from rogue.running import scripts
 from rogue.staging import create, effects, keep_secrets, start_world
 
+pytestmark = pytest.mark.alone
+
 CODE = (Path(__file__).parent / "raid.py").read_text()
 TURNS, CALLS, PAYMENTS = 5, 40, 2
 #: Whom a sandbox may reach by its network: who answers nobody without a session.
