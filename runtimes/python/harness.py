@@ -169,8 +169,10 @@ def become_step(channel, tell, retire, missing):
 
         prepare_streams()
         os.setsid()
-        # Once more: what a fork touches for the first time is copied, under gVisor in pieces of 2 MiB.
-        rehearse(forked=True)
+        # Once more: what a fork touches for the first time is copied, under gVisor in pieces of 2 MiB. An attempt
+        # that waits already touches it sooner by itself.
+        if not select.select([channel], [], [], 0)[0]:
+            rehearse(forked=True)
         gc.freeze()  # of the rehearsal nothing is looked at again
         set_dumpable(1)  # nobody is there who could use it before the request comes
         if channel not in select.select([channel, retire], [], [])[0]:

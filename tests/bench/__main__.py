@@ -22,6 +22,7 @@ from bench import items
 from bench.contenders import Bench, Contender, contenders
 from bench.egress import added_by_proxy
 from bench.footprint import controller_memory, kube_writes
+from bench.machine import observed
 from bench.pools import OneStepWarm, measure
 from bench.transitions import transitions
 from bench.warm import warm_java_of_other_classes, warm_steps
@@ -135,4 +136,5 @@ def warm_table(warm: dict[str, list[float]]) -> Table:
     return result
 
 
-asyncio.run(main())
+with observed():
+    asyncio.run(main())

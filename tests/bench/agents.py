@@ -7,7 +7,6 @@ are processes of their own.
 
 import asyncio
 import json
-import os
 import ssl
 import statistics
 import sys
@@ -23,6 +22,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench.machine import observed
 from citadel.store.sql.migrate import run as migrate
 from component.models.doorworld import STEP, Doors, question
 from component.models.gatewayworld import HOST, a_world
@@ -151,9 +151,9 @@ def main() -> None:
             server = PostgresServer()
             server.start()
             try:
-                for line in uvloop.run(door(server)):
-                    print(line)
-                print(f"load {os.getloadavg()[0]:.1f}")
+                with observed():
+                    for line in uvloop.run(door(server)):
+                        print(line)
             finally:
                 server.remove()
         case _:

@@ -15,6 +15,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agentflows import EXAMPLES
+from bench.machine import observed
 from bench.pools import Figures, ready
 from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
@@ -117,4 +118,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with observed():
+        asyncio.run(main())

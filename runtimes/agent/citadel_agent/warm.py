@@ -1,6 +1,7 @@
 """Imported ahead of any attempt, in the interpreter that forks: what a first run loads and makes is there then.
 
-Its rehearsal, there and again in each fork that waits, runs a whole agent against nobody: a transport that answers by itself, and a door that leads nowhere.
+Its rehearsal, there and again in each fork that waits, runs a whole agent against nobody: a transport that answers
+by itself, and a door that leads nowhere.
 """
 
 import json

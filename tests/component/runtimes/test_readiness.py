@@ -1,5 +1,6 @@
 """Harnesses say when no attempt need wait; that of Python rehearses before what modules have for it."""
 
+import asyncio
 import contextlib
 import importlib.util
 import json
@@ -27,7 +28,11 @@ def citadel_rehearse():
     global made
     made = [object()]
     seen.append(os.getpid())
+    with open(os.path.join(os.path.dirname(__file__), "rehearsed"), "a") as file:
+        file.write(".")
 """
+#: Rehearsals of the interpreter, and of the fork that waits until all is imported.
+BEFORE_READY = 2
 ASK = """
 def main():
     import gc, mine, os
@@ -120,6 +125,14 @@ def gate(tmp_path: Path) -> Callable[[], Any]:
     return lambda: (tmp_path / "fifo").open("w")
 
 
+async def rehearsed(folder: Path, times: int) -> None:
+    """Waits until the module has rehearsed so many times."""
+    found = folder / "rehearsed"
+    async with asyncio.timeout(SOON):
+        while not found.exists() or found.stat().st_size < times:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 def warm() -> list[str]:
     """What the harness imports while nobody waits."""
     spec = importlib.util.spec_from_file_location("harness_read", HARNESS)
@@ -159,22 +172,38 @@ def test_an_attempt_that_comes_before_it_is_ready_is_run(start: Start, gate: Cal
     assert said.count("ready") == 1
 
 
-def test_each_fork_has_rehearsed_and_knows_of_no_other_fork_that_did(start: Start, tmp_path: Path) -> None:
+async def test_each_fork_that_waits_rehearses_and_knows_of_no_other_that_did(
+    start: Start, tmp_path: Path
+) -> None:
     (tmp_path / "mine.py").write_text(REHEARSED)
     harness = start("mine")
     assert harness.line() == "ready"
-    for _ in range(2):
+    for forks in (1, 2):
+        await rehearsed(tmp_path, BEFORE_READY + forks)
         # Its own rehearsal and that of the interpreter; nothing of it is what a collection looks at.
         assert harness.output(harness.send(ASK)) == [True, 2, False]
         assert harness.line() == "exited 0"
         harness.channel.sendall(b"N")
 
 
-def test_a_rehearsal_that_fails_is_told_and_keeps_nobody_from_working(start: Start, tmp_path: Path) -> None:
+def test_a_fork_whose_attempt_waits_already_does_not_rehearse(
+    start: Start, gate: Callable[[], Any], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(REHEARSED)
+    harness = start("mine", "gate")
+    with gate():
+        result = harness.send(ASK)
+    assert harness.output(result) == [False, 1, False]
+
+
+async def test_a_rehearsal_that_fails_is_told_and_keeps_nobody_from_working(
+    start: Start, tmp_path: Path
+) -> None:
     (tmp_path / "bad.py").write_text("def citadel_rehearse(): raise ValueError('no way')\n")
     (tmp_path / "mine.py").write_text(REHEARSED)
     harness = start("bad", "nosuchmodule", "mine")
     assert harness.line() == "ready"
+    await rehearsed(tmp_path, BEFORE_READY + 1)
     assert harness.output(harness.send(ASK)) == [True, 2, False]
     assert harness.line() == "exited 0"
     code, _, stderr = harness.end()
