@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,15 +16,22 @@ SETTINGS = """[containers]
 default_ulimits = ["nofile=1000:1000", "nproc=1000:1000"]
 [engine]
 runtime = "runc"
+lock_type = "file"
+tmp_dir = "{run}/tmp"
 """
 
 
 def engine(folder: Path, stores: Sequence[Path] = ()) -> dict[str, str]:
-    """The environment in which podman keeps everything in `folder`, and finds the images of `stores` too."""
-    (folder / "containers.conf").write_text(SETTINGS)
+    """The environment in which podman keeps what lasts in `folder`, and finds the images of `stores` too.
+
+    It shares nothing with another one that runs at the same time.
+    """
+    # With a path of more than 50 characters podman 4 cleans up after no container, and waits 20 s for that.
+    run = tempfile.mkdtemp(prefix="engine-", dir="/tmp")
+    (folder / "containers.conf").write_text(SETTINGS.format(run=run))
     others = ", ".join(f'"{store}"' for store in stores)
     (folder / "storage.conf").write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n'
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{run}"\n'
         f"[storage.options]\nadditionalimagestores = [{others}]\n"
     )
     return {
