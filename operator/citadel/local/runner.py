@@ -23,9 +23,9 @@ from citadel.core.models import failed as call_failed
 from citadel.core.models import wanted as calls_wanted
 from citadel.core.payers import step_accounts
 from citadel.core.placing import Placement
-from citadel.core.sessions import failure_of
+from citadel.core.sessions import assign, failure_of
 from citadel.core.spending import Account, account_of
-from citadel.core.state import State, next_ready
+from citadel.core.state import State
 from citadel.core.tools import WantedTool
 from citadel.core.tools import failed as tool_failed
 from citadel.core.tools import wanted as tools_wanted
@@ -330,10 +330,8 @@ class LocalRun:
 
     async def _work_for(self, name: str) -> None:
         """Waits until there may be work for an idle sandbox, or no more use of it."""
-        placement = self._state.sandboxes[name].placement
         while self._state.finished is None and self._state.sandboxes[name].usable:
-            ready = next_ready(self._state, placement, self.clock.time())
-            if ready is not None and not self._state.suspended:
+            if assign(self._state, name, self.clock.time()) is not None:
                 return
             await self.clock.wait(self.changed)
 
