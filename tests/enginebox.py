@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 BOX = "localhost/citadel-box:test"
@@ -21,24 +22,25 @@ tmp_dir = "{run}/tmp"
 """
 
 
-def engine(folder: Path, stores: Sequence[Path] = ()) -> dict[str, str]:
+@contextmanager
+def engine(folder: Path, stores: Sequence[Path] = ()) -> Iterator[dict[str, str]]:
     """The environment in which podman keeps what lasts in `folder`, and finds the images of `stores` too.
 
     It shares nothing with another one that runs at the same time.
     """
     # With a path of more than 50 characters podman 4 cleans up after no container, and waits 20 s for that.
-    run = tempfile.mkdtemp(prefix="engine-", dir="/tmp")
-    (folder / "containers.conf").write_text(SETTINGS.format(run=run))
-    others = ", ".join(f'"{store}"' for store in stores)
-    (folder / "storage.conf").write_text(
-        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{run}"\n'
-        f"[storage.options]\nadditionalimagestores = [{others}]\n"
-    )
-    return {
-        "CITADEL_ENGINE": "podman",
-        "CONTAINERS_CONF": str(folder / "containers.conf"),
-        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
-    }
+    with tempfile.TemporaryDirectory(prefix="engine-", dir="/tmp", ignore_cleanup_errors=True) as run:
+        (folder / "containers.conf").write_text(SETTINGS.format(run=run))
+        others = ", ".join(f'"{store}"' for store in stores)
+        (folder / "storage.conf").write_text(
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{run}"\n'
+            f"[storage.options]\nadditionalimagestores = [{others}]\n"
+        )
+        yield {
+            "CITADEL_ENGINE": "podman",
+            "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+        }
 
 
 def make_box(env: dict[str, str]) -> None:

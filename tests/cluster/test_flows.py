@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,14 +48,14 @@ async def tell(cluster: Cluster, user: User, name: str, told: Decision | Signal)
 
 
 @pytest.fixture(scope="module")
-def engine_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def engine_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Podman with the images that were built for the cluster; docker has them itself where it built them."""
     storage = CLUSTER_DIR / "storage"
-    return (
-        engine(tmp_path_factory.mktemp("engine"), [storage])
-        if storage.exists()
-        else {"CITADEL_ENGINE": "docker"}
-    )
+    if not storage.exists():
+        yield {"CITADEL_ENGINE": "docker"}
+        return
+    with engine(tmp_path_factory.mktemp("engine"), [storage]) as env:
+        yield env
 
 
 @pytest.mark.parametrize("flow", [flow for flow in FLOWS if flow.containers], ids=str)

@@ -217,16 +217,20 @@ class Controller:
 
 
 class Cluster:
-    """What there is in the cluster, and what tests do to it. `ahead` sets the controller's clock forward."""
+    """What there is in the cluster, and what tests do to it.
+
+    `ahead` sets the controller's clock forward; by `still` it stands still at that time.
+    """
 
     def __init__(
         self, api: ClusterApi, kube: KubeClient, database: Database, url: str, stack: AsyncExitStack
     ) -> None:
         self.api, self.kube, self.database, self.url, self._stack = api, kube, database, url, stack
         self.ahead = 0.0
+        self.still: float | None = None
 
     def now(self) -> float:
-        return time.time() + self.ahead
+        return (time.time() if self.still is None else self.still) + self.ahead
 
     async def ping(self, heard: asyncio.Event) -> None:
         """Announces something until somebody hears it: before that, notices are lost."""

@@ -26,10 +26,10 @@ OWN_WORDS = ("InvalidOutput",)
 
 @pytest.fixture(scope="module")
 def engine_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    env = engine(tmp_path_factory.mktemp("engine"))
-    make_box(env)
-    yield env
-    podman(env, "system", "reset", "--force")
+    with engine(tmp_path_factory.mktemp("engine")) as env:
+        make_box(env)
+        yield env
+        podman(env, "system", "reset", "--force")
 
 
 def step(name: str, script: str, **more: Any) -> dict[str, Any]:
