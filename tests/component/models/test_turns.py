@@ -5,8 +5,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 import build
 from citadel.core.spending import Account, Amount, Reservation, Turn
@@ -165,12 +166,17 @@ async def test_what_is_tried_again_is_one_turn_and_what_gave_nothing_is_none(
 
 
 async def test_a_call_is_booked_by_two_statements_without_a_transaction_around_them(
-    database: Database,
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database.ledger.reserve(a_call())
     seen: list[str] = []
-    engine = database._connections.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *found: seen.append(found[2]))
+    execute = psycopg.AsyncCursor.execute
+
+    async def watched(cursor: Any, query: str, *parameters: Any, **how: Any) -> Any:
+        seen.append(query)
+        return await execute(cursor, query, *parameters, **how)
+
+    monkeypatch.setattr(psycopg.AsyncCursor, "execute", watched)
     name = await database.ledger.reserve(a_call())
     await database.ledger.settle(name, 1, 1, 1, RECORD)
     assert [statement.split()[0] for statement in seen] == ["WITH", "WITH"]

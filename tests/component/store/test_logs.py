@@ -61,7 +61,7 @@ async def test_logs_do_not_wait_for_an_advance(postgres_store) -> None:
     journal = postgres_store.open().journal
     await begin(journal, build.chain(1))
     database = postgres_store.database()
-    async with database._connections.engine.begin() as busy:
+    async with database._connections._connected(transaction=True) as busy:
         statement = database.journal._statements.lock
         await busy.execute(statement, {"of_uid": "uid-1"})
         await journal.append_logs("uid-1", [chunk("s0", 0)])

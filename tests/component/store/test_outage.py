@@ -96,7 +96,7 @@ async def test_a_row_that_stays_locked_is_given_up_in_time(
     database = postgres_store.database()
     await database.ping()
     monkeypatch.setattr("citadel.store.sql.engine.CALL_SECONDS", 0.5)
-    async with database._connections.engine.begin() as busy:
+    async with database._connections._connected(transaction=True) as busy:
         await busy.execute(database.journal._statements.lock, {"of_uid": "uid-1"})
         with pytest.raises(JournalUnavailable, match="did not answer within"):
             # It has nothing to write, and waits all the same: what it would decide by may be changing.

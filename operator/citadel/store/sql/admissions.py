@@ -10,12 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.tickets import Holder, Standing, Ticket
 from citadel.store.admissions import AdmissionChange, Place
 from citadel.store.sql import tables as t
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 
 _A, _E = t.admissions.c, t.executions.c
 _JOINED = t.admissions.join(t.executions, _A.uid == _E.uid)
@@ -40,7 +39,7 @@ class SqlAdmissions:
         query = select(_E.uid, _E.name).select_from(_JOINED).where(_others(ticket), _before(ticket))
         query = query.order_by(*(column.desc() for column in _ORDER))
 
-        async def work(connection: AsyncConnection) -> list[Holder]:
+        async def work(connection: Connection) -> list[Holder]:
             return [Holder(*row) for row in (await connection.execute(query)).all()]
 
         return await self._connections.read(work)
@@ -51,7 +50,7 @@ class SqlAdmissions:
         total = func.count().over(partition_by=_A.group)
         query = select(_E.name, position, total).select_from(_JOINED).where(_A.among == namespace, _WAITS)
 
-        async def work(connection: AsyncConnection) -> list[Place]:
+        async def work(connection: Connection) -> list[Place]:
             return [Place(*row) for row in (await connection.execute(query)).all()]
 
         return await self._connections.read(work)
@@ -68,20 +67,20 @@ class SqlAdmissions:
         waiting = first.where(_WAITS).subquery()
         query = select(waiting.c.uid).where(waiting.c.place == 1, waiting.c.room)
 
-        async def work(connection: AsyncConnection) -> list[str]:
+        async def work(connection: Connection) -> list[str]:
             return list((await connection.execute(query)).scalars())
 
         return await self._connections.read(work)
 
 
-async def lock(connection: AsyncConnection, ticket: Ticket, postgres: bool) -> None:
+async def lock(connection: Connection, ticket: Ticket, postgres: bool) -> None:
     """Keeps everybody else from this group until the transaction ends; SQLite has one writer anyway."""
     if postgres:
         key = func.hashtextextended(f"{ticket.among} {ticket.group}", 0)
         await connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-async def read_standing(connection: AsyncConnection, ticket: Ticket, *, exactly: bool) -> Standing:
+async def read_standing(connection: Connection, ticket: Ticket, *, exactly: bool) -> Standing:
     """How an execution stands among the others; unless `exactly`, only whether any wait before it."""
     held = select(_E.uid, _E.name).select_from(_JOINED)
     held = held.where(_others(ticket), _A.admitted_at.is_not(None)).order_by(_A.admitted_at, _A.uid)
@@ -95,7 +94,7 @@ async def read_standing(connection: AsyncConnection, ticket: Ticket, *, exactly:
     return Standing(tuple(holders), ahead, total - ahead)
 
 
-async def write(connection: AsyncConnection, statement: Any, change: AdmissionChange) -> None:
+async def write(connection: Connection, statement: Any, change: AdmissionChange) -> None:
     """Writes what an advance changes of its group, whose lock it has; the next one is woken."""
     ticket = change.ticket
     if change.ended:
@@ -108,7 +107,7 @@ async def write(connection: AsyncConnection, statement: Any, change: AdmissionCh
         await _wake_next(connection, ticket)
 
 
-async def _wake_next(connection: AsyncConnection, ticket: Ticket) -> None:
+async def _wake_next(connection: Connection, ticket: Ticket) -> None:
     """It looks for itself whether it is its turn."""
     query = select(_A.uid).select_from(_JOINED).where(_others(ticket), _WAITS).order_by(*_ORDER).limit(1)
     uid = (await connection.execute(query)).scalar_one_or_none()

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core import events as ev
 from citadel.core.advance import Outcome
@@ -22,6 +21,7 @@ from citadel.store.journal import Advance, ExecutionUnknown, Inherited, Notice, 
 from citadel.store.placing import placeable, placed
 from citadel.store.rows import changes
 from citadel.store.sql import admissions
+from citadel.store.sql.engine import Connection
 from citadel.store.sql.reading import Reader
 from citadel.store.sql.statements import Statements
 from citadel.store.sql.writing import new_execution, write
@@ -65,7 +65,7 @@ class Advancing:
         self.at = 0.0
         """When the events that it appended happened."""
 
-    async def run(self, connection: AsyncConnection) -> Advance | None:
+    async def run(self, connection: Connection) -> Advance | None:
         """Does it all but the commit; None when it was asked for because it is due, and is not."""
         self.notices = ()
         row = await self._lock(connection)
@@ -126,7 +126,7 @@ class Advancing:
             await connection.rollback()
         return Advance(outcome.state, outcome.events, outcome.accepted, outcome.step, values)
 
-    async def _claim_member(self, connection: AsyncConnection, wish: Wish) -> str | None:
+    async def _claim_member(self, connection: Connection, wish: Wish) -> str | None:
         """Its row is this execution's from now on, unless the transaction is rolled back."""
         parameters = {
             "of_pool": wish.pool,
@@ -140,7 +140,7 @@ class Advancing:
         found = (await connection.execute(self._statements.claim, parameters)).scalar_one_or_none()
         return None if found is None else str(found)
 
-    async def _inherit(self, connection: AsyncConnection, inherited: Inherited) -> None:
+    async def _inherit(self, connection: Connection, inherited: Inherited) -> None:
         """Within the database: together they may be more than what fits into this process."""
         for begin in range(0, len(inherited.digests), _INHERITED_AT_ONCE):
             digests = inherited.digests[begin : begin + _INHERITED_AT_ONCE]
@@ -149,7 +149,7 @@ class Advancing:
             if len(done.all()) != len(digests):
                 raise ValuesLost(inherited.uid)
 
-    async def _lock(self, connection: AsyncConnection) -> Row[Any] | None:
+    async def _lock(self, connection: Connection) -> Row[Any] | None:
         """The execution's row, locked; it is made when a fact says that the execution begins."""
         lock = self._statements.lock_due if self._due else self._statements.lock
         row = (await connection.execute(lock, {"of_uid": self._uid})).one_or_none()
@@ -170,7 +170,7 @@ class Advancing:
 
     async def _write(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         before: State,
         outcome: Outcome,
         at: float,

@@ -9,11 +9,10 @@ from typing import Protocol
 
 from sqlalchemy import Executable, Select, Text, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.journal import Notice
 from citadel.store.notices import Hub
-from citadel.store.sql.engine import Connections
+from citadel.store.sql.engine import Connection, Connections
 
 CHANNEL = "citadel"
 
@@ -32,7 +31,7 @@ def payloads(notices: Sequence[Notice]) -> list[str]:
 class Notices(Protocol):
     """How the processes on one database tell each other."""
 
-    async def announce(self, connection: AsyncConnection, notices: Sequence[Notice]) -> None:
+    async def announce(self, connection: Connection, notices: Sequence[Notice]) -> None:
         """Announces when the transaction of `connection` commits, where the database can."""
         ...
 
@@ -51,7 +50,7 @@ class LocalNotices:
     def __init__(self) -> None:
         self._hub = Hub()
 
-    async def announce(self, connection: AsyncConnection, notices: Sequence[Notice]) -> None:
+    async def announce(self, connection: Connection, notices: Sequence[Notice]) -> None:
         """Nothing: `committed` does it."""
 
     def committed(self, notices: Sequence[Notice]) -> None:
@@ -68,7 +67,7 @@ async def change(
 ) -> bool:
     """Runs a statement that writes; whether it changed a row. Only then its news are announced."""
 
-    async def work(connection: AsyncConnection) -> bool:
+    async def work(connection: Connection) -> bool:
         changed = bool((await connection.execute(statement)).rowcount)
         if not changed:
             await connection.rollback()

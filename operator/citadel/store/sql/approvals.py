@@ -3,13 +3,12 @@
 from typing import Any
 
 from sqlalchemy import Select, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.api.approval import ApprovalPhase
 from citadel.store.approvals import ApprovalRow
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices, change
-from citadel.store.sql.engine import Connections
+from citadel.store.sql.engine import Connection, Connections
 
 _T = t.approvals
 
@@ -36,7 +35,7 @@ class SqlApprovals:
         await change(self._connections, self._notices, update(_T).where(here).values(object=uid), [])
 
     async def _rows(self, query: Select[Any]) -> list[ApprovalRow]:
-        async def work(connection: AsyncConnection) -> list[ApprovalRow]:
+        async def work(connection: Connection) -> list[ApprovalRow]:
             return [ApprovalRow(**row) for row in (await connection.execute(query)).mappings()]
 
         return await self._connections.read(work)

@@ -4,11 +4,10 @@ from collections.abc import Collection
 from dataclasses import fields
 
 from sqlalchemy import Select, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.archive import Archived
 from citadel.store.sql import tables as t
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 
 _ROW = t.executions.c
 _COLUMNS = [_ROW[field.name] for field in fields(Archived)]
@@ -24,7 +23,7 @@ class SqlArchive:
         """Notes that objects are gone; see `Archive.mark`."""
         gone = update(t.executions).where(_ROW.uid.in_(uids), _ROW.deleted_at.is_(None))
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(gone.values(deleted_at=now()))
 
         if uids:
@@ -35,7 +34,7 @@ class SqlArchive:
         ended = _ROW.finished_at.is_not(None) & _ROW.deleted_at.is_(None)
         query = select(_ROW.uid).where(ended).order_by(_ROW.finished_at).limit(limit)
 
-        async def work(connection: AsyncConnection) -> list[str]:
+        async def work(connection: Connection) -> list[str]:
             return list((await connection.execute(query)).scalars())
 
         return await self._connections.read(work)
@@ -53,13 +52,13 @@ class SqlArchive:
         """Whether there ever was one of this name; see `Archive.knows`."""
         query = select(_ROW.uid).where(_ROW.namespace == namespace, _ROW.name == name).limit(1)
 
-        async def work(connection: AsyncConnection) -> bool:
+        async def work(connection: Connection) -> bool:
             return (await connection.execute(query)).first() is not None
 
         return await self._connections.read(work)
 
     async def _read(self, query: Select[tuple[object, ...]]) -> list[Archived]:
-        async def work(connection: AsyncConnection) -> list[Archived]:
+        async def work(connection: Connection) -> list[Archived]:
             return [Archived(**row._mapping) for row in (await connection.execute(query)).all()]
 
         return await self._connections.read(work)

@@ -7,7 +7,6 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.values import Content
 from citadel.store.blobs import (
@@ -22,7 +21,7 @@ from citadel.store.blobs import (
 from citadel.store.journal import ExecutionUnknown
 from citadel.store.sql import tables as t
 from citadel.store.sql.bodies import Body, read_piece
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 
 _PRUNED_AT_ONCE = 200
 _EXPIRED_SECONDS = 3600.0
@@ -57,7 +56,7 @@ class SqlBlobs:
         query = select(func.count(), func.coalesce(func.sum(t.blobs.c.size), 0))
         query = query.where(t.blobs.c.namespace == namespace)
 
-        async def work(connection: AsyncConnection) -> Any:
+        async def work(connection: Connection) -> Any:
             return (await connection.execute(query)).one()
 
         count, size = await self._connections.read(work)
@@ -77,7 +76,7 @@ class SqlBlobs:
             index_elements=["namespace", "digest"], set_={"stored_at": now()}
         ).returning(t.blobs.c.body)
 
-        async def work(connection: AsyncConnection) -> str:
+        async def work(connection: Connection) -> str:
             return str((await connection.execute(new)).scalar_one())
 
         return await self._connections.transact(work)
@@ -86,7 +85,7 @@ class SqlBlobs:
         """The bytes from `offset` on; see `Blobs.read`."""
         where = (t.blobs.c.namespace == namespace) & (t.blobs.c.digest == content.digest)
 
-        async def find(connection: AsyncConnection) -> Any:
+        async def find(connection: Connection) -> Any:
             query = select(t.blobs.c.body, t.blobs.c.remote).where(where)
             return (await connection.execute(query)).one_or_none()
 
@@ -113,7 +112,7 @@ class SqlBlobs:
         new = self._insert(t.artifacts).values(**key, **what)
         new = new.on_conflict_do_update(index_elements=list(key), set_=what)
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(new)
 
         try:
@@ -126,7 +125,7 @@ class SqlBlobs:
         a = t.artifacts.c
         query = select(a.name, a.digest, a.size).where(a.uid == uid, a.step == step, a.attempt == attempt)
 
-        async def work(connection: AsyncConnection) -> dict[str, Content]:
+        async def work(connection: Connection) -> dict[str, Content]:
             rows = (await connection.execute(query)).all()
             return {row.name: Content(row.digest, row.size) for row in rows}
 
@@ -137,7 +136,7 @@ class SqlBlobs:
         b = t.blobs.c
         held = update(t.blobs).where(b.namespace == namespace, b.digest == digest).values(stored_at=now())
 
-        async def work(connection: AsyncConnection) -> bool:
+        async def work(connection: Connection) -> bool:
             return bool((await connection.execute(held.returning(b.digest))).all())
 
         return await self._connections.transact(work)
@@ -154,7 +153,7 @@ class SqlBlobs:
         orphan = (p.stored_at < now() - UNNAMED_SECONDS) & ~select(b.body).where(b.body == p.body).exists()
         orphans = select(p.body).where(orphan).distinct().limit(_PRUNED_AT_ONCE)
 
-        async def work(connection: AsyncConnection) -> list[Any]:
+        async def work(connection: Connection) -> list[Any]:
             await connection.execute(delete(t.builds).where(u.used_at < now() - UNUSED_SECONDS))
             # Somebody may have looked it up just before its end, and name its files any moment.
             await connection.execute(delete(t.cached).where(t.cached.c.expires_at < now() - _EXPIRED_SECONDS))

@@ -6,13 +6,12 @@ from typing import Any
 
 from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.values import Content
 from citadel.store.blobs import CAP, PIECE, BlobLimits, BlobTooLarge, Objects, Upload
 from citadel.store.journal import JournalUnavailable
 from citadel.store.sql import tables as t
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 
 
 class Body:
@@ -62,7 +61,7 @@ class Body:
     async def _store(self, piece: bytes) -> None:
         row = {"body": self.name, "n": self._rows, "bytes": piece}
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(t.blob_pieces.insert().values(**row, stored_at=now()))
 
         try:
@@ -106,7 +105,7 @@ class Body:
             return
 
     async def _forget(self) -> None:
-        async def work(connection: AsyncConnection) -> CursorResult[Any]:
+        async def work(connection: Connection) -> CursorResult[Any]:
             return await connection.execute(delete(t.blob_pieces).where(t.blob_pieces.c.body == self.name))
 
         if self._rows:
@@ -119,7 +118,7 @@ async def read_piece(connections: Connections, body: str, number: int) -> bytes 
     p = t.blob_pieces.c
     query = select(p.bytes).where(p.body == body, p.n == number)
 
-    async def work(connection: AsyncConnection) -> bytes | None:
+    async def work(connection: Connection) -> bytes | None:
         found = (await connection.execute(query)).scalar_one_or_none()
         return None if found is None else bytes(found)
 

@@ -6,13 +6,12 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.calls import Passage, PlacedCall
 from citadel.store.journal import ExecutionUnknown, Notice
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import change
-from citadel.store.sql.engine import now
+from citadel.store.sql.engine import Connection, now
 from citadel.store.sql.leases import RELAXED, SqlLeases
 from citadel.store.sql.ledger import charge_all
 
@@ -52,7 +51,7 @@ class _SqlCalls(SqlLeases[PlacedCall]):
         query = select(columns.uid, columns.step, columns.attempt, columns.namespace, columns.hosts)
         query = query.where(columns.token_hash == token_hash)
 
-        async def work(connection: AsyncConnection) -> Passage | None:
+        async def work(connection: Connection) -> Passage | None:
             row = (await connection.execute(query)).first()
             if row is None:
                 return None
@@ -69,14 +68,14 @@ class SqlModelCalls(_SqlCalls):
     async def remove(self, holder: str, call: PlacedCall) -> None:
         """The call is over; see `Calls.remove`."""
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             gone = await connection.execute(delete(self.table).where(self.held(holder, call)))
             if gone.rowcount:
                 await self.taken_over(connection, call)
 
         await self._connections.transact(work)
 
-    async def taken_over(self, connection: AsyncConnection, row: PlacedCall) -> None:
+    async def taken_over(self, connection: Connection, row: PlacedCall) -> None:
         """What was reserved for it counts."""
         await charge_all(connection, row.uid, row.step, row.attempt)
 
@@ -94,7 +93,7 @@ class SqlToolCalls(_SqlCalls):
         """The call is over; see `Calls.remove`."""
         gone = delete(self.table).where(self.held(holder, call)).returning(RELAXED)
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(gone)
 
         # One statement: without BEGIN and COMMIT it is one round trip.

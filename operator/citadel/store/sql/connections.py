@@ -7,11 +7,10 @@ from dataclasses import asdict
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.connections import MOST_OF_ONE, ConnectionRow
 from citadel.store.sql import tables as t
-from citadel.store.sql.engine import Connections
+from citadel.store.sql.engine import Connection, Connections
 
 _LATER = ("address", "verdict", "reason", "sent", "received", "seconds")
 
@@ -32,7 +31,7 @@ class SqlConnectionLog:
         if rows:
             await self._connections.transact(lambda connection: self._record(connection, rows))
 
-    async def _record(self, connection: AsyncConnection, rows: Sequence[ConnectionRow]) -> None:
+    async def _record(self, connection: Connection, rows: Sequence[ConnectionRow]) -> None:
         uids = sorted({row.uid for row in rows})
         # Locked, so that none is deleted before its rows are there.
         here = select(t.executions.c.uid).where(t.executions.c.uid.in_(uids)).order_by(t.executions.c.uid)
@@ -58,7 +57,7 @@ class SqlConnectionLog:
         query = select(t.connections).where(t.connections.c.uid == uid)
         query = query.order_by(t.connections.c.at, t.connections.c.id).limit(limit)
 
-        async def work(connection: AsyncConnection) -> list[ConnectionRow]:
+        async def work(connection: Connection) -> list[ConnectionRow]:
             return [ConnectionRow(**row) for row in (await connection.execute(query)).mappings().all()]
 
         return await self._connections.read(work)

@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, and_, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.conversations import (
     MOST_MESSAGES,
@@ -21,7 +20,7 @@ from citadel.store.conversations import (
     given,
 )
 from citadel.store.sql import tables as t
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 
 _HEADS, _TURNS, _GIVEN = t.conversations, t.conversation_turns, t.recollections
 
@@ -36,7 +35,7 @@ class SqlConversations:
         """What an attempt is given; see `Conversations.recall`."""
         mine = _is_attempt(uid, step, attempt)
 
-        async def work(connection: AsyncConnection) -> Remembered:
+        async def work(connection: Connection) -> Remembered:
             found = (await connection.execute(select(_GIVEN).where(mine))).one_or_none()
             if found is None:
                 head = (await connection.execute(select(_HEADS).where(_is(_HEADS, key)))).one_or_none()
@@ -68,7 +67,7 @@ class SqlConversations:
         """What attempts were given; see `Conversations.recalled`."""
         query = select(_GIVEN).where(_GIVEN.c.uid == uid).order_by(_GIVEN.c.step, _GIVEN.c.attempt)
 
-        async def work(connection: AsyncConnection) -> list[Recalled]:
+        async def work(connection: Connection) -> list[Recalled]:
             return [
                 Recalled(
                     row.step,
@@ -85,7 +84,7 @@ class SqlConversations:
         """Lets a summary stand for messages; see `Conversations.summarise`."""
         mine = _is_attempt(uid, step, attempt)
 
-        async def work(connection: AsyncConnection) -> bool:
+        async def work(connection: Connection) -> bool:
             found = (await connection.execute(select(_GIVEN).where(mine))).one_or_none()
             if found is None or not 0 < covers <= len(found.history):
                 return False
@@ -100,7 +99,7 @@ class SqlConversations:
         mine = (_HEADS.c.namespace == namespace, _HEADS.c.agent == agent)
         order = (_HEADS.c.changed_at.desc(), _HEADS.c.conversation)
 
-        async def work(connection: AsyncConnection) -> list[Conversation]:
+        async def work(connection: Connection) -> list[Conversation]:
             rows = (await connection.execute(select(_HEADS).where(*mine).order_by(*order))).all()
             return [
                 Conversation(
@@ -119,7 +118,7 @@ class SqlConversations:
     async def read(self, key: Key) -> tuple[str | None, list[Said]] | None:
         """A conversation; see `Conversations.read`."""
 
-        async def work(connection: AsyncConnection) -> tuple[str | None, list[Said]] | None:
+        async def work(connection: Connection) -> tuple[str | None, list[Said]] | None:
             head = (await connection.execute(select(_HEADS).where(_is(_HEADS, key)))).one_or_none()
             if head is None:
                 return None
@@ -146,7 +145,7 @@ class SqlConversations:
             names = select(_HEADS.c.agent, _HEADS.c.conversation).where(*meant)
             given.append(tuple_(_GIVEN.c.agent, _GIVEN.c.conversation).in_(names))
 
-        async def work(connection: AsyncConnection) -> int:
+        async def work(connection: Connection) -> int:
             await connection.execute(delete(_GIVEN).where(*given))
             # Their messages go with them.
             return int((await connection.execute(delete(_HEADS).where(*meant))).rowcount)
@@ -157,7 +156,7 @@ class SqlConversations:
         """The namespaces that have any; see `Conversations.namespaces`."""
         query = select(_HEADS.c.namespace, func.min(_HEADS.c.created_at)).group_by(_HEADS.c.namespace)
 
-        async def work(connection: AsyncConnection) -> list[tuple[str, float]]:
+        async def work(connection: Connection) -> list[tuple[str, float]]:
             return [(str(name), float(since)) for name, since in (await connection.execute(query)).all()]
 
         return await self._connections.read(work)
@@ -167,7 +166,7 @@ class SqlConversations:
 
 
 async def append(
-    connection: AsyncConnection, answered: Answered, values: Mapping[str, bytes], *, postgres: bool
+    connection: Connection, answered: Answered, values: Mapping[str, bytes], *, postgres: bool
 ) -> None:
     """Puts what an attempt was asked and has answered at the end of its conversation, and the summary that it
     made before what is left of it. Within the transaction that records its success.

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.blobs import BlobLimits, Objects
 from citadel.store.journal import Advance
@@ -16,7 +15,7 @@ from citadel.store.sql.blobs import SqlBlobs
 from citadel.store.sql.calls import SqlModelCalls, SqlToolCalls
 from citadel.store.sql.connections import SqlConnectionLog
 from citadel.store.sql.conversations import SqlConversations
-from citadel.store.sql.engine import Connections, make_engine, parse_url
+from citadel.store.sql.engine import Connection, Connections, make_engine, parse_url
 from citadel.store.sql.journal import SqlJournal
 from citadel.store.sql.ledger import SqlLedger
 from citadel.store.sql.model_grants import SqlModelGrants
@@ -66,7 +65,7 @@ class Database:
     async def ping(self) -> None:
         """Returns when the database answers and has a schema; raises JournalUnavailable."""
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(text("SELECT 1 FROM executions LIMIT 1"))
 
         await self._connections.read(work)
@@ -74,10 +73,8 @@ class Database:
     async def create_schema(self) -> None:
         """Creates the tables that are not there: for SQLite, whose files nobody migrates."""
 
-        async def work(connection: AsyncConnection) -> None:
+        async with self._connections.engine.begin() as connection:
             await connection.run_sync(t.metadata.create_all)
-
-        await self._connections.transact(work)
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -6,13 +6,14 @@ is touched for rows of work alone, see `leases.py`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import URL, Double, event, make_url
+from sqlalchemy import URL, CursorResult, Double, Executable, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -26,6 +27,8 @@ CALL_SECONDS = 20
 TRIES = 3
 
 T = TypeVar("T")
+#: What a statement gave: rows, and their number.
+Result = CursorResult[*tuple[Any, ...]]
 #: SQLSTATEs of a database that is there, but not as it should be: read only, no schema or an older one, a
 #: transaction that took too long.
 _UNFIT = frozenset(("25006", "25P03", "42P01", "42703", "3D000", "28P01", "28000"))
@@ -80,6 +83,9 @@ def make_engine(url: URL, pool_size: int) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         pool_use_lifo=True,
+        # Transactions begin and end where the store says so, see `direct.py`.
+        isolation_level="AUTOCOMMIT",
+        pool_reset_on_return=None,
         # An error that is logged must not carry inputs, outputs and what users' code printed.
         hide_parameters=True,
         connect_args={
@@ -110,34 +116,58 @@ def _begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+class Connection(Protocol):
+    """What work has of its connection: an `AsyncConnection` of SQLAlchemy, or `Direct`."""
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> Result:
+        """Executes a statement; raises DBAPIError."""
+        ...
+
+    async def commit(self) -> None:
+        """Commits what was done."""
+        ...
+
+    async def rollback(self) -> None:
+        """Undoes what was done."""
+        ...
+
+
 class Connections:
     """Runs work in transactions, and tells the database's failures from everybody else's."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self.postgres = engine.dialect.name == "postgresql"
-        # Reads are one statement each: without BEGIN and ROLLBACK they are one round trip.
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT") if self.postgres else engine
 
-    async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Does `work` and commits; `work` may roll back itself when it has nothing to commit.
 
         It is done again when another transaction was in the way. Raises JournalUnavailable; IntegrityError
         and what `work` raises pass, after a rollback.
         """
-        return await self._run(self.engine, work)
+        return await self._run(work, transaction=True)
 
-    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Does `work`, which only reads, and whose statements need not see the same moment."""
-        return await self._run(self._reading, work)
+    async def read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Does `work`, whose statements need not see the same moment: in Postgres each is a transaction."""
+        return await self._run(work, transaction=False)
 
-    async def _run(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    def _connected(self, *, transaction: bool) -> AbstractAsyncContextManager[Connection]:
+        if not self.postgres:
+            return self.engine.connect()
+        # psycopg is not installed where SQLite is enough.
+        from citadel.store.sql.direct import connected
+
+        return connected(self.engine, transaction=transaction)
+
+    async def _run(self, work: Callable[[Connection], Awaitable[T]], *, transaction: bool) -> T:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 for left in reversed(range(TRIES)):
                     committing = False
                     try:
-                        async with engine.connect() as connection:
+                        async with self._connected(transaction=transaction) as connection:
                             result = await work(connection)
                             # Once this is under way nobody but the database knows what came of it.
                             committing = True

@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core import events as ev
 from citadel.core.jsonvalues import Json
@@ -30,7 +29,7 @@ from citadel.store.journal import (
 from citadel.store.sql import tables as t
 from citadel.store.sql.advancing import Advancing
 from citadel.store.sql.announcing import Notices
-from citadel.store.sql.engine import CALL_SECONDS, TRIES, Connections, now
+from citadel.store.sql.engine import CALL_SECONDS, TRIES, Connection, Connections, now
 from citadel.store.sql.logs import Logs
 from citadel.store.sql.reading import Reader
 from citadel.store.sql.statements import Statements
@@ -134,7 +133,7 @@ class SqlJournal:
     async def due(self, limit: int) -> list[str]:
         """Advances executions whose time has come; see `Journal.due`."""
 
-        async def find(connection: AsyncConnection) -> list[str]:
+        async def find(connection: Connection) -> list[str]:
             return list((await connection.execute(self._statements.due, {"of_limit": limit})).scalars())
 
         taken = []
@@ -155,7 +154,7 @@ class SqlJournal:
     async def _put_off(self, uid: str) -> None:
         parameters = {"of_uid": uid, "of_seconds": PUT_OFF_SECONDS}
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(self._statements.put_off, parameters)
 
         await self._connections.transact(work)
@@ -163,7 +162,7 @@ class SqlJournal:
     async def unfinished(self) -> list[ExecutionRef]:
         """Executions that have not ended, oldest first."""
 
-        async def work(connection: AsyncConnection) -> list[ExecutionRef]:
+        async def work(connection: Connection) -> list[ExecutionRef]:
             rows = await connection.execute(self._statements.unfinished)
             return [ExecutionRef(*row) for row in rows.all()]
 
@@ -184,7 +183,7 @@ class SqlJournal:
     async def forget(self, uids: Sequence[str]) -> None:
         """Deletes all there is of these executions."""
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(delete(t.executions).where(t.executions.c.uid.in_(uids)))
 
         await self._connections.transact(work)
@@ -202,7 +201,7 @@ class SqlJournal:
         unclaimed = select(sandboxes.name).where(sandboxes.uid.is_(None), sandboxes.status == "gone")
         unclaimed = unclaimed.limit(_PRUNED_AT_ONCE * 10)
 
-        async def work(connection: AsyncConnection) -> list[str]:
+        async def work(connection: Connection) -> list[str]:
             uids = list((await connection.execute(old)).scalars())
             if uids:
                 await connection.execute(delete(t.executions).where(executions.uid.in_(uids)))

@@ -19,10 +19,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.sql.announcing import Notices, change
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 
 #: Its transaction is committed without waiting for the disk: a database that crashes may forget that a row of
 #: work was taken or is over, and another holder does what any does whose predecessor said no more.
@@ -55,7 +54,7 @@ class SqlLeases(Generic[Row]):
         """What holds of rows that are still work."""
         return ()
 
-    async def taken_over(self, connection: AsyncConnection, row: Row) -> None:
+    async def taken_over(self, connection: Connection, row: Row) -> None:
         """A row whose last holder said no more is another's now."""
 
     def same(self, row: Row) -> ColumnElement[bool]:
@@ -72,7 +71,7 @@ class SqlLeases(Generic[Row]):
         statement, given = self._taking, {"of_holder": holder, "of_seconds": seconds, "of_most": len(tokens)}
         given["of_hashes"] = list(tokens.values())
 
-        async def work(connection: AsyncConnection) -> list[Any]:
+        async def work(connection: Connection) -> list[Any]:
             rows = (await connection.execute(statement, given)).all()
             return sorted(rows, key=lambda raw: raw.place)
 
@@ -85,7 +84,7 @@ class SqlLeases(Generic[Row]):
             await self._connections.transact(lambda connection: self._take_over(connection, lost))
         return found
 
-    async def _take_over(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    async def _take_over(self, connection: Connection, rows: Sequence[Row]) -> None:
         for row in rows:
             await self.taken_over(connection, row)
 

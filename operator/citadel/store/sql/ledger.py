@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Executable, case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.events import Usage
 from citadel.core.spending import Account, Amount, Reservation, first_refusal
@@ -25,7 +24,7 @@ from citadel.store.sql.booking import (
     UNANSWERED,
     parameters_of,
 )
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 from citadel.store.sql.model_records import FIND, key_of
 
 _A, _R = t.model_accounts, t.model_reservations
@@ -56,7 +55,7 @@ class SqlLedger:
         given = parameters_of(reservation, accounts, uuid.uuid4().hex)
         limited = reservation.requests_per_minute or reservation.tokens_per_minute
 
-        async def work(connection: AsyncConnection) -> Any:
+        async def work(connection: Connection) -> Any:
             if limited:
                 await _answered(connection, reservation)
                 await _throttle(connection, reservation)
@@ -96,7 +95,7 @@ class SqlLedger:
     async def _end(self, statement: Executable, given: Mapping[str, Any], record: ModelRecord | None) -> None:
         recorded = {} if record is None else {f"of_{name}": getattr(record, name) for name in RECORDED}
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(statement, {**given, **recorded})
 
         await self._connections.read(work)
@@ -113,7 +112,7 @@ class SqlLedger:
             func.array_agg(aggregate_order_by(_R.c.provider, _R.c.at.desc())),
         ).where(_R.c.uid == uid, _R.c.step == step, _R.c.attempt == attempt)
 
-        async def work(connection: AsyncConnection) -> Spent:
+        async def work(connection: Connection) -> Spent:
             row = (await connection.execute(query)).one()
             sent, answered, cost, calls, unsettled, models, providers = row
             last = (models[0].rpartition("/")[2], providers[0]) if calls else ("", "")
@@ -124,7 +123,7 @@ class SqlLedger:
     async def usage(self, uid: str) -> Mapping[str, Usage]:
         """What all calls of an execution have taken; see `Ledger.usage`."""
 
-        async def work(connection: AsyncConnection) -> dict[str, Usage]:
+        async def work(connection: Connection) -> dict[str, Usage]:
             rows = (await connection.execute(_USAGE, {"uid": uid})).all()
             return {
                 row.step: Usage(
@@ -145,13 +144,13 @@ class SqlLedger:
         """Forgets days that are long over, and rates of Models that nobody asks any more."""
         old = (_A.c.uid.is_(None)) & (_A.c.changed_at < now() - KEPT_SECONDS)
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(delete(_A).where(old))
 
         await self._connections.transact(work)
 
 
-async def charge_all(connection: AsyncConnection, uid: str, step: str, attempt: int) -> None:
+async def charge_all(connection: Connection, uid: str, step: str, attempt: int) -> None:
     """Whatever is still reserved for the calls of an attempt counts in full."""
     left = (_R.c.uid == uid, _R.c.step == step, _R.c.attempt == attempt, _R.c.state == "reserved")
     await connection.execute(update(_R).where(*left).values(state="charged"))
@@ -170,7 +169,7 @@ def _refusal(row: Any, reservation: Reservation, accounts: Sequence[Account]) ->
     return OverBudget(why)
 
 
-async def _answered(connection: AsyncConnection, reservation: Reservation) -> None:
+async def _answered(connection: Connection, reservation: Reservation) -> None:
     """Raises Answered; what was answered is not held up by rates."""
     key = key_of(reservation.uid, reservation.step, reservation.attempt, reservation.digest)
     row = (await connection.execute(FIND, key)).mappings().one_or_none()
@@ -178,7 +177,7 @@ async def _answered(connection: AsyncConnection, reservation: Reservation) -> No
         raise Answered(ModelRecord(**row))
 
 
-async def _throttle(connection: AsyncConnection, reservation: Reservation) -> None:
+async def _throttle(connection: Connection, reservation: Reservation) -> None:
     """Raises Throttled where the last minute leaves no room for the call.
 
     The rate of a Model is nothing that is spent: its row is there to be locked.

@@ -7,11 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import psycopg
 from sqlalchemy import URL
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.journal import Notice
 from citadel.store.sql.announcing import CHANNEL, announcing, payloads
-from citadel.store.sql.engine import CONNECT_SECONDS
+from citadel.store.sql.engine import CONNECT_SECONDS, Connection
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ class PostgresNotices:
     def __init__(self, url: URL) -> None:
         self._parameters = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
 
-    async def announce(self, connection: AsyncConnection, notices: Sequence[Notice]) -> None:
+    async def announce(self, connection: Connection, notices: Sequence[Notice]) -> None:
         """NOTIFY, which takes effect with the commit."""
         await connection.execute(_ANNOUNCE, {"notices": payloads(notices)})
 

@@ -6,12 +6,11 @@ from dataclasses import asdict
 from sqlalchemy import Integer, Text, column, func, select
 from sqlalchemy import values as rows_of
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.journal import ExecutionUnknown, LogChunk, Notice
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices
-from citadel.store.sql.engine import Connections
+from citadel.store.sql.engine import Connection, Connections
 from citadel.store.sql.statements import Statements
 from citadel.store.texts import mend
 
@@ -33,7 +32,7 @@ class Logs:
         ]
         notices = [Notice("log", uid)]
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             await connection.execute(self._statements.new_logs, rows)
             await self._notices.announce(connection, notices)
 
@@ -59,7 +58,7 @@ class Logs:
             query = query.select_from(t.logs.outerjoin(seen_rows, same))
             query = query.where(t.logs.c.n > func.coalesce(seen_rows.c.n, -1))
 
-        async def work(connection: AsyncConnection) -> list[LogChunk]:
+        async def work(connection: Connection) -> list[LogChunk]:
             return [LogChunk(*row) for row in (await connection.execute(query)).all()]
 
         return await self._connections.read(work)

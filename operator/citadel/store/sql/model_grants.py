@@ -3,14 +3,13 @@
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.calls import Passage
 from citadel.store.journal import ExecutionUnknown, Notice
 from citadel.store.model_grants import Grant
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices, change
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 from citadel.store.sql.ledger import charge_all
 
 _T = t.model_grants
@@ -47,7 +46,7 @@ class SqlModelGrants:
         """The grant of an attempt."""
         columns = (_T.c.namespace, _T.c.body, _T.c.hosts, _T.c.sealed, _T.c.token_hash)
 
-        async def work(connection: AsyncConnection) -> Grant | None:
+        async def work(connection: Connection) -> Grant | None:
             row = (await connection.execute(select(*columns).where(_is(uid, step, attempt)))).first()
             if row is None:
                 return None
@@ -60,7 +59,7 @@ class SqlModelGrants:
     async def remove(self, uid: str, step: str, attempt: int) -> None:
         """The attempt is over; see `ModelGrants.remove`."""
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             # First the grant, without which nothing more is reserved; then what is.
             await connection.execute(delete(_T).where(_is(uid, step, attempt)))
             await charge_all(connection, uid, step, attempt)
@@ -70,7 +69,7 @@ class SqlModelGrants:
     async def keys(self) -> list[tuple[str, str, int]]:
         """What there is."""
 
-        async def work(connection: AsyncConnection) -> list[tuple[str, str, int]]:
+        async def work(connection: Connection) -> list[tuple[str, str, int]]:
             rows = await connection.execute(select(_T.c.uid, _T.c.step, _T.c.attempt).order_by(_T.c.uid))
             return [(row.uid, row.step, row.attempt) for row in rows]
 
@@ -81,9 +80,13 @@ class SqlModelGrants:
         columns = (_T.c.uid, _T.c.step, _T.c.attempt, _T.c.namespace, _T.c.hosts)
         query = select(*columns).where(_T.c.token_hash == token_hash)
 
-        async def work(connection: AsyncConnection) -> Passage | None:
+        async def work(connection: Connection) -> Passage | None:
             row = (await connection.execute(query)).first()
-            return None if row is None else Passage(*row[:4], tuple(row.hosts))
+            return (
+                None
+                if row is None
+                else Passage(row.uid, row.step, row.attempt, row.namespace, tuple(row.hosts))
+            )
 
         return await self._connections.read(work)
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select, bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.model_records import ModelRecord
 from citadel.store.sql import tables as t
-from citadel.store.sql.engine import Connections
+from citadel.store.sql.engine import Connection, Connections
 
 _T = t.model_records
 #: The answer that an attempt was given to a request; its parameters are those of `key_of`.
@@ -39,7 +38,7 @@ class SqlModelRecords:
         return await self._records(select(_T).where(_T.c.uid == uid).order_by(*order))
 
     async def _records(self, query: Select[Any], given: Mapping[str, Any] | None = None) -> list[ModelRecord]:
-        async def work(connection: AsyncConnection) -> list[ModelRecord]:
+        async def work(connection: Connection) -> list[ModelRecord]:
             return [ModelRecord(**row) for row in (await connection.execute(query, given)).mappings()]
 
         return await self._connections.read(work)

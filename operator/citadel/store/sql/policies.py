@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.sql import tables as t
-from citadel.store.sql.engine import Connections
+from citadel.store.sql.engine import Connection, Connections
 
 _T = t.policies
 
@@ -21,7 +20,7 @@ class SqlPolicies:
     async def all(self) -> dict[str, list[dict[str, Any]]]:
         """The policies of every namespace that has any."""
 
-        async def work(connection: AsyncConnection) -> dict[str, list[dict[str, Any]]]:
+        async def work(connection: Connection) -> dict[str, list[dict[str, Any]]]:
             return {row.namespace: row.body for row in await connection.execute(select(_T))}
 
         return await self._connections.read(work)
@@ -29,7 +28,7 @@ class SqlPolicies:
     async def get(self, namespace: str) -> list[dict[str, Any]]:
         """The policies of a namespace, by name."""
 
-        async def work(connection: AsyncConnection) -> list[dict[str, Any]]:
+        async def work(connection: Connection) -> list[dict[str, Any]]:
             query = select(_T.c.body).where(_T.c.namespace == namespace)
             return (await connection.execute(query)).scalar_one_or_none() or []
 
@@ -40,7 +39,7 @@ class SqlPolicies:
         row = _T.c.namespace == namespace
         body = [dict(policy) for policy in policies]
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: Connection) -> None:
             if not body:
                 await connection.execute(delete(_T).where(row))
             elif not (await connection.execute(update(_T).where(row).values(body=body))).rowcount:

@@ -3,13 +3,12 @@
 from dataclasses import asdict
 
 from sqlalchemy import Integer, cast, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.journal import Notice
 from citadel.store.sandboxes import Demand, SandboxRow
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices, change
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 
 
 class SqlPools:
@@ -40,7 +39,7 @@ class SqlPools:
             .group_by(row.pool, row.namespace, number)
         )
 
-        async def work(connection: AsyncConnection) -> list[Demand]:
+        async def work(connection: Connection) -> list[Demand]:
             found = (await connection.execute(query)).all()
             return [Demand(pool, space, hits, wanted - hits, n) for pool, space, hits, wanted, n in found]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.folding import fold
 from citadel.core.jsonvalues import Json
@@ -17,6 +16,7 @@ from citadel.core.state import State
 from citadel.core.values import BuildKey, Cached, CacheKey, Content
 from citadel.store.caching import Lru
 from citadel.store.journal import CorruptJournal, ExecutionUnknown
+from citadel.store.sql.engine import Connection
 from citadel.store.sql.statements import Statements
 
 CACHED_STATES = 1000
@@ -52,7 +52,7 @@ class Reader:
             5000, CACHED_VALUE_BYTES, lambda entry: entry[0]
         )
 
-    async def state(self, connection: AsyncConnection, uid: str, row: Row[Any] | None = None) -> State:
+    async def state(self, connection: Connection, uid: str, row: Row[Any] | None = None) -> State:
         """The state as the log says it is; nothing is loaded when `row`, locked, is what is remembered.
 
         Raises ExecutionUnknown, CorruptJournal.
@@ -76,7 +76,7 @@ class Reader:
         self.keep(uid, state, news[-1].at)
         return state
 
-    async def _log(self, connection: AsyncConnection, uid: str, first: int) -> Sequence[Any]:
+    async def _log(self, connection: Connection, uid: str, first: int) -> Sequence[Any]:
         """Events from number `first` on; one row without an event where there are none."""
         parameters = {"of_uid": uid, "of_seq": first}
         found = (await connection.execute(self._statements.log, parameters)).all()
@@ -105,7 +105,7 @@ class Reader:
             self._plans.put(digest, plan)
         return plan
 
-    async def plan(self, connection: AsyncConnection, uid: str, digest: str) -> Plan:
+    async def plan(self, connection: Connection, uid: str, digest: str) -> Plan:
         """The plan of a definition in the journal; raises CorruptJournal if it does not compile."""
         plan = self._plans.get(digest)
         if plan is not None:
@@ -118,7 +118,7 @@ class Reader:
                 uid, f"definition {digest} does not compile in this version: {error}"
             ) from error
 
-    async def values(self, connection: AsyncConnection, uid: str, digests: Sequence[str]) -> dict[str, Json]:
+    async def values(self, connection: Connection, uid: str, digests: Sequence[str]) -> dict[str, Json]:
         """The JSON of digests; those that this execution does not have are left out."""
         found: dict[str, Json] = {}
         lacking = []
@@ -135,7 +135,7 @@ class Reader:
                 self._values.put((uid, digest), (len(body), found[digest]))
         return found
 
-    async def cached(self, connection: AsyncConnection, keys: Collection[CacheKey]) -> dict[CacheKey, Cached]:
+    async def cached(self, connection: Connection, keys: Collection[CacheKey]) -> dict[CacheKey, Cached]:
         """What steps with a cache gave before; keys of which nothing is known are left out."""
         parameters = {"of_keys": [(key.namespace, key.digest) for key in keys]}
         rows = (await connection.execute(self._statements.cached, parameters)).all()
@@ -151,9 +151,7 @@ class Reader:
             for key, row in found
         }
 
-    async def builds(
-        self, connection: AsyncConnection, keys: Collection[BuildKey]
-    ) -> dict[BuildKey, Content]:
+    async def builds(self, connection: Connection, keys: Collection[BuildKey]) -> dict[BuildKey, Content]:
         """The programs that were built of these; keys without one are left out."""
         parameters = {"of_keys": [(key.namespace, key.digest) for key in keys]}
         rows = (await connection.execute(self._statements.builds, parameters)).all()

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.revisions import MOST, Revision, chosen
 from citadel.store.sql import tables as t
-from citadel.store.sql.engine import Connections
+from citadel.store.sql.engine import Connection, Connections
 
 
 class SqlRevisions:
@@ -29,7 +28,7 @@ class SqlRevisions:
             .limit(MOST)
         )
 
-        async def work(connection: AsyncConnection) -> list[Revision]:
+        async def work(connection: Connection) -> list[Revision]:
             return [Revision(*row) for row in (await connection.execute(query)).all()]
 
         return await self._connections.read(work)
@@ -39,7 +38,7 @@ class SqlRevisions:
         digest = chosen(workflow, revision, await self.of(namespace, workflow))
         query = select(t.definitions.c.body).where(t.definitions.c.digest == digest)
 
-        async def work(connection: AsyncConnection) -> Mapping[str, Any]:
+        async def work(connection: Connection) -> Mapping[str, Any]:
             found: Mapping[str, Any] = (await connection.execute(query)).scalar_one()
             return found
 

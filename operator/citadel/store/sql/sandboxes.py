@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, and_, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.journal import Notice
 from citadel.store.rows import check_observation
 from citadel.store.sandboxes import Delivery, SandboxRow
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices, change
-from citadel.store.sql.engine import Connections, now
+from citadel.store.sql.engine import Connection, Connections, now
 
 
 class SqlSandboxes:
@@ -95,13 +94,13 @@ class SqlSandboxes:
         return found[0] if found else None
 
     async def _rows(self, query: Select[Any]) -> list[SandboxRow]:
-        async def work(connection: AsyncConnection) -> list[SandboxRow]:
+        async def work(connection: Connection) -> list[SandboxRow]:
             return [SandboxRow(**row) for row in (await connection.execute(query)).mappings()]
 
         return await self._connections.read(work)
 
     async def _deliveries(self, query: Select[Any]) -> list[Delivery]:
-        async def work(connection: AsyncConnection) -> list[Delivery]:
+        async def work(connection: Connection) -> list[Delivery]:
             return [Delivery(**row) for row in (await connection.execute(query)).mappings()]
 
         return await self._connections.read(work)

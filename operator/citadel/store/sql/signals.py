@@ -4,14 +4,13 @@ import json
 
 from sqlalchemy import Select, delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.core.jsonvalues import canonical
 from citadel.store.journal import ExecutionUnknown, Notice
 from citadel.store.signals import SignalRow
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import Notices, change
-from citadel.store.sql.engine import Connections
+from citadel.store.sql.engine import Connection, Connections
 from citadel.store.sql.statements import Statements
 
 _T = t.signals
@@ -38,7 +37,7 @@ class SqlSignals:
     async def waiting(self) -> list[str]:
         """Uids of the executions that have any."""
 
-        async def work(connection: AsyncConnection) -> list[str]:
+        async def work(connection: Connection) -> list[str]:
             return list((await connection.execute(select(_T.c.uid).distinct())).scalars())
 
         return await self._connections.read(work)
@@ -49,7 +48,7 @@ class SqlSignals:
             select(_T.c.name, _T.c.key, _T.c.payload).where(_T.c.uid == uid).order_by(_T.c.id)
         )
 
-        async def work(connection: AsyncConnection) -> list[SignalRow]:
+        async def work(connection: Connection) -> list[SignalRow]:
             rows = (await connection.execute(query)).all()
             return [SignalRow(uid, row.name, row.key, json.loads(row.payload)) for row in rows]
 

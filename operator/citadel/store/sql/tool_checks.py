@@ -5,13 +5,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from citadel.store.calls import Passage
 from citadel.store.journal import Notice
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import change
-from citadel.store.sql.engine import now
+from citadel.store.sql.engine import Connection, now
 from citadel.store.sql.leases import SqlLeases
 from citadel.store.tool_checks import CHECK, Check, Checked
 
@@ -62,7 +61,7 @@ class SqlToolChecks(SqlLeases[Check]):
         query = select(_T.c.answered, _T.c.answered_at, _T.c.result)
         query = query.where(_T.c.namespace == namespace, _T.c.name == name, _T.c.answered.is_not(None))
 
-        async def work(connection: AsyncConnection) -> Checked | None:
+        async def work(connection: Connection) -> Checked | None:
             row = (await connection.execute(query)).first()
             return None if row is None else Checked(row.answered, row.answered_at, row.result)
 
@@ -93,7 +92,7 @@ class SqlToolChecks(SqlLeases[Check]):
         """What a token stands for; see `Passages.passage`."""
         query = select(_T.c.namespace, _T.c.hosts).where(_T.c.token_hash == token_hash)
 
-        async def work(connection: AsyncConnection) -> Passage | None:
+        async def work(connection: Connection) -> Passage | None:
             row = (await connection.execute(query)).first()
             return None if row is None else Passage("", *CHECK, row.namespace, tuple(row.hosts))
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from citadel.core import events as ev
 from citadel.core.jsonvalues import canonical
 from citadel.core.values import Inline
@@ -15,11 +13,12 @@ from citadel.store.rows import Changes, ExecutionRow
 from citadel.store.sql import tables as t
 from citadel.store.sql.announcing import payloads
 from citadel.store.sql.conversations import append
+from citadel.store.sql.engine import Connection
 from citadel.store.sql.statements import CALL, EVENT, STEP, VALUE, Statements, columns_of
 
 
 async def write(
-    connection: AsyncConnection,
+    connection: Connection,
     statements: Statements,
     changes: Changes,
     log: Sequence[Mapping[str, Any]],
@@ -109,7 +108,7 @@ def _call_row(call: PlacedCall) -> dict[str, Any]:
 
 
 async def _remember(
-    connection: AsyncConnection, statements: Statements, memory: Memory, values: Mapping[str, bytes]
+    connection: Connection, statements: Statements, memory: Memory, values: Mapping[str, bytes]
 ) -> None:
     """The first stays while it is valid: the two are as good."""
     output, key = memory.output, {"namespace": memory.key.namespace, "key": memory.key.digest}
