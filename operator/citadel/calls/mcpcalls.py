@@ -21,12 +21,13 @@ from citadel.calls.mcpwire import (
     RpcError,
     answer_of,
     argument_headers,
+    bounded,
     content_of,
     encoded,
-    events,
     headers_of,
     named,
 )
+from citadel.calls.sse import events
 from citadel.core.jsonvalues import Json, canonical
 from citadel.core.mcp import MOST_BYTES, MOST_FUNCTIONS, InvalidListing, function_digest, functions_of
 from citadel.core.toolcalls import ToolTask
@@ -179,7 +180,7 @@ class McpServer:
         return found
 
     async def _events(self, response: httpx2.Response) -> AsyncIterator[Json]:
-        async for data in events(response.aiter_raw(), _MOST):
+        async for data in events(bounded(response.aiter_raw(), _MOST)):
             yield parsed(data, _MOST)
 
     async def _decline(self, message: Json) -> None:

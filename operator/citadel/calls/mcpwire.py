@@ -113,22 +113,15 @@ def answer_of(message: Json, number: int) -> dict[str, Any] | None:
     return result if message.get("id") == number and isinstance(result, dict) else None
 
 
-async def events(parts: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
-    """The data of server-sent events; raises ToolError beyond so many bytes in all."""
-    size, rest, data = 0, b"", bytearray()
+async def bounded(parts: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    """The parts of a stream of events; raises ToolError beyond so many bytes in all."""
+    size = 0
     async for part in parts:
         size += len(part)
         if size > most:
             message = f"found more than {most} bytes of events, expected at most that many"
             raise ToolError(Reason.OUTPUT_TOO_LARGE, message, sent=True)
-        *lines, rest = (rest + part).split(b"\n")
-        for line in lines:
-            said = line.removesuffix(b"\r")
-            if said.startswith(b"data:"):
-                data += said[5:].removeprefix(b" ") + b"\n"
-            elif not said and data:
-                yield bytes(data[:-1])
-                data.clear()
+        yield part
 
 
 def content_of(result: Mapping[str, Any]) -> Json:

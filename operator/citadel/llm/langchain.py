@@ -4,10 +4,9 @@ Each call has an HTTP client of its own, which its caller makes, and is tried on
 again. What a provider says of a failure is told without the key.
 """
 
-import json
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from functools import cached_property
 from typing import Any, cast
 
@@ -16,15 +15,14 @@ import httpx2
 import openai
 from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_openai.chat_models.base import BaseChatOpenAI, ChatOpenAI
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration
 from pydantic import SecretStr
 
 from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
-from citadel.llm import answers
-from citadel.llm.conversing import Assembly, answer_of, conversation, described
+from citadel.llm import answers, openaichat
+from citadel.llm.conversing import Assembly, answer_of, conversation
 from citadel.llm.failing import (
     UNREADABLE,
     broken_off,
@@ -34,7 +32,7 @@ from citadel.llm.failing import (
     told_without,
     unreadable,
 )
-from citadel.llm.provider import Answer, Delta, ProviderError, Request, arguments_of, of_status
+from citadel.llm.provider import Answer, Delta, ProviderError, Request, of_status
 
 #: Makes the HTTP client of one call.
 Client = Callable[[], httpx2.AsyncClient]
@@ -130,7 +128,7 @@ class LangChain:
             chat = _Anthropic(**common)
             chat.__dict__["_http"] = client
             return chat, _anthropic_tools(request)
-        return self._openai(client, common), _openai_tools(request)
+        return self._openai(client, common), openaichat.tools_of(request)
 
     def _openai(self, client: httpx2.AsyncClient, common: dict[str, Any]) -> BaseChatModel:
         """The chat model with these parameters: made once for a client that is kept between calls."""
@@ -138,18 +136,7 @@ class LangChain:
             self._kept = (client, {})
         chats, name = self._kept[1], repr(common)
         if name not in chats:
-            # Servers that speak the protocol do not all know what OpenAI calls the limit by now.
-            own = self._spec.provider == "openai" and self._spec.endpoint is None
-            # A client for calls without await is demanded beside it, and never used.
-            chats[name] = (_OpenAI if own else _Compatible)(
-                **common,
-                http_async_client=client,
-                http_client=httpx2.Client(transport=_NoWay(), trust_env=False),
-                stream_usage=True,
-                # Times are kept by the caller; and one protocol is enough.
-                stream_chunk_timeout=None,
-                use_responses_api=False,
-            )
+            chats[name] = openaichat.chat_model(self._spec, client, common)
         return chats[name]
 
 
@@ -160,17 +147,6 @@ def _message_of(found: ChatGeneration, of_all: dict[str, Any] | None = None) -> 
     if told:
         message.response_metadata = {**told, **message.response_metadata}
     return message
-
-
-def _openai_tools(request: Request) -> dict[str, Any]:
-    if not request.tools:
-        return {}
-    found: dict[str, Any] = {"tools": [described(tool) for tool in request.tools]}
-    choice = request.tool_choice
-    if choice is not None:
-        named = choice not in ("auto", "none", "required")
-        found["tool_choice"] = {"type": "function", "function": {"name": choice}} if named else choice
-    return found
 
 
 def _anthropic_tools(request: Request) -> dict[str, Any]:
@@ -189,42 +165,6 @@ def _anthropic_tools(request: Request) -> dict[str, Any]:
             {"type": kinds[choice]} if choice in kinds else {"type": "tool", "name": choice}
         )
     return found
-
-
-class _Compatible(BaseChatOpenAI):
-    """The chat model, which dies of arguments that are JSON but no object: here they become one."""
-
-    async def _agenerate(self, messages: list[BaseMessage], *_: Any, **tools: Any) -> ChatResult:
-        # LangChain's own has each answer read by a thread, and its every part checked, both of which take
-        # longer than the reading.
-        asked = self._get_request_payload(messages, **tools)
-        there = "/chat/completions"
-        found = await self.root_async_client.post(there, body=asked, cast_to=httpx2.Response)
-        return self._create_chat_result(_with_objects(found.json()))
-
-
-def _with_objects(answer: Any) -> Any:
-    """An answer whose calls have objects for arguments."""
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    for choice in choices or ():
-        for call in choice["message"].get("tool_calls") or ():
-            function = call["function"]
-            _, malformed = arguments_of(function["arguments"])
-            if malformed is not None:
-                with suppress(ValueError):
-                    function["arguments"] = json.dumps({"arguments": json.loads(malformed)})
-    return answer
-
-
-class _OpenAI(_Compatible, ChatOpenAI):
-    """The same for OpenAI itself."""
-
-
-class _NoWay(httpx2.BaseTransport):
-    """Dials nothing."""
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        raise RuntimeError("calls are made with await")
 
 
 class _Anthropic(ChatAnthropic):
