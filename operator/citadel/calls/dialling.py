@@ -140,11 +140,11 @@ class _Network(httpcore2.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         await self._flush(timeout)
-        with anyio.fail_after(timeout):
-            try:
+        try:
+            async with asyncio.timeout(timeout):
                 return await self._stream.receive(max_bytes)
-            except anyio.EndOfStream:
-                return b""
+        except anyio.EndOfStream:
+            return b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # Head and body of a request go together: each part by itself is encrypted twice, and copied thrice.
@@ -155,7 +155,7 @@ class _Network(httpcore2.AsyncNetworkStream):
     async def _flush(self, timeout: float | None) -> None:
         if self._held:
             held, self._held = bytes(self._held), bytearray()
-            with anyio.fail_after(timeout):
+            async with asyncio.timeout(timeout):
                 await self._stream.send(held)
 
     async def aclose(self) -> None:

@@ -54,8 +54,10 @@ class Direct:
                     await cursor.execute(text, sent[0])
                 else:
                     await cursor.executemany(text, sent)
-                rows = [] if cursor.description is None else await cursor.fetchall()
-                names = tuple(column.name for column in cursor.description or ())
+                result = cursor.pgresult
+                # Not by `description`, which looks up the type of each column.
+                names = tuple(result.fname(number) for number in range(result.nfields)) if result else ()
+                rows = await cursor.fetchall() if names else []
                 found = Found(_metadata(names), iter(rows))
                 found.rowcount = cursor.rowcount
                 return cast("Result", found)
@@ -140,8 +142,8 @@ def _rendered(
 
 
 @lru_cache(1000)
-def _metadata(names: tuple[str, ...]) -> SimpleResultMetaData:
-    return SimpleResultMetaData(names)
+def _metadata(names: tuple[bytes | None, ...]) -> SimpleResultMetaData:
+    return SimpleResultMetaData([(name or b"").decode() for name in names])
 
 
 def _wrapped(engine: AsyncEngine, error: psycopg.Error, *, lost: bool) -> Exception:
