@@ -47,7 +47,7 @@ class Direct:
         text, sent = _rendered(statement, self._engine.dialect, given)
         connection = self._connection
         try:
-            if self._transaction and connection.info.transaction_status == TransactionStatus.IDLE:
+            if self._transaction and not _has_begun(connection):
                 await connection.execute("BEGIN")
             async with connection.cursor() as cursor:
                 if len(sent) == 1:
@@ -67,7 +67,8 @@ class Direct:
     async def commit(self) -> None:
         """Commits the transaction, if one has begun; raises DBAPIError."""
         try:
-            await self._connection.commit()
+            if _has_begun(self._connection):
+                await self._connection.commit()
         except psycopg.Error as error:
             raise self._of(error) from error
 
@@ -92,7 +93,8 @@ async def connected(engine: AsyncEngine, *, transaction: bool) -> AsyncIterator[
     connection = cast("psycopg.AsyncConnection[Any]", pooled.driver_connection)
     try:
         yield Direct(engine, connection, transaction=transaction)
-        await connection.rollback()
+        if _has_begun(connection):
+            await connection.rollback()
     except Exception:
         # One that died while it lay idle has not died alone.
         await (engine.dispose() if connection.closed else _undo(connection))
@@ -103,6 +105,10 @@ async def connected(engine: AsyncEngine, *, transaction: bool) -> AsyncIterator[
         raise
     finally:
         await greenlet_spawn(pooled.invalidate if connection.closed else pooled.close)
+
+
+def _has_begun(connection: psycopg.AsyncConnection[Any]) -> bool:
+    return connection.pgconn.transaction_status != TransactionStatus.IDLE
 
 
 async def _undo(connection: psycopg.AsyncConnection[Any]) -> None:
