@@ -59,8 +59,9 @@ class Answering:
         self._turns: WeakValueDictionary[tuple[str, str, int, str], asyncio.Lock] = WeakValueDictionary()
 
     async def make_ready(self, attempt: Attempt) -> None:
-        """Opens what an attempt is granted, before it asks; raises Refused."""
-        await self._grants.of(attempt)
+        """Opens what an attempt is granted, and what pays for it, before it asks; raises Refused."""
+        granted = await self._grants.of(attempt)
+        await self._ledger.open(granted.payer.accounts)
 
     async def answer(self, question: Question, pass_on: PassOn | None) -> ModelRecord:
         """The answer; raises Refused, and Failed. Its `n` is 0 unless it had been recorded before."""

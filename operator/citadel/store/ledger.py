@@ -1,11 +1,11 @@
 """What keeps the books of calls: before each it reserves, afterwards it settles."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from citadel.core.events import Usage
-from citadel.core.spending import Reservation
+from citadel.core.spending import Account, Reservation
 from citadel.store.model_records import ModelRecord
 
 
@@ -56,6 +56,10 @@ class Spent:
 
 class Ledger(Protocol):
     """The books."""
+
+    async def open(self, accounts: Sequence[Account]) -> None:
+        """Makes accounts that are not there, ahead of the first call that they are to pay."""
+        ...
 
     async def reserve(self, reservation: Reservation) -> str:
         """Sets aside what a call may take, in all its accounts at once, and names the reservation.

@@ -2,13 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 
 from citadel.core.events import Usage
-from citadel.core.spending import Amount, Reservation, add, first_refusal
+from citadel.core.spending import Account, Amount, Reservation, add, first_refusal
 from citadel.store.ledger import Answered, NotGranted, OutOfTurns, OverBudget, Spent, Throttled
 from citadel.store.model_grants import Grant
 from citadel.store.model_records import ModelRecord
@@ -40,6 +40,9 @@ class MemoryLedger:
         self._answered: Counter[tuple[str, str, int]] = Counter()
         self._accounts: dict[str, Amount] = {}
         self._entries: dict[str, _Entry] = {}
+
+    async def open(self, accounts: Sequence[Account]) -> None:
+        """Nothing: here they are made as they are needed."""
 
     async def reserve(self, reservation: Reservation) -> str:
         """Sets aside what a call may take; see `Ledger.reserve`."""

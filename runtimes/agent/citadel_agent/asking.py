@@ -1,31 +1,43 @@
 """The model behind the door, as LangChain sees it, and how a call of it is tried again or fails."""
 
 import functools
+import http.client
 import time
 
 import httpx2
-import openai
+from langchain_core.messages import AIMessageChunk
 from langchain_openai import ChatOpenAI
+from pydantic import PrivateAttr
 
-from citadel_agent.door import address
-from citadel_agent.failing import Failure, ended, passes, pauses
+from citadel_agent.failing import Failure, Refused, ended, passes, pauses
 
 #: Where an answer has its calls of tools as the model said them.
 CALLS = "citadel_calls"
 
 
 class Model(ChatOpenAI):
-    """One that keeps what was said of each call: LangChain closes what broke off, as if it had been meant so."""
+    """OpenAI's protocol as LangChain writes and reads it, over the door and no client of OpenAI's.
 
-    def _get_request_payload(self, *args, **kwargs):
-        payload = super()._get_request_payload(*args, **kwargs)
-        # What goes beside the parameters is sent as it is; of those the client looks at every word, for names
-        # that other interfaces of its spell differently.
-        plain = {name: payload.pop(name) for name in ("messages", "tools") if name in payload}
-        return {**payload, "messages": [], "extra_body": plain}
+    That one looks at each word of a request and at each type of an answer, which takes longer than the way. What
+    was said of each call of a tool is kept: LangChain closes what broke off, as if it had been meant so.
+    """
 
-    def _stream(self, *args, **kwargs):
-        for chunk in super()._stream(*args, **kwargs):
+    _door = PrivateAttr()
+
+    def behind(self, door, settings):
+        """The same with settings, behind a door."""
+        found = self.model_copy(update=settings)
+        found._door = door
+        return found
+
+    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+        asked = self._get_request_payload(
+            messages, stop=stop, stream=True, stream_options={"include_usage": True}, **kwargs
+        )
+        for piece in self._door.answer(asked):
+            chunk = self._convert_chunk_to_generation_chunk(piece, AIMessageChunk, None)
+            if chunk is None:
+                continue
             pieces = getattr(chunk.message, "tool_call_chunks", ())
             if pieces:
                 # Texts of the same place are put together as pieces come.
@@ -37,41 +49,37 @@ class Model(ChatOpenAI):
                     }
                     for piece in pieces
                 }
+            if run_manager:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
 
 @functools.cache
 def ready_model():
-    """One for all: it is made while nobody waits. It opens no connection yet."""
-    return model_at(httpx2.HTTPTransport(verify=False))
-
-
-def model_at(transport, url=None):
-    """A model behind a transport, on loopback without TLS."""
-    # Of an asynchronous client nothing is used; but one that is made unasked would read every authority of the web.
-    plain = {"timeout": None, "trust_env": False}
+    """One for all: it is made while nobody waits."""
+    # Clients of HTTP are demanded, and never used; one that is made unasked would read every authority of the web.
+    plain = {"verify": False, "trust_env": False}
     return Model(
         model="citadel",  # which one it is the Agent says, and the door knows
-        base_url=url or address(),
+        base_url="http://door",
         api_key="-",  # there is none here
         streaming=True,
-        stream_usage=True,
         max_retries=0,
         output_version="v0",
         use_responses_api=False,
-        http_client=httpx2.Client(transport=transport, **plain),
-        http_async_client=httpx2.AsyncClient(verify=False, **plain),
+        http_client=httpx2.Client(**plain),
+        http_async_client=httpx2.AsyncClient(**plain),
     )
 
 
-def fitted(model, agent):
-    """The model with an agent's settings."""
+def fitted(agent, door):
+    """The model with an agent's settings, behind a door."""
     settings = {
         name: agent[field]
         for name, field in (("max_tokens", "maxTokens"), ("temperature", "temperature"))
         if agent.get(field) is not None
     }
-    return model.model_copy(update=settings)
+    return ready_model().behind(door, settings)
 
 
 class Turns:
@@ -95,15 +103,10 @@ class Turns:
                 if message.response_metadata.get("finish_reason") is not None:
                     return message
                 # The stream has ended, but the answer has not.
-            except openai.APIStatusError as error:
-                if not passes(error.status_code, error.body):
-                    raise ended(error.status_code, error.body) from None
-            except openai.APIConnectionError:
-                pass  # the runner's door, or the way behind it
-            except httpx2.TransportError:
-                pass  # an answer that broke off
-            except openai.APIError as error:  # said amid an answer
-                if not passes(0, error.body):
-                    raise ended(0, error.body) from None
+            except Refused as error:
+                if not passes(error.status, error.said):
+                    raise ended(error.status, error.said) from None
+            except (OSError, http.client.HTTPException):
+                pass  # the runner's door, or the way behind it, or an answer that broke off
             self._sleep(pause)
         raise AssertionError("unreachable: there is always another try")

@@ -6,7 +6,7 @@ import os
 import time
 import urllib.parse
 
-from citadel_agent.failing import ended, passes, pauses
+from citadel_agent.failing import Refused, ended, passes, pauses
 
 #: Where the runner listens, unless CITADEL_AGENT_URL says otherwise.
 ADDRESS = "http://127.0.0.1:8790/v1"
@@ -46,24 +46,52 @@ class Door:
         """Let a summary stand for the first messages of the history that this attempt was given."""
         self._ask("PUT", "memory", {"summary": summary, "covers": covers})
 
+    def answer(self, asked):
+        """The pieces of a model's answer, as they come; raises Refused, OSError and HTTPException."""
+        connection, response = self._sent("POST", "chat/completions", asked)
+        whole = False
+        try:
+            if response.status != 200:
+                raise Refused(response.status, _error(response.read()))
+            for line in response:
+                # Each event is one line, as this door has no others.
+                said = line.removeprefix(b"data:").strip()
+                if said == b"[DONE]":
+                    response.read()  # the end, by which the connection may carry something else
+                    whole = True
+                    return
+                if not said:
+                    continue
+                piece = _json(said)
+                if not isinstance(piece, dict) or piece.get("error"):
+                    raise Refused(0, _error(said))
+                yield piece
+        finally:
+            if whole:
+                self._free.append(connection)
+            else:
+                connection.close()
+
     def _ask(self, method, what, body):
-        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         for pause in pauses():
-            status, said = self._exchange(method, what, data)
             try:
-                answer = json.loads(said)
-            except ValueError:
-                answer = None
+                connection, response = self._sent(method, what, body)
+                status, said = response.status, response.read()
+                self._free.append(connection)
+            except (OSError, http.client.HTTPException):
+                status, said = 0, b""
+            answer = _json(said)
             if status == 200 and isinstance(answer, dict):
                 return answer
-            error = answer.get("error") if isinstance(answer, dict) else None
+            error = _error(said)
             if not passes(status, error):
                 raise ended(status, error)
             self._sleep(pause)
         raise AssertionError("unreachable: there is always another try")
 
-    def _exchange(self, method, what, data):
-        """Status and body of an answer; 0 where there is none."""
+    def _sent(self, method, what, body):
+        """A connection on which a request was sent, and its response; raises OSError and HTTPException."""
+        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         headers = {"Content-Type": "application/json"}
         while True:
             try:
@@ -72,11 +100,21 @@ class Door:
                 connection, fresh = http.client.HTTPConnection(self._host), True
             try:
                 connection.request(method, f"{self._path}/{what}", data, headers)
-                response = connection.getresponse()
-                status, said = response.status, response.read()
-                self._free.append(connection)
-                return status, said
+                return connection, connection.getresponse()
             except (OSError, http.client.HTTPException):
                 connection.close()
                 if fresh:
-                    return 0, b""
+                    raise
+
+
+def _json(said):
+    try:
+        return json.loads(said)
+    except ValueError:
+        return None
+
+
+def _error(said):
+    """What a body says is wrong; None where it says nothing."""
+    found = _json(said)
+    return found.get("error") if isinstance(found, dict) else None

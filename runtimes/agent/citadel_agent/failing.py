@@ -24,6 +24,14 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 _NO_ANSWER = (0, 404, 408, 425, 429, 500, 502, 503, 504)
 
 
+class Refused(Exception):
+    """The other side gives no answer, and says why; status 0 where it says so amid one."""
+
+    def __init__(self, status, said):
+        super().__init__(status)
+        self.status, self.said = status, said
+
+
 def reason_of(error):
     """The reason that the body of an error names, None if it names none."""
     if not isinstance(error, dict):

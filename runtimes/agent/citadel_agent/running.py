@@ -28,7 +28,7 @@ def run(agent):
     # There is nothing to clean up, and threads that wait for tools would hold up a cancellation.
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
     with contextlib.closing(Door(address())) as door:
-        return perform(agent, ready_model(), door, Teller())
+        return perform(agent, door, Teller())
 
 
 @functools.cache
@@ -37,11 +37,11 @@ def loop():
     return create_agent(ready_model(), middleware=[Calls()], context_schema=Run)
 
 
-def perform(agent, model, door, teller):
+def perform(agent, door, teller):
     """The agent's answer: its text, or where it has a schema the JSON that fits it."""
     schema = answers.Schema(agent["outputSchema"]) if agent.get("outputSchema") is not None else None
     limit = (agent.get("limits") or {}).get("turns")
-    model, turns = fitted(model, agent), Turns(limit)
+    model, turns = fitted(agent, door), Turns(limit)
     summary, history = _remembered(agent, model, turns, door, teller)
     system = conversation.system_of(agent, schema)
     system = SystemMessage(system) if system is not None else None

@@ -28,14 +28,12 @@ def package() -> Iterator[Any]:
 @pytest.fixture
 def run(package: Any) -> Callable[..., Any]:
     """Runs an agent against a door; what it gives, or raises."""
-    import httpx2
-    from citadel_agent.asking import model_at
     from citadel_agent.door import Door as Way
     from citadel_agent.running import perform
     from citadel_agent.telling import Teller
 
     def run(door: Door, **agent: Any) -> Any:
-        with door as url, httpx2.HTTPTransport(verify=False) as transport, closing(Way(url)) as way:
-            return perform({"prompt": "Go on.", **agent}, model_at(transport, url), way, Teller())
+        with door as url, closing(Way(url)) as way:
+            return perform({"prompt": "Go on.", **agent}, way, Teller())
 
     return run

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Executable, case, delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import Executable, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 
 from citadel.core.events import Usage
@@ -31,14 +30,14 @@ _A, _R = t.model_accounts, t.model_reservations
 _MINUTE = 60.0
 #: Seconds for which accounts are kept that belong to no execution: those of days.
 KEPT_SECONDS = 40 * 86400.0
-_USAGE = text(
-    """
+_SUMS = """
     SELECT step, sum(input_tokens) AS sent, sum(output_tokens) AS answered, sum(cost) AS cost,
         count(*) AS calls, bool_or(state <> 'settled') AS estimated,
         (array_agg(model ORDER BY at DESC))[1] AS model, (array_agg(provider ORDER BY at DESC))[1] AS provider
-    FROM model_reservations WHERE uid = :uid GROUP BY step
+    FROM model_reservations WHERE uid = :uid {more} GROUP BY step
     """
-)
+_USAGE = text(_SUMS.format(more=""))
+_SPENT = text(_SUMS.format(more="AND step = :step AND attempt = :attempt"))
 
 
 class SqlLedger:
@@ -47,11 +46,13 @@ class SqlLedger:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
+    async def open(self, accounts: Sequence[Account]) -> None:
+        """Makes accounts that are not there; see `Ledger.open`."""
+        await self._connections.read(lambda connection: _open(connection, _of_today(accounts)))
+
     async def reserve(self, reservation: Reservation) -> str:
         """Sets aside what a call may take; see `Ledger.reserve`."""
-        day = datetime.now(UTC).date().isoformat()
-        accounts = [account.on(day) for account in reservation.accounts]
-        owners: dict[str, str | None] = {account.key: account.uid for account in accounts}
+        accounts = _of_today(reservation.accounts)
         given = parameters_of(reservation, accounts, uuid.uuid4().hex)
         limited = reservation.requests_per_minute or reservation.tokens_per_minute
 
@@ -61,11 +62,7 @@ class SqlLedger:
                 await _throttle(connection, reservation)
             row = (await connection.execute(RESERVE, given)).one()
             if row.missing:
-                fresh = [
-                    {"key": key, "uid": uid, "cost": 0, "tokens": 0, "changed_at": 0.0}
-                    for key, uid in sorted(owners.items())
-                ]
-                await connection.execute(insert_postgresql(_A).on_conflict_do_nothing().values(fresh))
+                await _open(connection, accounts)
                 row = (await connection.execute(RESERVE, given)).one()
             return row
 
@@ -102,21 +99,14 @@ class SqlLedger:
 
     async def spent(self, uid: str, step: str, attempt: int) -> Spent:
         """What the calls of an attempt have taken; see `Ledger.spent`."""
-        query = select(
-            func.coalesce(func.sum(_R.c.input_tokens), 0),
-            func.coalesce(func.sum(_R.c.output_tokens), 0),
-            func.coalesce(func.sum(_R.c.cost), 0),
-            func.count(),
-            func.count(case((_R.c.state != "settled", 1))),
-            func.array_agg(aggregate_order_by(_R.c.model, _R.c.at.desc())),
-            func.array_agg(aggregate_order_by(_R.c.provider, _R.c.at.desc())),
-        ).where(_R.c.uid == uid, _R.c.step == step, _R.c.attempt == attempt)
+        given = {"uid": uid, "step": step, "attempt": attempt}
 
         async def work(connection: Connection) -> Spent:
-            row = (await connection.execute(query)).one()
-            sent, answered, cost, calls, unsettled, models, providers = row
-            last = (models[0].rpartition("/")[2], providers[0]) if calls else ("", "")
-            return Spent(int(sent), int(answered), int(cost), calls, unsettled > 0, *last)
+            row = (await connection.execute(_SPENT, given)).one_or_none()
+            if row is None:
+                return Spent()
+            took = (int(row.sent), int(row.answered), int(row.cost), row.calls, row.estimated)
+            return Spent(*took, row.model.rpartition("/")[2], row.provider)
 
         return await self._connections.read(work)
 
@@ -154,6 +144,21 @@ async def charge_all(connection: Connection, uid: str, step: str, attempt: int) 
     """Whatever is still reserved for the calls of an attempt counts in full."""
     left = (_R.c.uid == uid, _R.c.step == step, _R.c.attempt == attempt, _R.c.state == "reserved")
     await connection.execute(update(_R).where(*left).values(state="charged"))
+
+
+def _of_today(accounts: Sequence[Account]) -> list[Account]:
+    day = datetime.now(UTC).date().isoformat()
+    return [account.on(day) for account in accounts]
+
+
+async def _open(connection: Connection, accounts: Sequence[Account]) -> None:
+    owners: dict[str, str | None] = {account.key: account.uid for account in accounts}
+    fresh = [
+        {"key": key, "uid": uid, "cost": 0, "tokens": 0, "changed_at": 0.0}
+        for key, uid in sorted(owners.items())
+    ]
+    if fresh:
+        await connection.execute(insert_postgresql(_A).on_conflict_do_nothing().values(fresh))
 
 
 def _refusal(row: Any, reservation: Reservation, accounts: Sequence[Account]) -> Exception:

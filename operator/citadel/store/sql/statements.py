@@ -1,6 +1,7 @@
 """The statements of an advance, built once, so that SQLAlchemy and psycopg find them in their caches."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, Table, Text, bindparam, delete, func, insert, select, tuple_, update
@@ -36,9 +37,8 @@ STEP = ("uid", "name", "position", *_STEP)
 CALL = ("uid", "step", "attempt", "namespace", "body", "hosts")
 
 
-def columns_of(table: Table, names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def columns_of(table: Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The parameters of `Statements.usual` for these rows."""
-    rows = list(rows)
     return {f"{table.name}_{name}": [row[name] for row in rows] for name in names}
 
 
@@ -124,7 +124,7 @@ class Statements:
         self.step = rows.on_conflict_do_update(
             index_elements=["uid", "name"], set_={name: rows.excluded[name] for name in _STEP}
         )
-        self.usual = self._usual() if postgres else None
+        self.usual = cache(self._usual)
         self.claim = self._claim()
         self.drain = (
             update(t.sandboxes)
@@ -170,8 +170,9 @@ class Statements:
             t.deliveries.c.sandbox.in_(bindparam("of_sandboxes", expanding=True))
         )
 
-    def _usual(self) -> Any:
-        """What any advance writes, with its notices, as one statement: each costs a round trip, and more.
+    def _usual(self, *tables: str) -> Any:
+        """What any advance writes into these tables, with its notices, as one statement: each costs a round
+        trip, and more. Postgres only.
 
         Its parameters are columns, as `columns_of` makes them of rows.
         """
@@ -182,7 +183,7 @@ class Statements:
             self.step.from_select(STEP, self._rows(t.steps, STEP)),
             self.insert_new(t.tool_calls).from_select([*CALL, "placed_at"], calls),
         )
-        named = (write.cte(f"wrote_{write.table.name}") for write in writes)
+        named = (write.cte(f"wrote_{write.table.name}") for write in writes if write.table.name in tables)
         return self.execution.returning(announcing().scalar_subquery()).add_cte(*named)
 
     @staticmethod

@@ -28,18 +28,21 @@ async def write(
     """Writes an advance: `log` its events, `values` digest -> canonical JSON, `calls` of tools."""
     uid = changes.execution.uid
     rows = [{"uid": uid, "digest": digest, "body": body} for digest, body in values.items()]
-    steps = [asdict(step) for step in changes.steps]
+    steps = [vars(step) for step in changes.steps]
     parameters = _renamed(changes.execution, "uid")
-    if statements.usual is not None:
+    if statements.postgres:
         parameters["notices"] = payloads(changes.notices)
+        written = []
         for table, names, found in (
             (t.events, EVENT, log),
             (t.values, VALUE, rows),
             (t.steps, STEP, steps),
-            (t.tool_calls, CALL, map(_call_row, calls)),
+            (t.tool_calls, CALL, [_call_row(call) for call in calls]),
         ):
-            parameters |= columns_of(table, names, found)
-        await connection.execute(statements.usual, parameters)
+            if found:
+                written.append(table.name)
+                parameters |= columns_of(table, names, found)
+        await connection.execute(statements.usual(*written), parameters)
     else:
         for statement, many in (
             (statements.new_events, log),
@@ -123,7 +126,7 @@ async def _remember(
 
 
 def _renamed(row: ExecutionRow, key: str) -> dict[str, Any]:
-    found = {f"new_{name}": value for name, value in asdict(row).items()}
+    found = {f"new_{name}": value for name, value in vars(row).items()}
     found[f"of_{key}"] = found.pop(f"new_{key}")
     for fixed in ("namespace", "name", "workflow", "definition"):
         del found[f"new_{fixed}"]
