@@ -201,6 +201,20 @@ class Proxied(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, proxy: EgressProxy, ticket: Ticket, problem: Problem) -> None:
         self._proxy, self._ticket, self.problem = proxy, ticket, problem
+        self._ahead: dict[tuple[str, int], asyncio.Task[httpcore2.AsyncNetworkStream]] = {}
+
+    def dial(self, host: str, port: int) -> None:
+        """Begins to connect to a server: whoever asks for a connection there first has this one."""
+        self._ahead[host, port] = asyncio.create_task(self._dialled(host, port))
+
+    async def aclose(self) -> None:
+        """Gives back what was dialled and asked for by nobody."""
+        while self._ahead:
+            _, dialled = self._ahead.popitem()
+            dialled.cancel()
+            (found,) = await asyncio.gather(dialled, return_exceptions=True)
+            if isinstance(found, httpcore2.AsyncNetworkStream):
+                await found.aclose()
 
     async def connect_tcp(
         self,
@@ -211,6 +225,10 @@ class Proxied(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         """A connection to a server; raises a Problem, as nothing was sent yet."""
+        ahead = self._ahead.pop((host, port), None)
+        return await (self._dialled(host, port) if ahead is None else ahead)
+
+    async def _dialled(self, host: str, port: int) -> httpcore2.AsyncNetworkStream:
         try:
             with anyio.fail_after(_CONNECT_SECONDS):
                 try:

@@ -24,18 +24,22 @@ class Asker:
         self._opener, self._proxy = opener, proxy
         self._to_servers = to_servers or ssl.create_default_context()
 
+    def way(self, ticket: Ticket) -> Proxied:
+        """The way to a server, which the egress proxy is shown this ticket for."""
+        return Proxied(self._proxy, ticket, problem)
+
     async def call(
-        self, task: ToolTask, sealed: str | None, ticket: Ticket, idempotency_key: str, sending: Sending
+        self, task: ToolTask, sealed: str | None, way: Proxied, idempotency_key: str, sending: Sending
     ) -> Json:
         """What a tool gives; raises ToolError. Neither holds the credential."""
         credential = self._open(task, sealed)
-        async with self._client(ticket) as client:
+        async with self._client(way) as client:
             return await call_tool(client, task, credential, idempotency_key, sending)
 
     async def check(self, task: ToolTask, sealed: str | None, ticket: Ticket) -> dict[str, Json]:
         """The functions of an MCP server, and their digest; raises ToolError."""
         credential = self._open(task, sealed)
-        async with self._client(ticket) as client:
+        async with self._client(self.way(ticket)) as client:
             functions = await list_functions(client, task, credential)
         told: Any = functions
         return {"digest": digest_of(functions), "functions": told}
@@ -49,5 +53,5 @@ class Asker:
             reason = Reason.HOST_NOT_ALLOWED if error.elsewhere else Reason.TOOL_FAILED
             raise ToolError(reason, error.message) from None
 
-    def _client(self, ticket: Ticket) -> httpx2.AsyncClient:
-        return client_of(ProxiedTransport(Proxied(self._proxy, ticket, problem), self._to_servers))
+    def _client(self, way: Proxied) -> httpx2.AsyncClient:
+        return client_of(ProxiedTransport(way, self._to_servers))

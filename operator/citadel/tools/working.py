@@ -7,12 +7,13 @@ says what holds.
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from citadel.api.durations import seconds
 from citadel.api.reasons import Reason
-from citadel.calls.dialling import Ticket
+from citadel.calls.dialling import Proxied, Ticket
 from citadel.calls.exchanges import ToolError
 from citadel.calls.working import CallWorker, Worker
 from citadel.core import events as ev
@@ -60,6 +61,20 @@ class ToolWorker(CallWorker[WantedTool]):
     ) -> None:
         super().__init__(journal, calls)
         self._tool_calls, self._asker, self._tell = calls, asker, tell
+        self._ways: dict[tuple[Any, ...], Proxied] = {}
+        """To the servers of the calls that are under way."""
+
+    async def serve(self, row: PlacedCall, token: str) -> None:
+        """The life of one call. Its server is dialled while it is looked up whether it is wanted still."""
+        way = self._ways[row.key] = self._asker.way(Ticket(token, row.step, row.attempt))
+        try:
+            with suppress(ToolError):
+                host, _, port = _task(row).destination.rpartition(":")
+                way.dial(host, int(port))
+            await super().serve(row, token)
+        finally:
+            del self._ways[row.key]
+            await way.aclose()
 
     def find(self, state: State, step: str) -> WantedTool | None:
         """The call that a step waits for; None when it waits for none."""
@@ -79,7 +94,7 @@ class ToolWorker(CallWorker[WantedTool]):
         try:
             task = _task(placed)
             kind = task.spec.kind
-            doing = asyncio.create_task(self._perform(placed, task, token, wanted))
+            doing = asyncio.create_task(self._perform(placed, task, wanted))
             if await self.hold(placed, doing):
                 output = values.put(doing.result())
             elif await self.renew(placed):
@@ -94,7 +109,7 @@ class ToolWorker(CallWorker[WantedTool]):
         self._tell(Told(kind, outcome, time.monotonic() - began))
         return ev.ToolAnswered(placed.step, placed.attempt, output, failure), values
 
-    async def _perform(self, placed: PlacedCall, task: ToolTask, token: str, wanted: WantedTool) -> Json:
+    async def _perform(self, placed: PlacedCall, task: ToolTask, wanted: WantedTool) -> Json:
         if placed.sent and not task.idempotent:
             message = f"{task}: it was sent, but nobody knows what became of it: it may have happened"
             raise ToolError(Reason.TOOL_UNAVAILABLE, message)
@@ -109,12 +124,11 @@ class ToolWorker(CallWorker[WantedTool]):
 
         limit = seconds(task.spec.timeout)
         left = limit if wanted.until is None else min(limit, max(0.0, wanted.until - time.time()))
-        ticket = Ticket(token, placed.step, placed.attempt)
         key = idempotency_key(*placed.key)
         sealed = (placed.sealed or {}).get(CREDENTIAL)
         try:
             async with asyncio.timeout(left):
-                output = await self._asker.call(task, sealed, ticket, key, sending)
+                output = await self._asker.call(task, sealed, self._ways[placed.key], key, sending)
         except TimeoutError:
             message = f"no answer in time (its timeout is {task.spec.timeout})"
             raise _of(task, ToolError(Reason.TOOL_UNAVAILABLE, message, sent=sent)) from None

@@ -116,6 +116,34 @@ async def test_one_that_has_ended_meanwhile_is_not_used(there: tuple[Proxy, Egre
     assert proxy.accepted == 3
 
 
+async def test_what_was_dialled_ahead_is_the_first_connection_there(there: tuple[Proxy, EgressProxy]) -> None:
+    proxy, by = there
+    way = Proxied(by, Ticket("t", "a", 1), problem)
+    way.dial("x.example.com", 443)
+    streams = [await way.connect_tcp("x.example.com", 443) for _ in range(2)]
+    assert [await stream.read(5, 10) for stream in streams] == [b"hello"] * 2
+    assert proxy.tunnels == 2
+    for stream in streams:
+        await stream.aclose()
+    await way.aclose()
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["it stands", "it is under way"])
+async def test_what_was_dialled_ahead_for_nobody_is_given_up(
+    there: tuple[Proxy, EgressProxy], done: bool
+) -> None:
+    proxy, by = there
+    way = Proxied(by, Ticket("t", "a", 1), problem)
+    way.dial("x.example.com", 443)
+    if done:
+        await asyncio.wait(way._ahead.values())
+    await way.aclose()
+    await taken_back(by)
+    assert not way._ahead
+    await dialled(by)
+    assert proxy.accepted == 1 if done else proxy.accepted <= 2
+
+
 @pytest.mark.parametrize("how", ["the server goes on", "a read was broken off"])
 async def test_a_tunnel_without_an_end_costs_its_connection(
     there: tuple[Proxy, EgressProxy], monkeypatch: pytest.MonkeyPatch, how: str

@@ -82,7 +82,8 @@ class World:
             pass
 
         seal = (sealed or {}).get(CREDENTIAL)
-        return await self.asker.call(task, seal, Ticket(token, "a", 1), "idem-1", sending or nothing)
+        way = self.asker.way(Ticket(token, "a", 1))
+        return await self.asker.call(task, seal, way, "idem-1", sending or nothing)
 
     async def check(self, spec: dict[str, Any]) -> dict[str, Any]:
         """What a check finds."""
