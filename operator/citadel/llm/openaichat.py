@@ -69,7 +69,7 @@ class _Compatible(BaseChatOpenAI):
         request = self._request(asked)
         answer = await self._http().send(request, stream=True)
         try:
-            if answer.is_error:
+            if not answer.is_success:
                 await answer.aread()
             _check(answer)
             pieces = events(answer.aiter_raw())
@@ -107,7 +107,7 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
 
 def _check(answer: httpx2.Response) -> None:
     """Raises APIStatusError, with what the server says of it."""
-    if not answer.is_error:
+    if answer.is_success:
         return
     try:
         body = answer.json()

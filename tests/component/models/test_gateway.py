@@ -68,7 +68,7 @@ async def test_an_answer_is_made_to_fit_the_schema(world: World) -> None:
         ((401, {}, f'{{"error":{{"message":"no key {KEY}"}}}}'), "ModelError", "refused the credential"),
         ((404, {}, f'{{"error":{{"message":"no {KEY}"}}}}'), "ModelError", "***"),
         ((200, {}, "not json at all"), "ModelError", "cannot be read"),
-        ((302, {"Location": "https://elsewhere.example/"}, "{}"), "ModelError", ""),
+        ((302, {"Location": "https://elsewhere.example/"}, "{}"), "ModelError", "status 302"),
     ],
 )
 async def test_what_a_provider_refuses_is_told_without_the_key(
