@@ -70,6 +70,8 @@ class Plan:
     layers: Mapping[str, int] = field(default_factory=dict)
     """Of placements of agents' calls: how many agents are around them. Those of a layer wait for what is in
     deeper ones alone, so each layer has its own `parallelism`; else calls could wait for their agents."""
+    callable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Placements of what each agent may call, and of what that may call in turn, by the path of its step."""
 
     def step(self, instance: str) -> CompiledStep:
         """The definition of a step instance."""
@@ -179,6 +181,11 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
     placements = {
         name: place(step, runtimes, given) for name, step in workflow.steps.items() if step.sandboxed
     }
+    layers = {
+        placements[name].key: depth
+        for name in placements
+        if changed and (depth := sum(steps[path].agent is not None for path in around(name)))
+    }
     return Plan(
         digest=digest(canonical(dict(definition))),
         workflow=workflow,
@@ -190,12 +197,31 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
         shared_agents=frozenset(definition.get("sharedAgents", ())),
         shared_tools=frozenset(definition.get("sharedTools", ())),
         tools=tools,
-        layers={
-            placements[name].key: depth
-            for name in placements
-            if changed and (depth := sum(steps[path].agent is not None for path in around(name)))
-        },
+        layers=layers,
+        callable=_callable(steps, placements, runtimes, layers) if changed else {},
     )
+
+
+def _callable(
+    steps: Mapping[str, CompiledStep],
+    placements: Mapping[str, Placement],
+    runtimes: Mapping[str, RuntimeSpec],
+    layers: Mapping[str, int],
+) -> dict[str, tuple[str, ...]]:
+    """Where calls of each agent would run, its own ones first: without those that people have to approve, and
+    those for which a pool has sandboxes ready."""
+    found: dict[str, list[str]] = {}
+    for name, placement in sorted(placements.items(), key=lambda item: layers.get(item[1].key, 0)):
+        step = steps[name]
+        pool = None if step.spec.run is None else runtimes[step.spec.run.runtime].pool
+        if not step.hidden or (pool is not None and pool.min):
+            continue
+        for path in around(name):
+            if steps[path].children:
+                break
+            if steps[path].agent is not None:
+                found.setdefault(path, []).append(placement.key)
+    return {path: tuple(keys) for path, keys in found.items()}
 
 
 def _resource_problems(steps: Iterable[CompiledStep]) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 One sandbox for a placement comes first; another follows when a ready attempt has waited `SPREAD_SECONDS` and
 the workflow's `parallelism` allows; an idle one goes after `IDLE_SECONDS`, or at once when
-no step can need it.
+no step can need it. What an agent may call has one before it is called: pods start while models think.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +18,8 @@ from citadel.core.state import SandboxState, State, is_over, is_ready, is_runnin
 
 SPREAD_SECONDS = 0.3
 IDLE_SECONDS = 20.0
+#: Sandboxes of an execution that may be there for calls which no agent has made yet.
+AHEAD = 4
 
 
 def sandbox_name(uid: str, number: int) -> str:
@@ -84,11 +86,31 @@ def scale(state: State, now: float, members: Members | None = None) -> Iterator[
             return
         # Only one that has nothing to take: else two placements would push each other out for ever.
         idle = (
-            name for name, sandbox in beside.items() if _is_idle(sandbox) and sandbox.placement not in waiting
+            name
+            for name, sandbox in beside.items()
+            if sandbox.step is None and sandbox.placement not in waiting
         )
         for name in idle:
             yield ev.SandboxReleased(name, "MadeRoom")
             return
+    yield from _ahead(state, usable)
+
+
+def _ahead(state: State, usable: dict[str, SandboxState]) -> Iterator[ev.Event]:
+    """A sandbox for what a running agent may call: once, so that what nobody needs does not come again."""
+    plan, created = state.plan, state.created
+    assert plan is not None
+    assert created is not None
+    if not plan.callable or _closed(state):
+        return
+    if sum(sandbox.step is None and not sandbox.served for sandbox in usable.values()) >= AHEAD:
+        return
+    known = {sandbox.placement for sandbox in state.sandboxes.values()}
+    for name in sorted(state.active, key=lambda name: plan.step(name).index):
+        for key in plan.callable.get(definition(name), ()) if is_running(state.steps[name]) else ():
+            if key not in known and len(_beside(plan, key, usable)) < plan.workflow.spec.parallelism:
+                yield ev.SandboxWanted(sandbox_name(created.uid, len(state.sandboxes)), key)
+                return
 
 
 def _beside(plan: Plan, placement: str, usable: dict[str, SandboxState]) -> dict[str, SandboxState]:
