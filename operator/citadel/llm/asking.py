@@ -153,10 +153,25 @@ class _Question:
         request = self._question(spec)
         if (why := unpriced(payer.accounts, target.name, spec)) is not None:
             raise Failed(Reason.BUDGET_EXCEEDED, why)
-        name = await self._reserve(
-            target, request.upper_bound(spec.prices), request.max_tokens, spec.rate_limit
-        )
-        return await self._reserved(name, target, request)
+        need = request.upper_bound(spec.prices)
+        reserving = asyncio.create_task(self._reserve(target, need, request.max_tokens, spec.rate_limit))
+        try:
+            # What is to be sent is made while the database writes.
+            await asyncio.sleep(0)
+            provider = self._prepared(target, request)
+            name = await reserving
+        finally:
+            reserving.cancel()
+        return await self._reserved(name, target, request, provider)
+
+    def _prepared(self, target: Target, request: Request) -> Provider | None:
+        """The way to a Model; None where there is none, which the call tells."""
+        try:
+            provider = self._provider(target)
+        except ProviderError:
+            return None
+        provider.prepare(request, stream=self._pass_on is not None)
+        return provider
 
     async def _known(self, target: Target) -> Answer | None:
         """The answer that the cache knows: it costs nothing, and is recorded as any other."""
@@ -204,7 +219,9 @@ class _Question:
             self._turn = replace(self._turn, begins=False)
         return name
 
-    async def _reserved(self, name: str, target: Target, request: Request) -> Answer:
+    async def _reserved(
+        self, name: str, target: Target, request: Request, provider: Provider | None
+    ) -> Answer:
         """The call itself. By every way out of here its reservation is settled or charged."""
         began, spec = time.monotonic(), target.spec
         told = Told(target.name, spec.provider, Reason.MODEL_UNAVAILABLE, 0.0)
@@ -213,7 +230,7 @@ class _Question:
         answer: Answer | None = None
         try:
             async with asyncio.timeout(seconds(spec.timeout)):
-                answer = await self._answer(self._provider(target), request)
+                answer = await self._answer(provider or self._provider(target), request)
             told = replace(told, outcome="ok")
             took, cost = (0, 0), 0
             known = answer.input_tokens is not None and answer.output_tokens is not None

@@ -42,6 +42,9 @@ class Bedrock:
         except InvalidCredential as error:
             raise ProviderError(Reason.MODEL_ERROR, f"its credential: {error}", sent=False) from None
 
+    def prepare(self, request: Request, *, stream: bool) -> None:
+        """Nothing."""
+
     async def ask(self, request: Request) -> Answer:
         """One call; raises ProviderError."""
         async with self._client() as client:

@@ -6,7 +6,7 @@ again. What a provider says of a failure is told without the key.
 
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from functools import cached_property
 from typing import Any, cast
 
@@ -14,7 +14,6 @@ import anthropic
 import httpx2
 import openai
 from langchain_anthropic import ChatAnthropic
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration
 from pydantic import SecretStr
@@ -40,6 +39,8 @@ Client = Callable[[], httpx2.AsyncClient]
 NO_KEY = "none"
 #: Chat models that are kept of one Model, by their parameters.
 _MOST_KEPT = 8
+#: A chat model, and what it sends.
+_Made = tuple[openaichat.Compatible, httpx2.Request]
 
 
 class LangChain:
@@ -47,15 +48,28 @@ class LangChain:
 
     def __init__(self, spec: ModelSpec, key: str | None, client: Client) -> None:
         self._spec, self._key, self._client = spec, key or NO_KEY, client
-        self._kept: tuple[httpx2.AsyncClient | None, dict[Any, BaseChatModel]] = (None, {})
+        self._chats: dict[str, openaichat.Compatible] = {}
+        self._ready: tuple[Request, bool, _Made] | None = None
+
+    def prepare(self, request: Request, *, stream: bool) -> None:
+        """Makes what is to be sent; what is wrong with it is told by the call."""
+        if self._spec.provider != "anthropic":
+            with suppress(Exception):
+                self._ready = (request, stream, self._made(request, stream=stream))
 
     async def ask(self, request: Request) -> Answer:
         """One call; raises ProviderError."""
         async with self._client() as client:
             with self._errors():
-                chat, tools = self._chat(request, client)
-                # Not by `ainvoke`: LangChain's callbacks, tracers and caches take a millisecond, for nothing.
-                found = await chat._agenerate(self._conversation(request), **tools)
+                if self._spec.provider == "anthropic":
+                    chat = self._anthropic(request, client)
+                    # Not by `ainvoke`: LangChain's callbacks, tracers and caches take a millisecond, for
+                    # nothing.
+                    asked = chat._agenerate(self._conversation(request), **_anthropic_tools(request))
+                else:
+                    openai_chat, made = self._prepared(request, stream=False)
+                    asked = openai_chat.answer(client, made)
+                found = await asked
                 return answer_of(_message_of(found.generations[0], found.llm_output))
 
     async def stream(self, request: Request) -> AsyncIterator[Delta | Answer]:
@@ -63,8 +77,12 @@ class LangChain:
         assembly = Assembly()
         async with self._client() as client:
             with self._errors():
-                chat, tools = self._chat(request, client)
-                chunks = chat._astream(self._conversation(request), **tools)
+                if self._spec.provider == "anthropic":
+                    chat = self._anthropic(request, client)
+                    chunks = chat._astream(self._conversation(request), **_anthropic_tools(request))
+                else:
+                    openai_chat, made = self._prepared(request, stream=True)
+                    chunks = openai_chat.pieces(client, made)
                 async with aclosing(cast("Any", chunks)):
                     async for chunk in chunks:
                         for delta in assembly.take(cast("AIMessageChunk", _message_of(chunk))):
@@ -72,6 +90,16 @@ class LangChain:
         if not assembly.ended:
             raise broken_off()
         yield assembly.answer()
+
+    def _prepared(self, request: Request, *, stream: bool) -> _Made:
+        ready, self._ready = self._ready, None
+        if ready is not None and ready[0] is request and ready[1] == stream:
+            return ready[2]
+        return self._made(request, stream=stream)
+
+    def _made(self, request: Request, *, stream: bool) -> _Made:
+        chat = self._openai(self._common(request))
+        return chat, chat.request(self._conversation(request), openaichat.tools_of(request), stream=stream)
 
     def _conversation(self, request: Request) -> Any:
         return conversation(request, None if request.schema is None else answers.instruction(request.schema))
@@ -106,8 +134,8 @@ class LangChain:
     def _told(self, error: BaseException) -> str:
         return told_without(error, *([] if self._key == NO_KEY else [self._key]))
 
-    def _chat(self, request: Request, client: httpx2.AsyncClient) -> tuple[BaseChatModel, dict[str, Any]]:
-        """The chat model for a request, and the tools it is given with each call."""
+    def _common(self, request: Request) -> dict[str, Any]:
+        """What chat models are made with."""
         spec = self._spec
         optional = {
             "temperature": request.temperature,
@@ -115,7 +143,7 @@ class LangChain:
             "stop": list(request.stop) or None,
         }
         given: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
-        common: dict[str, Any] = {
+        return {
             "model": spec.model,
             "max_tokens": request.max_tokens,
             "api_key": SecretStr(self._key),
@@ -124,20 +152,20 @@ class LangChain:
             "timeout": None,
             **given,
         }
-        if spec.provider == "anthropic":
-            chat = _Anthropic(**common)
-            chat.__dict__["_http"] = client
-            return chat, _anthropic_tools(request)
-        return self._openai(client, common), openaichat.tools_of(request)
 
-    def _openai(self, client: httpx2.AsyncClient, common: dict[str, Any]) -> BaseChatModel:
-        """The chat model with these parameters: made once for a client that is kept between calls."""
-        if self._kept[0] is not client or len(self._kept[1]) >= _MOST_KEPT:
-            self._kept = (client, {})
-        chats, name = self._kept[1], repr(common)
-        if name not in chats:
-            chats[name] = openaichat.chat_model(self._spec, client, common)
-        return chats[name]
+    def _anthropic(self, request: Request, client: httpx2.AsyncClient) -> "_Anthropic":
+        chat = _Anthropic(**self._common(request))
+        chat.__dict__["_http"] = client
+        return chat
+
+    def _openai(self, common: dict[str, Any]) -> openaichat.Compatible:
+        """The chat model with these parameters, which is kept between calls."""
+        name = repr(common)
+        if name not in self._chats:
+            if len(self._chats) >= _MOST_KEPT:
+                self._chats.clear()
+            self._chats[name] = openaichat.chat_model(self._spec, common)
+        return self._chats[name]
 
 
 def _message_of(found: ChatGeneration, of_all: dict[str, Any] | None = None) -> AIMessage:

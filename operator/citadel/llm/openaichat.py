@@ -9,7 +9,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, cast
+from functools import cached_property
+from typing import Any
 
 import httpx2
 import openai
@@ -26,14 +27,14 @@ _DONE = b"[DONE]"
 _DRAIN_SECONDS = 0.5
 
 
-def chat_model(spec: ModelSpec, client: httpx2.AsyncClient, common: dict[str, Any]) -> BaseChatOpenAI:
-    """The chat model of a Model, by this HTTP client."""
+def chat_model(spec: ModelSpec, common: dict[str, Any]) -> "Compatible":
+    """The chat model of a Model, which holds no connection: each call brings its client."""
     # Servers that speak the protocol do not all know what OpenAI calls the limit by now.
     own = spec.provider == "openai" and spec.endpoint is None
-    return (_OpenAI if own else _Compatible)(
+    return (_OpenAI if own else Compatible)(
         **common,
-        http_async_client=client,
-        # A client for calls without await is demanded beside it, and never used.
+        # Clients are demanded, and never used.
+        http_async_client=httpx2.AsyncClient(transport=_NoWay(), trust_env=False),
         http_client=httpx2.Client(transport=_NoWay(), trust_env=False),
         use_responses_api=False,
     )
@@ -51,23 +52,35 @@ def tools_of(request: Request) -> dict[str, Any]:
     return found
 
 
-class _Compatible(BaseChatOpenAI):
+class Compatible(BaseChatOpenAI):
     """The chat model. Of arguments that are JSON but no object, which LangChain dies of, it makes one."""
 
-    async def _agenerate(self, messages: list[BaseMessage], *_: Any, **tools: Any) -> ChatResult:
-        asked = self._get_request_payload(messages, **tools)
-        answer = await self._http().send(self._request(asked))
+    def request(self, messages: list[BaseMessage], tools: dict[str, Any], *, stream: bool) -> httpx2.Request:
+        """What is sent."""
+        how: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+        asked = self._get_request_payload(messages, **how, **tools)
+        # Not by a client's `build_request`, which merges what it has of headers, cookies and parameters.
+        url, key = self._there
+        headers = {
+            "Accept": "*/*",
+            "Authorization": key,
+            "Content-Type": "application/json",
+            "User-Agent": "citadel",
+        }
+        body = json.dumps(asked, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return httpx2.Request("POST", url, headers=headers, content=body.encode())
+
+    async def answer(self, client: httpx2.AsyncClient, request: httpx2.Request) -> ChatResult:
+        """What comes back."""
+        answer = await client.send(request)
         _check(answer)
         return self._create_chat_result(_with_objects(answer.json()))
 
-    async def _astream(
-        self, messages: list[BaseMessage], *_: Any, **tools: Any
+    async def pieces(
+        self, client: httpx2.AsyncClient, request: httpx2.Request
     ) -> AsyncIterator[ChatGenerationChunk]:
-        asked = self._get_request_payload(
-            messages, stream=True, stream_options={"include_usage": True}, **tools
-        )
-        request = self._request(asked)
-        answer = await self._http().send(request, stream=True)
+        """The same, as it comes."""
+        answer = await client.send(request, stream=True)
         try:
             if not answer.is_success:
                 await answer.aread()
@@ -87,14 +100,10 @@ class _Compatible(BaseChatOpenAI):
         finally:
             await answer.aclose()
 
-    def _http(self) -> httpx2.AsyncClient:
-        return cast("httpx2.AsyncClient", self.http_async_client)
-
-    def _request(self, asked: dict[str, Any]) -> httpx2.Request:
+    @cached_property
+    def _there(self) -> tuple[httpx2.URL, str]:
         client = self.root_async_client
-        headers = {"Authorization": f"Bearer {client.api_key}", "User-Agent": "citadel"}
-        url = f"{client.base_url}chat/completions"
-        return self._http().build_request("POST", url, json=asked, headers=headers)
+        return httpx2.URL(f"{client.base_url}chat/completions"), f"Bearer {client.api_key}"
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:
@@ -132,12 +141,15 @@ def _with_objects(answer: Any) -> Any:
     return answer
 
 
-class _OpenAI(_Compatible, ChatOpenAI):
+class _OpenAI(Compatible, ChatOpenAI):
     """The same for OpenAI itself."""
 
 
-class _NoWay(httpx2.BaseTransport):
+class _NoWay(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     """Dials nothing."""
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        raise RuntimeError("calls are made with await")
+        raise RuntimeError("each call brings its client")
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        raise RuntimeError("each call brings its client")

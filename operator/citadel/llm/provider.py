@@ -132,6 +132,13 @@ class ProviderError(Exception):
 class Provider(Protocol):
     """A way to one model."""
 
+    def prepare(self, request: Request, *, stream: bool) -> None:
+        """Makes what the next call with this request sends: nothing goes out, and nothing fails here.
+
+        Calls need not be prepared.
+        """
+        ...
+
     async def ask(self, request: Request) -> Answer:
         """One call; raises ProviderError."""
         ...

@@ -37,6 +37,9 @@ class Script:
     def __init__(self, spec: ModelSpec) -> None:
         self._entries = [_Entry(index, answer) for index, answer in enumerate(spec.script)]
 
+    def prepare(self, request: Request, *, stream: bool) -> None:
+        """Nothing."""
+
     async def ask(self, request: Request) -> Answer:
         """The first answer whose conditions all hold."""
         answer = self._found(request)

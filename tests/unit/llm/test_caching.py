@@ -51,6 +51,9 @@ class Scene:
         scene = self
 
         class Provider:
+            def prepare(self, request: Request, *, stream: bool) -> None:
+                """Nothing."""
+
             async def ask(self, request: Request) -> Answer:
                 scene.asked.append(target.name)
                 given = scene.answers.pop(0) if len(scene.answers) > 1 else scene.answers[0]

@@ -61,6 +61,9 @@ class _Provider:
     def __init__(self, scene: Scene, name: str) -> None:
         self._scene, self._name = scene, name
 
+    def prepare(self, request: Request, *, stream: bool) -> None:
+        """Nothing."""
+
     async def ask(self, request: Request) -> Answer:
         self._scene.asked.append((self._name, request))
         reply = self._scene.replies[self._name].pop(0)
@@ -176,6 +179,9 @@ async def test_without_usage_a_call_counts_all_it_could_have_taken() -> None:
 
 async def _hangs(scene: Scene) -> Callable[[Target], Any]:
     class Silent:
+        def prepare(self, request: Request, *, stream: bool) -> None:
+            """Nothing."""
+
         async def ask(self, request: Request) -> Answer:
             scene.asked.append(("a", request))
             scene.came.set()

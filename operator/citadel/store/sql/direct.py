@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Executable
+from sqlalchemy import Compiled, Executable, TextClause
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -123,10 +123,15 @@ def _rendered(
 ) -> tuple[str, list[dict[str, Any]]]:
     """A statement as it is sent, and its parameters."""
     many = len(given) > 1
-    # As `Connection.execute` does it: the one way to what was compiled of a statement of the same shape.
-    compiled, extracted, collected, _ = cast("Any", statement)._compile_w_cache(
-        dialect, compiled_cache=_compiled, column_keys=sorted(given[0]), for_executemany=many
-    )
+    compiled: Any
+    extracted = collected = None
+    if isinstance(statement, TextClause):
+        compiled = _of_text(statement, dialect)
+    else:
+        # As `Connection.execute` does it: the one way to what was compiled of a statement of the same shape.
+        compiled, extracted, collected, _ = cast("Any", statement)._compile_w_cache(
+            dialect, compiled_cache=_compiled, column_keys=sorted(given[0]), for_executemany=many
+        )
     text, processors = compiled.string, compiled._bind_processors
     sent = []
     for number, each in enumerate(given):
@@ -145,6 +150,12 @@ def _rendered(
             {name: processors[name](value) if name in processors else value for name, value in values.items()}
         )
     return text, sent
+
+
+@lru_cache(500)
+def _of_text(statement: TextClause, dialect: Any) -> Compiled:
+    """A constant: to find it by its shape would take as long as to send it."""
+    return statement.compile(dialect=dialect)
 
 
 @lru_cache(1000)
