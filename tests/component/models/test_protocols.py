@@ -89,6 +89,41 @@ async def test_an_answer_is_the_same_at_once_and_as_it_comes(servers: Providers,
 
 
 @pytest.mark.parametrize("provider", ALL)
+async def test_what_was_prepared_is_sent_by_the_call_that_it_was_made_for(
+    servers: Providers, provider: str
+) -> None:
+    servers.replies = ["yes"]
+    asked = model(servers, provider)
+    other = Request((Message("user", "Other?"),), 100)
+    asked.prepare(other, stream=False)
+    await asked.ask(ASK)
+    asked.prepare(ASK, stream=True)
+    await asked.ask(ASK)
+    for _ in range(2):
+        asked.prepare(ASK, stream=False)
+        await asked.ask(ASK)
+    asked.prepare(ASK, stream=True)
+    assert (await streamed(asked, ASK))[1].text == "yes"
+    *whole, last = [body for _, body, _ in servers.asked]
+    assert len(whole) == 4
+    assert all(body == whole[0] for body in whole)
+    assert "Other?" not in json.dumps(whole)
+    if provider != "bedrock":  # which asks elsewhere for a stream
+        assert last["stream"] is True
+
+
+@pytest.mark.parametrize("provider", ["openai", "huggingface"])
+async def test_what_cannot_be_prepared_is_told_by_the_call(servers: Providers, provider: str) -> None:
+    half = Request((Message("user", "half a character: \ud83d"),), 100)
+    asked = model(servers, provider)
+    asked.prepare(half, stream=False)
+    with pytest.raises(ProviderError) as failed:
+        await asked.ask(half)
+    assert failed.value.reason is Reason.MODEL_ERROR
+    assert servers.asked == []
+
+
+@pytest.mark.parametrize("provider", ALL)
 async def test_tools_are_called_and_told_what_they_gave(servers: Providers, provider: str) -> None:
     servers.replies = [
         Reply("Let me see.", (("call-1", "weather", CALL.arguments), ("call-2", "weather", {}))),

@@ -11,7 +11,7 @@ from citadel.api.model import ModelSpec
 from citadel.api.reasons import Reason
 from citadel.core.models import Question, Wanted
 from citadel.core.outputs import compile_output
-from citadel.core.spending import Account, micro
+from citadel.core.spending import Account, Reservation, micro
 from citadel.core.values import Inline
 from citadel.llm.asked import Failed, Target, Told
 from citadel.llm.calling import Call, Caller
@@ -201,6 +201,53 @@ async def test_a_call_that_is_cancelled_is_charged_in_full() -> None:
         await task
     spent = await scene.spent()
     assert (spent.calls, spent.output_tokens, spent.estimated) == (1, 1024, True)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+async def test_one_that_is_given_up_while_it_is_reserved_is_not_reserved_any_more(turns: int) -> None:
+    scene, ended = Scene(a=["never"]), asyncio.Event()
+
+    class Slow(MemoryLedger):
+        async def reserve(self, reservation: Reservation) -> str:
+            scene.came.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            raise AssertionError
+
+    task = asyncio.create_task(Caller(Slow(), scene.provider).perform(scene.call(), None))
+    await scene.came.wait()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(1):
+        await ended.wait()
+    assert scene.asked == []
+
+
+async def test_what_is_sent_is_made_while_it_is_reserved_and_sent_after() -> None:
+    scene, seen = Scene(a=["yes"]), list[str]()
+
+    class Ledger(MemoryLedger):
+        async def reserve(self, reservation: Reservation) -> str:
+            await asyncio.sleep(0)
+            seen.append("reserved")
+            return await super().reserve(reservation)
+
+    class Prepared(_Provider):
+        def prepare(self, request: Request, *, stream: bool) -> None:
+            seen.append("prepared")
+
+        async def ask(self, request: Request) -> Answer:
+            seen.append("asked")
+            return await super().ask(request)
+
+    caller = Caller(Ledger(), lambda target: Prepared(scene, target.name))
+    assert (await caller.perform(scene.call(), None))[0] == "yes"
+    assert seen == ["prepared", "reserved", "asked"]
 
 
 async def test_the_time_of_the_step_ends_all_of_it() -> None:
