@@ -7,6 +7,7 @@ digits behind the point, is a whole number for one token, and no sum is ever rou
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 
 from citadel.api.budget import Budget
 from citadel.api.model import ModelSpec, Prices
@@ -99,6 +100,7 @@ class Reservation:
     """Of the request, where its answer is recorded and not paid for twice."""
 
 
+@lru_cache(1000)
 def micro(text: str) -> int:
     """Dollars as they are written, in millionths of a millionth of one."""
     return int(Decimal(text) * DOLLAR)

@@ -5,7 +5,7 @@ What an agent says of itself counts for nothing: its step and attempt are known 
 
 import asyncio
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from citadel.core import events as ev
 from citadel.core.agents import call_key, call_of, outcome
@@ -13,45 +13,18 @@ from citadel.core.dispatch import Dispatch
 from citadel.core.failures import Failure
 from citadel.core.jsonvalues import Json
 from citadel.core.spending import Account, Turn
-from citadel.core.state import State
-from citadel.core.values import Stored, Value, Values
+from citadel.core.values import Stored, Values
 from citadel.llm import chat
 from citadel.llm.asked import Failed
 from citadel.llm.asking import PassOn
 from citadel.local.clocks import Bell, Clock, Stuck
 from citadel.local.door import Given, Refused
+from citadel.local.execution import Execution
 from citadel.local.means import Means
 from citadel.store.conversations import key_of, reminded
 from citadel.store.ledger import NotGranted
 
 Accounts = tuple[Account, ...]
-
-
-class Execution(Protocol):
-    """The execution that an attempt is of."""
-
-    @property
-    def state(self) -> State:
-        """Where it stands."""
-        ...
-
-    @property
-    def changed(self) -> Bell:
-        """Rings whenever that is another."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """Its time."""
-        ...
-
-    async def record(self, fact: ev.Event, values: Values) -> None:
-        """Records a fact."""
-        ...
-
-    async def value(self, value: Value) -> Json:
-        """What a value is."""
-        ...
 
 
 class Attending:

@@ -9,12 +9,13 @@ from citadel.core.plan import compile_workflow
 from citadel.local.assembling import RUNS, agent_of, items_of, workflow_of
 from citadel.local.documents import Contents, WorkflowDocument
 from citadel.local.evaluations import EvaluationDocument
+from citadel.local.execution import Observer
 from citadel.local.machine import Machine
 from citadel.local.means import in_memory
 from citadel.local.outcomes import Outcome, outcomes
 from citadel.local.outside import Outside
 from citadel.local.pinning import resolve
-from citadel.local.runner import LocalRun, Observer
+from citadel.local.runner import LocalRun
 from citadel.local.start import CannotRun, begin
 from citadel.local.tools import Tools
 from citadel.store.journal import json_of

@@ -10,7 +10,7 @@ from citadel.store.model_records import ModelRecords
 from citadel.store.recordings import recorded
 
 if TYPE_CHECKING:
-    from citadel.local.runner import Observer
+    from citadel.local.execution import Observer
 
 
 class Recording:

@@ -22,7 +22,7 @@ from citadel.local.tools import Tools
 from citadel.store.journal import Journal, arguments_of, json_of
 
 if TYPE_CHECKING:
-    from citadel.local.runner import Observer
+    from citadel.local.execution import Observer
 
 
 class Inner:
