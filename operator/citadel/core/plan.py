@@ -198,7 +198,7 @@ def compile_definition(definition: Mapping[str, Any]) -> Plan:
         shared_tools=frozenset(definition.get("sharedTools", ())),
         tools=tools,
         layers=layers,
-        callable=_callable(steps, placements, runtimes, layers) if changed else {},
+        callable=_callable(steps, placements, runtimes) if changed else {},
     )
 
 
@@ -206,12 +206,11 @@ def _callable(
     steps: Mapping[str, CompiledStep],
     placements: Mapping[str, Placement],
     runtimes: Mapping[str, RuntimeSpec],
-    layers: Mapping[str, int],
 ) -> dict[str, tuple[str, ...]]:
-    """Where calls of each agent would run, its own ones first: without those that people have to approve, and
-    those for which a pool has sandboxes ready."""
+    """Where calls of each agent would run, in the order of its tools, what those call behind each: without
+    those that people have to approve, and those for which a pool has sandboxes ready."""
     found: dict[str, list[str]] = {}
-    for name, placement in sorted(placements.items(), key=lambda item: layers.get(item[1].key, 0)):
+    for name, placement in placements.items():
         step = steps[name]
         pool = None if step.spec.run is None else runtimes[step.spec.run.runtime].pool
         if not step.hidden or (pool is not None and pool.min):

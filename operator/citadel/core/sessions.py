@@ -97,11 +97,15 @@ def scale(state: State, now: float, members: Members | None = None) -> Iterator[
 
 
 def _ahead(state: State, usable: dict[str, SandboxState]) -> Iterator[ev.Event]:
-    """A sandbox for what a running agent may call: once, so that what nobody needs does not come again."""
+    """A sandbox for what a running agent may call: once, so that what nobody needs does not come again, and
+    while no other starts, which it would take the processors from.
+    """
     plan, created = state.plan, state.created
     assert plan is not None
     assert created is not None
     if not plan.callable or _closed(state):
+        return
+    if not all(sandbox.registered for sandbox in usable.values()):
         return
     if sum(sandbox.step is None and not sandbox.served for sandbox in usable.values()) >= AHEAD:
         return

@@ -21,12 +21,17 @@ def execution(
     return AgentRun(compile_definition(document))
 
 
-def begun(*tools: Any, **fields: Any) -> AgentRun:
-    """The same, its agent at work, while what was started for its calls has not registered."""
+def starting(*tools: Any, **fields: Any) -> AgentRun:
+    """The same, its agent at work, while the first that was wanted for its calls has not registered."""
     run = execution(*tools, **fields)
     (sandbox,) = run.usable()
     run.post(ev.SandboxRegistered(sandbox), claim=sandbox)
     return run
+
+
+def begun(*tools: Any, **fields: Any) -> AgentRun:
+    """The same, once all that was wanted for its calls has registered."""
+    return execution(*tools, **fields).begin()
 
 
 def ahead(run: AgentRun) -> list[str]:
@@ -53,16 +58,26 @@ def test_nothing_is_started_before_the_agent_runs() -> None:
 def test_what_a_running_agent_may_call_has_a_sandbox_that_its_call_takes() -> None:
     run = begun("count", "search", "bill")
     assert ahead(run) == ["write.count"]
-    run.begin()
     call = run.call("count", {"text": "four"})
     assert len(run.state.sandboxes) == 2
     assert run.poll() == [call]
 
 
-def test_so_has_what_those_may_call_in_turn_and_the_next_calls_come_first() -> None:
+def test_so_has_what_those_may_call_in_turn_in_the_order_of_the_tools() -> None:
     critic = agent("count", description="Judges.")
     run = begun({"name": "critic", "agent": "critic"}, "count", others={"critic": critic})
-    assert ahead(run) == ["write.critic", "write.count", "write.critic.count"]
+    assert ahead(run) == ["write.critic", "write.critic.count", "write.count"]
+
+
+def test_one_starts_at_a_time_and_those_that_are_called_come_first() -> None:
+    names, tools = codes(2)
+    run = starting(*names, tools=tools)
+    assert ahead(run) == ["write.t0"]
+    run.post(ev.Delivered("write", 1, run.state.steps["write"].placing))
+    run.call("t1", {"text": "four"})
+    assert ahead(run) == ["write.t0", "write.t1"]
+    run.register()
+    assert len(run.state.sandboxes) == 3
 
 
 def test_what_people_have_to_approve_is_not_started_before_they_have() -> None:
@@ -90,7 +105,7 @@ def test_they_are_few_however_much_an_agent_may_call() -> None:
 
 
 def test_one_that_is_not_called_goes_and_does_not_come_again() -> None:
-    run = begun("count").begin()
+    run = begun("count")
     run.sleep(IDLE_SECONDS)
     assert released(run) == ["Idle"]
     run.sleep(IDLE_SECONDS)
@@ -101,7 +116,7 @@ def test_one_that_is_not_called_goes_and_does_not_come_again() -> None:
 
 def test_a_call_that_finds_no_room_takes_that_of_one_which_nobody_called_even_if_it_has_not_started() -> None:
     names, tools = codes(2)
-    run = begun(*names, tools=tools, parallelism=1)
+    run = starting(*names, tools=tools, parallelism=1)
     assert ahead(run) == ["write.t0"]
     run.post(ev.Delivered("write", 1, run.state.steps["write"].placing))
     run.call("t1", {"text": "four"})
@@ -110,7 +125,7 @@ def test_a_call_that_finds_no_room_takes_that_of_one_which_nobody_called_even_if
 
 
 def test_one_that_cannot_start_costs_nobody_anything() -> None:
-    run = begun("count").begin()
+    run = begun("count")
     (unused,) = [name for name in run.usable() if run.state.sandboxes[name].step is None]
     run.lose(unused, "ImagePullFailed")
     assert ahead(run) == []
@@ -131,7 +146,6 @@ def test_they_go_with_their_agent() -> None:
 def test_none_is_started_while_the_execution_is_suspended() -> None:
     names, tools = codes(3)
     run = begun(*names, tools=tools, parallelism=2)
-    run.begin()
     run.post(ev.SuspendChanged(True, 2))
     run.sleep(IDLE_SECONDS)
     assert ahead(run) == []
