@@ -10,11 +10,11 @@ from citadel.store.sql.engine import make_engine, parse_url
 
 
 def test_an_error_of_postgres_will_not_carry_values() -> None:
-    assert make_engine(parse_url("postgresql://user@db/citadel"), 1).sync_engine.hide_parameters
+    assert make_engine(parse_url("postgresql://user@db/citadel")).sync_engine.hide_parameters
 
 
 async def test_an_error_does_not_carry_the_values_of_its_statement(tmp_path: Path) -> None:
-    engine = make_engine(parse_url(f"sqlite:///{tmp_path}/journal.db"), 1)
+    engine = make_engine(parse_url(f"sqlite:///{tmp_path}/journal.db"))
     with pytest.raises(DBAPIError) as caught:
         async with engine.connect() as connection:
             await connection.execute(text("INSERT INTO nothing VALUES (:x)"), {"x": "an input"})

@@ -78,7 +78,7 @@ class Database:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._connections.engine.dispose()
+        await self._connections.close()
 
 
 def open_database(url: str, pool_size: int = 8, per_namespace: int = _UNBOUNDED) -> Database:
@@ -87,7 +87,7 @@ def open_database(url: str, pool_size: int = 8, per_namespace: int = _UNBOUNDED)
     A namespace that has `per_namespace` live sandboxes claims none from a pool.
     """
     parsed = parse_url(url)
-    connections = Connections(make_engine(parsed, pool_size))
+    connections = Connections(make_engine(parsed), pool_size)
     if not connections.postgres:
         return Database(connections, LocalNotices(), per_namespace)
     # psycopg is not installed where SQLite is enough.

@@ -1,12 +1,11 @@
 """Statements of SQLAlchemy on a connection of psycopg, without what lies between the two.
 
-SQLAlchemy compiles a statement, keeps what it compiled, and keeps the connections; sent and read is by
+SQLAlchemy compiles a statement, keeps what it compiled, and makes the connections; sent and read is by
 psycopg itself. An `AsyncConnection` would do the same for 0.6 ms more of processor time a statement, which is
 more than the database takes for most of them.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -17,7 +16,6 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import LRUCache
-from sqlalchemy.util.concurrency import greenlet_spawn
 
 from citadel.store.sql.engine import Result
 
@@ -47,7 +45,7 @@ class Direct:
         text, sent = _rendered(statement, self._engine.dialect, given)
         connection = self._connection
         try:
-            if self._transaction and not _has_begun(connection):
+            if self._transaction and not has_begun(connection):
                 await connection.execute("BEGIN")
             async with connection.cursor() as cursor:
                 if len(sent) == 1:
@@ -67,7 +65,7 @@ class Direct:
     async def commit(self) -> None:
         """Commits the transaction, if one has begun; raises DBAPIError."""
         try:
-            if _has_begun(self._connection):
+            if has_begun(self._connection):
                 await self._connection.commit()
         except psycopg.Error as error:
             raise self._of(error) from error
@@ -80,42 +78,12 @@ class Direct:
             raise self._of(error) from error
 
     def _of(self, error: psycopg.Error) -> Exception:
-        return _wrapped(self._engine, error, lost=self._connection.closed)
+        return wrapped(self._engine, error, lost=self._connection.closed)
 
 
-@asynccontextmanager
-async def connected(engine: AsyncEngine, *, transaction: bool) -> AsyncIterator[Direct]:
-    """A connection of the engine's pool; what was not committed is undone. Raises DBAPIError."""
-    try:
-        pooled = await engine.raw_connection()
-    except psycopg.Error as error:
-        raise _wrapped(engine, error, lost=False) from error
-    connection = cast("psycopg.AsyncConnection[Any]", pooled.driver_connection)
-    try:
-        yield Direct(engine, connection, transaction=transaction)
-        if _has_begun(connection):
-            await connection.rollback()
-    except Exception:
-        # One that died while it lay idle has not died alone.
-        await (engine.dispose() if connection.closed else _undo(connection))
-        raise
-    except BaseException:
-        # Whoever waited was cancelled: nobody knows what the database is at.
-        await connection.close()
-        raise
-    finally:
-        await greenlet_spawn(pooled.invalidate if connection.closed else pooled.close)
-
-
-def _has_begun(connection: psycopg.AsyncConnection[Any]) -> bool:
+def has_begun(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether it is in a transaction."""
     return connection.pgconn.transaction_status != TransactionStatus.IDLE
-
-
-async def _undo(connection: psycopg.AsyncConnection[Any]) -> None:
-    try:
-        await connection.rollback()
-    except psycopg.Error:
-        await connection.close()
 
 
 def _rendered(
@@ -163,8 +131,8 @@ def _metadata(names: tuple[bytes | None, ...]) -> SimpleResultMetaData:
     return SimpleResultMetaData([(name or b"").decode() for name in names])
 
 
-def _wrapped(engine: AsyncEngine, error: psycopg.Error, *, lost: bool) -> Exception:
-    """As SQLAlchemy tells it, which is what the rest of the store knows."""
+def wrapped(engine: AsyncEngine, error: psycopg.Error, *, lost: bool) -> Exception:
+    """An error as SQLAlchemy tells it, which is what the rest of the store knows."""
     return DBAPIError.instance(
         None,
         None,

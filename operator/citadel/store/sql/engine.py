@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import URL, CursorResult, Double, Executable, event, make_url
+from sqlalchemy import URL, CursorResult, Double, Executable, NullPool, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -68,8 +68,8 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername=kinds[kind])
 
 
-def make_engine(url: URL, pool_size: int) -> AsyncEngine:
-    """An engine of either database; nothing is connected yet."""
+def make_engine(url: URL) -> AsyncEngine:
+    """An engine of either database; nothing is connected yet. Of Postgres it keeps no connections."""
     if url.get_backend_name() == "sqlite":
         engine = create_async_engine(
             url, pool_size=1, max_overflow=0, pool_timeout=POOL_SECONDS, hide_parameters=True
@@ -79,13 +79,9 @@ def make_engine(url: URL, pool_size: int) -> AsyncEngine:
         return engine
     return create_async_engine(
         url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=POOL_SECONDS,
-        pool_use_lifo=True,
+        poolclass=NullPool,
         # Transactions begin and end where the store says so, see `direct.py`.
         isolation_level="AUTOCOMMIT",
-        pool_reset_on_return=None,
         # An error that is logged must not carry inputs, outputs and what users' code printed.
         hide_parameters=True,
         connect_args={
@@ -137,9 +133,14 @@ class Connection(Protocol):
 class Connections:
     """Runs work in transactions, and tells the database's failures from everybody else's."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, pool_size: int) -> None:
         self.engine = engine
         self.postgres = engine.dialect.name == "postgresql"
+        if self.postgres:
+            # psycopg is not installed where SQLite is enough.
+            from citadel.store.sql.pooling import Pool
+
+            self._pool = Pool(engine, pool_size, POOL_SECONDS)
 
     async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Does `work` and commits; `work` may roll back itself when it has nothing to commit.
@@ -154,12 +155,13 @@ class Connections:
         return await self._run(work, transaction=False)
 
     def _connected(self, *, transaction: bool) -> AbstractAsyncContextManager[Connection]:
-        if not self.postgres:
-            return self.engine.connect()
-        # psycopg is not installed where SQLite is enough.
-        from citadel.store.sql.direct import connected
+        return self._pool.connected(transaction=transaction) if self.postgres else self.engine.connect()
 
-        return connected(self.engine, transaction=transaction)
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self.postgres:
+            await self._pool.close()
+        await self.engine.dispose()
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]], *, transaction: bool) -> T:
         try:
