@@ -1,7 +1,7 @@
 """Ways to Models: credentials are opened here, and sent through the egress proxy to their own hosts alone."""
 
 import ssl
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 
@@ -85,13 +85,27 @@ class GrantedWays:
 
 
 class _Kept(httpx2.AsyncClient):
-    """A client that outlives the calls that use it: who made it closes it."""
+    """A client that outlives the calls that use it: who made it closes it.
+
+    What it is given it sends as it is: no cookies of a provider, no redirects, no credentials of its own.
+    """
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Nothing."""
+
+    async def send(self, request: httpx2.Request, *, stream: bool = False, **_: Any) -> httpx2.Response:
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        if not stream:
+            try:
+                await response.aread()
+            except BaseException:
+                await response.aclose()
+                raise
+        return response
 
 
 def _problem(message: str, *, passes: bool, sent: bool) -> ProviderError:

@@ -33,7 +33,7 @@ from citadel.models.sessions import Sessions
 from citadel.serving import server_tls
 from citadel.store.model_grants import TOKEN, Grant
 from citadel.store.policies import RecentPolicies
-from component.models.gatewayworld import KEY, World
+from component.models.gatewayworld import AWS, KEY, World
 
 STEP = "write"
 
@@ -230,7 +230,8 @@ class Doors:
                 }
             )
             if model.credential is not None:
-                content = json.dumps({"key": KEY, "host": model.destination}).encode()
+                key = json.dumps(AWS) if model.provider == "bedrock" else KEY
+                content = json.dumps({"key": key, "host": model.destination}).encode()
                 sealed[f"team/{name}"] = base64.b64encode(box.encrypt(content)).decode()
         paying = accounts or (Account(f"execution:{agent.uid}", "the budget", agent.uid),)
         body = {

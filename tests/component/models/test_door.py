@@ -6,6 +6,7 @@ import pytest
 
 from component.models.doorworld import STEP, Doors, question
 from component.models.gatewayworld import HOST, KEY
+from providers import Reply
 
 TOOL = {
     "type": "function",
@@ -67,6 +68,21 @@ PROVIDED = """{"id": "c", "object": "chat.completion", "created": 1, "model": "m
 "finish_reason": "tool_calls", "message": {"role": "assistant", "content": null, "tool_calls": [{"id": "c-2",
 "type": "function", "function": {"name": "search", "arguments": "{\\"text\\": \\"é\\"}"}}]}}],
 "usage": {"prompt_tokens": 30, "completion_tokens": 4, "total_tokens": 34}}"""
+
+
+@pytest.mark.parametrize("provider", ["openai", "huggingface", "anthropic", "bedrock"])
+async def test_what_a_provider_hands_out_with_an_answer_is_not_sent_back_with_the_next_question(
+    doors: Doors, provider: str
+) -> None:
+    cookie = (("Set-Cookie", "who=you; Path=/"),)
+    elsewhere = (302, {"Location": "/elsewhere", **dict(cookie)}, "{}")
+    doors.world.providers.replies = [Reply("one", headers=cookie), elsewhere, "two"]
+    agent = await doors.agent(models=[doors.world.spec(provider=provider)])
+    found = [await agent.ask(text) for text in ("a", "b", "c")]
+    assert [reply.status for reply in found] == [200, 502, 200]
+    assert [found[0].text, found[2].text] == ["one", "two"]
+    assert len({path for path, _, _ in doors.world.providers.asked}) == 1
+    assert not [headers for _, _, headers in doors.world.providers.asked if "Cookie" in headers]
 
 
 async def test_the_same_request_is_answered_from_its_record_at_no_cost(doors: Doors) -> None:
