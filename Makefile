@@ -5,7 +5,7 @@ PYTEST := $(VENV)/bin/pytest
 ON_CLUSTER := tests/cluster tests/hostile/test_runc.py tests/rogue --timeout 900
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check unit explore agree cluster-test cluster-up cluster-down images crds bench gvisor-test proofs hostile rogue netpol install uninstall venv tools
+.PHONY: help quickstart test check unit explore agree cluster-test alone-test cluster-up cluster-down images crds bench gvisor-test proofs hostile rogue netpol install uninstall venv tools
 
 help: ## this text
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -13,7 +13,7 @@ help: ## this text
 quickstart: ## a cluster, Citadel on it, an example run to its end
 	hack/quickstart
 
-test: check unit cluster-test ## everything: checks, unit tests, and the tests on a real cluster
+test: check unit cluster-test ## checks, unit tests, and the tests on a real cluster that may run beside each other
 
 check: venv ## lint, types, rings, generated files
 	$(VENV)/bin/ruff check operator tests
@@ -32,8 +32,10 @@ explore: venv ## a million states of the engine and more, some ten minutes
 agree: venv install ## two hundred generated workflows on the cluster, against an interpreter of their own
 	CITADEL_AGREE=0-200; export CITADEL_AGREE; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_agreement.py -s
 
-cluster-test: venv tools install ## tests on the real cluster: two files at a time, then those that need the cluster to themselves
+cluster-test: venv tools install ## tests on the real cluster, two files at a time
 	$(IN_CLUSTER) $(PYTEST) $(ON_CLUSTER) -m "not alone" -n 2 --dist loadfile --durations 20
+
+alone-test: venv tools install ## tests that need the cluster to themselves: crashes, upgrades, a hostile model; a quarter of an hour
 	$(IN_CLUSTER) $(PYTEST) $(ON_CLUSTER) -m alone --durations 20
 
 cluster-up: ## a Kubernetes to work on; builds a single node from source where there is none
@@ -48,7 +50,7 @@ images: cluster-up ## builds the images and hands them to the cluster
 crds: venv ## writes the CRDs and the schema for editors from the models
 	$(VENV)/bin/python -m citadel.api.crds
 
-proofs: venv install ## what make test does a part of: thousands of executions, hundreds of starts, minutes away; half an hour
+proofs: venv install ## what the tests do a part of: thousands of executions, hundreds of starts, minutes away; half an hour
 	CITADEL_PROOFS=all CITADEL_ROGUE=all; export CITADEL_PROOFS CITADEL_ROGUE; $(IN_CLUSTER) $(PYTEST) tests/cluster/test_scale.py \
 	  tests/cluster/test_isolation.py tests/cluster/test_restarts.py tests/cluster/test_rendered_specs.py \
 	  tests/cluster/test_agreement.py tests/component/local/test_agreement.py tests/rogue --timeout 1800 --durations 20

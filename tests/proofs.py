@@ -1,4 +1,4 @@
-"""How much a long proof does: a part of it in `make test`, all of it in `make proofs`."""
+"""How much a long proof does: a part of it in the tests, all of it in `make proofs`."""
 
 import os
 from typing import TypeVar
