@@ -17,7 +17,7 @@ from pathlib import Path
 _SECONDS = 20.0
 #: What runs agents, as if it were a language; and the packages that it imports.
 AGENT = "agent"
-_OF_AGENTS = ("langchain", "langchain_openai", "httpx2")
+_OF_AGENTS = ("langchain", "httpx2")
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
 
 

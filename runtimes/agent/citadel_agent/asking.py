@@ -4,79 +4,61 @@ import functools
 import http.client
 import time
 
-import httpx2
-from langchain_core.messages import AIMessageChunk
-from langchain_openai import ChatOpenAI
+from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
 from citadel_agent.failing import Failure, Refused, ended, passes, pauses
-
-#: Where an answer has its calls of tools as the model said them.
-CALLS = "citadel_calls"
+from citadel_agent.protocol import Answer, told
 
 
-class Model(ChatOpenAI):
-    """OpenAI's protocol as LangChain writes and reads it, over the door and no client of OpenAI's.
+class Model(BaseChatModel):
+    """A model that is asked over the door.
 
-    That one looks at each word of a request and at each type of an answer, which takes longer than the way. What
-    was said of each call of a tool is kept: LangChain closes what broke off, as if it had been meant so.
+    LangChain has a package for the protocol, on OpenAI's own client: to load the two takes longer than half of all
+    else that an agent loads, while somebody waits for its first word.
     """
 
+    settings: dict = {}
     _door = PrivateAttr()
+
+    @property
+    def _llm_type(self):
+        return "citadel"
 
     def behind(self, door, settings):
         """The same with settings, behind a door."""
-        found = self.model_copy(update=settings)
+        found = self.model_copy(update={"settings": settings})
         found._door = door
         return found
 
-    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
-        asked = self._get_request_payload(
-            messages, stop=stop, stream=True, stream_options={"include_usage": True}, **kwargs
-        )
+    def bind_tools(self, tools, *, tool_choice=None, **kwargs):
+        """The same with tools, which are described as the protocol has them."""
+        return self.bind(tools=tools, **kwargs)
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        # Which model it is the Agent says, and the door knows.
+        asked = {"model": "citadel", "stream": True, **self.settings, **kwargs}
+        asked["messages"] = [told(message) for message in messages]
+        answer = Answer()
         for piece in self._door.answer(asked):
-            chunk = self._convert_chunk_to_generation_chunk(piece, AIMessageChunk, None)
-            if chunk is None:
-                continue
-            pieces = getattr(chunk.message, "tool_call_chunks", ())
-            if pieces:
-                # Texts of the same place are put together as pieces come.
-                chunk.message.additional_kwargs[CALLS] = {
-                    str(piece["index"]): {
-                        "tool": piece["name"] or "",
-                        "own": piece["id"] or "",
-                        "said": piece["args"] or "",
-                    }
-                    for piece in pieces
-                }
-            if run_manager:
-                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-            yield chunk
+            token = answer.take(piece)
+            if token and run_manager:
+                run_manager.on_llm_new_token(token)
+        return ChatResult(generations=[ChatGeneration(message=answer.message())])
 
 
 @functools.cache
 def ready_model():
     """One for all: it is made while nobody waits."""
-    # Clients of HTTP are demanded, and never used; one that is made unasked would read every authority of the web.
-    plain = {"verify": False, "trust_env": False}
-    return Model(
-        model="citadel",  # which one it is the Agent says, and the door knows
-        base_url="http://door",
-        api_key="-",  # there is none here
-        streaming=True,
-        max_retries=0,
-        output_version="v0",
-        use_responses_api=False,
-        http_client=httpx2.Client(**plain),
-        http_async_client=httpx2.AsyncClient(**plain),
-    )
+    return Model()
 
 
 def fitted(agent, door):
     """The model with an agent's settings, behind a door."""
     settings = {
         name: agent[field]
-        for name, field in (("max_tokens", "maxTokens"), ("temperature", "temperature"))
+        for name, field in (("max_completion_tokens", "maxTokens"), ("temperature", "temperature"))
         if agent.get(field) is not None
     }
     return ready_model().behind(door, settings)

@@ -8,12 +8,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import SystemMessage, ToolMessage
 
 from citadel_agent.answers import clean, sound
-from citadel_agent.asking import CALLS, Turns
+from citadel_agent.asking import Turns
 from citadel_agent.door import Door
+from citadel_agent.protocol import BROKEN
 from citadel_agent.telling import Teller
 
-#: What holds the text of arguments that are no JSON object: no name of an argument.
-_BROKEN = "\N{REPLACEMENT CHARACTER}"
 #: No tool is called so, nor by a name that was as long: these are refused, by the gateway.
 _NAMELESS, _LONGEST_NAME = "?", 64
 #: Characters of such a text that are told: enough to see what it was meant to be.
@@ -69,17 +68,15 @@ class Calls(AgentMiddleware):
         request = request.override(model=run.model, system_message=run.system, tools=run.tools)
         message = run.turns.ask(lambda: handler(request).result[0])
         run.teller.answered()
-        calls = map(_call, message.additional_kwargs.pop(CALLS, {}).values())
-        message.tool_calls = [{**call, "id": run.own(call["id"])} for call in calls]
-        message.invalid_tool_calls = []
+        message.tool_calls = [{**call, "id": run.own(call["id"])} for call in message.tool_calls]
         return ModelResponse(result=[message])
 
     def wrap_tool_call(self, request, handler):
         run = request.runtime.context
         call = request.tool_call
         name, arguments = clean(call["name"])[:_LONGEST_NAME] or _NAMELESS, sound(call["args"])
-        if _BROKEN in arguments:
-            arguments = str(arguments[_BROKEN])[:_LONGEST_TEXT]
+        if BROKEN in arguments:
+            arguments = str(arguments[BROKEN])[:_LONGEST_TEXT]
         run.teller.called(name, arguments)
         answer = run.door.call(name, arguments, call["id"])
         run.teller.gave(name, answer)
@@ -90,21 +87,6 @@ class Calls(AgentMiddleware):
             tool_call_id=call["id"],
             status="success" if succeeded else "error",
         )
-
-
-def _call(found):
-    """A call as it was said. LangChain takes none whose arguments are no object: such a text stands in one."""
-    text = found["said"]
-    try:
-        arguments = json.loads(text, parse_constant=_refuse) if text.strip() else {}
-    except (ValueError, RecursionError):
-        arguments = None
-    arguments = arguments if isinstance(arguments, dict) else {_BROKEN: text}
-    return {"name": found["tool"], "args": arguments, "id": found["own"], "type": "tool_call"}
-
-
-def _refuse(constant):
-    raise ValueError(f"found {constant}")
 
 
 def _text(output):

@@ -25,7 +25,6 @@ class _Nobody:
         chunks = [
             {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
             {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if first else "stop"}]},
-            {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}},
         ]
         common = {"id": "r", "object": "chat.completion.chunk", "created": 0, "model": "citadel"}
         for chunk in chunks:
