@@ -11,6 +11,8 @@ ADDITIONS = 1_000_000
 SAMPLES = 5
 #: Milliseconds that they take on an idle core of 3 GHz.
 USUAL = 50
+#: Share of its processors below which a machine has been left alone by its host.
+ALONE = 0.02
 #: Share of idle time from which a machine is at rest, and seconds that it is waited for at most.
 AT_REST, REST_SECONDS = 0.75, 20
 
@@ -18,14 +20,26 @@ AT_REST, REST_SECONDS = 0.75, 20
 @contextmanager
 def observed() -> Iterator[None]:
     """Prints afterwards how quick this machine was, before and after, and what its host took away."""
-    before, (stolen, total) = pace(), _processors()
+    before, host = pace(), Host()
     yield
-    after, (stolen_by_now, total_by_now) = pace(), _processors()
-    share = (stolen_by_now - stolen) / max(1, total_by_now - total)
+    share, after = host.took(), pace()
     print(
         f"the machine: a million additions in {before:.0f} and {after:.0f} ms ({USUAL} on an idle core"
         f" of 3 GHz), {share:.0%} of its processors taken away by its host"
     )
+
+
+class Host:
+    """What the host of a machine takes away of it: by that a slow moment is told from slow work."""
+
+    def __init__(self) -> None:
+        self._stolen, self._total = _processors()
+
+    def took(self) -> float:
+        """The share of the processors since this was asked last."""
+        (stolen, total), before = _processors(), (self._stolen, self._total)
+        self._stolen, self._total = stolen, total
+        return (stolen - before[0]) / max(1, total - before[1])
 
 
 def pace() -> float:

@@ -15,7 +15,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agentflows import EXAMPLES
-from bench.machine import at_rest, observed
+from bench.machine import ALONE, Host, at_rest, observed
 from bench.pools import Figures, ready
 from citadel.kube.client import KubeClient
 from citadel.kube.config import from_kubeconfig
@@ -117,11 +117,14 @@ async def warm(cluster: Cluster) -> list[Figures]:
     )
     await cluster.workflow("instant", [{"name": "a", "agent": {"name": "instant", "prompt": "Look twice."}}])
     async with policy(cluster, egress={"allow": [host]}, privateDestinations=[f"{address}/32:{PORT}"]):
+        host, taken = Host(), []
         for number in range(2 * WARM):
             await ready(cluster, 2)
             if number % 2:
                 await at_rest()
+            host.took()
             status = await cluster.run("instant", 60)
+            taken.append(host.took())
             assert status["phase"] == "Succeeded", status
     query = (
         "SELECT b.claimed_at IS NULL, (s.finished_at - b.claimed_at) * 1000 FROM sandboxes b"
@@ -132,8 +135,11 @@ async def warm(cluster: Cluster) -> list[Figures]:
     print(f"  of {len(times)} agent steps {times.count('')} found no member")
     name = "an agent step with two calls of a tool, from a warm pool"
     refilled, resting = ([float(one) for one in found if one] for found in (times[::2], times[1::2]))
+    alone = [float(one) for one, part in zip(times[1::2], taken[1::2], strict=True) if one and part <= ALONE]
+    quiet = [Figures(f"  {len(alone)} of these the host left alone", alone, "the same")] if alone else []
     return [
         Figures(f"{name} at rest", resting, "median ≤ 150"),
+        *quiet,
         Figures(f"{name} that was refilled just now", refilled, "no goal"),
     ]
 

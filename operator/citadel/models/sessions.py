@@ -1,7 +1,7 @@
 """Which attempt asks: found by the session of its sandbox, and by nothing that a message says.
 
-What is kept here may be a second old. It opens nothing by itself: a call is reserved only while its attempt
-has a grant.
+What is kept here may be old, for a moment or where a notice was lost. It opens nothing by itself: a call is
+reserved only while its attempt has a grant. And nobody is refused by it without another look.
 """
 
 import re
@@ -21,7 +21,7 @@ from citadel.store.sandboxes import Sandboxes
 MOST_UNDER_WAY = 8
 _PER_SECOND, _BURST = 50.0, 100.0
 #: Seconds for which a state is taken to be unchanged, should the notice of its change be lost.
-FRESH_SECONDS = 1.0
+FRESH_SECONDS = 10.0
 _KNOWN = 10_000
 _NAME = re.compile(r"[a-z0-9][-a-z0-9]{0,62}")
 
@@ -66,6 +66,8 @@ class Sessions:
         """Something happened in the journal."""
         if notice.topic in ("execution", "control"):
             self._states.drop(notice.id)
+        elif notice.topic == "listening":
+            self._states.clear()  # nobody knows what was announced meanwhile
 
     async def session(self, authorization: str, address: str) -> Session:
         """The session that an Authorization header names; raises Refused."""
@@ -85,29 +87,37 @@ class Sessions:
 
     async def attempt(self, session: Session, step: str, attempt: int) -> Attempt:
         """The attempt of an agent that this sandbox has now; raises Refused."""
-        state = await self._state(session.uid)
-        running = state.steps.get(step)
-        if (
-            state.finished is not None
-            or state.created is None
-            or state.plan is None
-            or running is None
-            or current(state, session.sandbox) != step
-            or running.attempt != attempt
-        ):
+        state, old = await self._state(session.uid)
+        if old and not _has(state, session.sandbox, step, attempt):
+            # It may have begun a moment ago.
+            self._states.drop(session.uid)
+            state, _ = await self._state(session.uid)
+        if state.created is None or state.plan is None or not _has(state, session.sandbox, step, attempt):
             message = f"step {step} attempt {attempt} is not under way in this sandbox"
             raise Refused(409, "Superseded", message)
         if state.plan.step(step).spec.agent is None:
             raise Refused(403, "NoAgent", f"step {step} runs no agent")
         return Attempt(session.uid, step, attempt, session.sandbox, state.created.namespace)
 
-    async def _state(self, uid: str) -> State:
+    async def _state(self, uid: str) -> tuple[State, bool]:
+        """The state of an execution, and whether it was known before."""
         at, state = self._states.get(uid) or (float("-inf"), None)
-        if state is None or time.monotonic() - at > FRESH_SECONDS:
-            at = time.monotonic()
-            try:
-                state = await self._journal.read(uid)
-            except ExecutionUnknown:
-                raise Refused(410, "NotWanted", "the execution is not known any more") from None
-            self._states.put(uid, (at, state))
-        return state
+        if state is not None and time.monotonic() - at <= FRESH_SECONDS:
+            return state, True
+        at = time.monotonic()
+        try:
+            state = await self._journal.read(uid)
+        except ExecutionUnknown:
+            raise Refused(410, "NotWanted", "the execution is not known any more") from None
+        self._states.put(uid, (at, state))
+        return state, False
+
+
+def _has(state: State, sandbox: str, step: str, attempt: int) -> bool:
+    running = state.steps.get(step)
+    return (
+        state.finished is None
+        and running is not None
+        and running.attempt == attempt
+        and current(state, sandbox) == step
+    )

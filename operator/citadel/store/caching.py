@@ -46,3 +46,8 @@ class Lru(Generic[K, V]):
         old = self._found.pop(key, None)
         if old is not None:
             self._weight -= self._weigh(old)
+
+    def clear(self) -> None:
+        """Forgets all of them."""
+        self._found.clear()
+        self._weight = 0

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from citadel.core.values import Inline
 from citadel.limiting import Bucket
 from citadel.models import door, grants
 from citadel.models.sessions import MOST_UNDER_WAY
+from citadel.store.journal import Notice
 from component.models.doorworld import STEP, Doors, question
 from providers import Reply
 
@@ -39,6 +42,40 @@ async def test_an_attempt_that_has_ended_is_answered_no_more_not_even_from_its_r
     await doors.world.database.journal.advance("u1", [done])
     await doors.told("u1")
     assert (await agent.ask("hi")).error == (409, "Superseded")
+
+
+async def test_an_attempt_that_has_just_begun_is_served_though_the_door_has_not_heard_of_it(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors.world.providers.replies = ["x"]
+    agent = await doors.agent()
+    monkeypatch.setattr(doors.sessions[0], "take", lambda notice: None)
+    state = await doors.world.database.journal.read("u1")
+    before = replace(state, steps={**state.steps, STEP: replace(state.steps[STEP], attempt=0)})
+    doors.sessions[0]._states.put("u1", (time.monotonic(), before))
+    assert (await agent.ask("hi")).status == 200
+
+
+async def test_what_is_known_of_an_execution_is_read_once_until_something_happens(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors.world.providers.replies = ["x"] * 4
+    agent, journal, read = await doors.agent(), doors.world.database.journal, []
+    of, take = journal.read, doors.sessions[0].take
+
+    async def counted(uid: str) -> Any:
+        read.append(uid)
+        return await of(uid)
+
+    monkeypatch.setattr(journal, "read", counted)
+    monkeypatch.setattr(doors.sessions[0], "take", lambda notice: None)
+    for text in ("a", "b"):
+        assert (await agent.ask(text)).status == 200
+    assert read == ["u1"]
+    # Who could not listen for a while looks anew.
+    take(Notice("listening", ""))
+    assert (await agent.ask("c")).status == 200
+    assert read == ["u1", "u1"]
 
 
 async def test_an_attempt_without_a_grant_is_told_so(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:

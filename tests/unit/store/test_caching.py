@@ -37,3 +37,11 @@ def test_what_is_dropped_weighs_nothing() -> None:
     cache.drop("a")
     cache.put("b", "x" * 10)
     assert (cache.get("a"), cache.get("b"), len(cache)) == (None, "x" * 10, 1)
+
+
+def test_nothing_is_left_of_what_is_cleared_and_none_of_its_weight() -> None:
+    cache: Lru[str, str] = Lru(entries=100, weight=10, weigh=len)
+    cache.put("a", "x" * 10)
+    cache.clear()
+    cache.put("b", "x" * 10)
+    assert (cache.get("a"), cache.get("b"), len(cache)) == (None, "x" * 10, 1)
