@@ -37,9 +37,9 @@ class Host:
 
     def took(self) -> float:
         """The share of the processors since this was asked last."""
-        (stolen, total), before = _processors(), (self._stolen, self._total)
-        self._stolen, self._total = stolen, total
-        return (stolen - before[0]) / max(1, total - before[1])
+        stolen, total = self._stolen, self._total
+        self._stolen, self._total = _processors()
+        return (self._stolen - stolen) / max(1, self._total - total)
 
 
 def pace() -> float:

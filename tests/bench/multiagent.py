@@ -117,14 +117,14 @@ async def warm(cluster: Cluster) -> list[Figures]:
     )
     await cluster.workflow("instant", [{"name": "a", "agent": {"name": "instant", "prompt": "Look twice."}}])
     async with policy(cluster, egress={"allow": [host]}, privateDestinations=[f"{address}/32:{PORT}"]):
-        host, taken = Host(), []
+        machine, taken = Host(), []
         for number in range(2 * WARM):
             await ready(cluster, 2)
             if number % 2:
                 await at_rest()
-            host.took()
+            machine.took()
             status = await cluster.run("instant", 60)
-            taken.append(host.took())
+            taken.append(machine.took())
             assert status["phase"] == "Succeeded", status
     query = (
         "SELECT b.claimed_at IS NULL, (s.finished_at - b.claimed_at) * 1000 FROM sandboxes b"

@@ -87,11 +87,10 @@ class Sessions:
 
     async def attempt(self, session: Session, step: str, attempt: int) -> Attempt:
         """The attempt of an agent that this sandbox has now; raises Refused."""
-        state, old = await self._state(session.uid)
-        if old and not _has(state, session.sandbox, step, attempt):
+        state = self._fresh(session.uid)
+        if state is None or not _has(state, session.sandbox, step, attempt):
             # It may have begun a moment ago.
-            self._states.drop(session.uid)
-            state, _ = await self._state(session.uid)
+            state = await self._read(session.uid)
         if state.created is None or state.plan is None or not _has(state, session.sandbox, step, attempt):
             message = f"step {step} attempt {attempt} is not under way in this sandbox"
             raise Refused(409, "Superseded", message)
@@ -99,18 +98,18 @@ class Sessions:
             raise Refused(403, "NoAgent", f"step {step} runs no agent")
         return Attempt(session.uid, step, attempt, session.sandbox, state.created.namespace)
 
-    async def _state(self, uid: str) -> tuple[State, bool]:
-        """The state of an execution, and whether it was known before."""
+    def _fresh(self, uid: str) -> State | None:
         at, state = self._states.get(uid) or (float("-inf"), None)
-        if state is not None and time.monotonic() - at <= FRESH_SECONDS:
-            return state, True
+        return state if time.monotonic() - at <= FRESH_SECONDS else None
+
+    async def _read(self, uid: str) -> State:
         at = time.monotonic()
         try:
             state = await self._journal.read(uid)
         except ExecutionUnknown:
             raise Refused(410, "NotWanted", "the execution is not known any more") from None
         self._states.put(uid, (at, state))
-        return state, False
+        return state
 
 
 def _has(state: State, sandbox: str, step: str, attempt: int) -> bool:

@@ -33,14 +33,11 @@ class Pool:
 
         Raises DBAPIError, and PoolTimeout when all were busy for `patience` seconds.
         """
-        if self._room.locked():
-            try:
-                async with asyncio.timeout(self._patience):
-                    await self._room.acquire()
-            except TimeoutError:
-                raise PoolTimeout("all connections are busy") from None
-        else:
-            await self._room.acquire()
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._room.acquire()
+        except TimeoutError:
+            raise PoolTimeout("all connections are busy") from None
         try:
             connection = self._free.pop() if self._free else await self._opened()
             try:
