@@ -3,6 +3,10 @@
 Rows are locked in one order, whatever a statement does: the grant, the reservation, the accounts by their
 keys. What a locked row holds is read from the row as it is once it is locked; nothing is counted here, for
 which a statement's view of other rows would be as old as its beginning.
+
+Keys of accounts are an array of a subquery. Of a subquery alone Postgres expects so many that it reads the
+table whole; of an array that it is given it counts the parts, and plans anew for each, which takes longer
+than the rest.
 """
 
 from collections.abc import Sequence
@@ -13,8 +17,8 @@ from sqlalchemy import Text as Characters
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from citadel.core.spending import Account, Reservation
+from citadel.store.sql.engine import NOW
 
-_NOW = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 #: The parts of a record that whoever settles hands over, and their parameters: `of_answer`.
 RECORDED = (
     "uid",
@@ -39,7 +43,8 @@ RESERVE = text(
         WHERE :granted AND uid = :uid AND step = :step AND attempt = :attempt FOR UPDATE
     ), locked AS (
         SELECT key, cost, tokens FROM model_accounts
-        WHERE key = ANY(:keys) AND (SELECT count(*) FROM granted) >= CAST(:granted AS integer)
+        WHERE key = ANY(ARRAY(SELECT unnest(:keys)))
+        AND (SELECT count(*) FROM granted) >= CAST(:granted AS integer)
         ORDER BY key FOR UPDATE
     ), fits AS (
         SELECT 1 WHERE (SELECT count(*) FROM locked) = cardinality(:keys)
@@ -55,12 +60,12 @@ RESERVE = text(
         INSERT INTO model_reservations
             (id, uid, step, attempt, namespace, model, provider, at, state, cost, input_tokens, output_tokens,
             accounts)
-        SELECT :id, :uid, :step, :attempt, :namespace, :model, :provider, {_NOW}, 'reserved',
+        SELECT :id, :uid, :step, :attempt, :namespace, :model, :provider, {NOW}, 'reserved',
             :need_cost, :need_tokens - :max_tokens, :max_tokens, to_json(:keys)
         FROM fits ON CONFLICT DO NOTHING RETURNING id
     ), added AS (
         UPDATE model_accounts AS account
-        SET cost = account.cost + :need_cost, tokens = account.tokens + :need_tokens, changed_at = {_NOW}
+        SET cost = account.cost + :need_cost, tokens = account.tokens + :need_tokens, changed_at = {NOW}
         FROM locked, made WHERE account.key = locked.key
     ), begun AS (
         UPDATE model_grants SET turns = model_grants.turns + :begins FROM made
@@ -94,12 +99,12 @@ _GRANTED = """granted AS (
 _AFTER_GRANT = "AND (SELECT count(*) FROM granted) >= 0"
 _SETTLED = f"""locked AS (
         SELECT key FROM model_accounts
-        WHERE key IN (SELECT json_array_elements_text(accounts) FROM mine) ORDER BY key FOR UPDATE
+        WHERE key = ANY(ARRAY(SELECT json_array_elements_text(accounts) FROM mine)) ORDER BY key FOR UPDATE
     ), given_back AS (
         UPDATE model_accounts AS account
         SET cost = account.cost + :cost - mine.cost,
             tokens = account.tokens + :input_tokens + :output_tokens - mine.input_tokens - mine.output_tokens,
-            changed_at = {_NOW}
+            changed_at = {NOW}
         FROM locked, mine WHERE account.key = locked.key
     ), ended AS (
         UPDATE model_reservations AS one SET state = 'settled', cost = :cost,
@@ -112,7 +117,7 @@ _CHARGED = """ended AS (
 _RECORDED = f"""recorded AS (
         INSERT INTO model_records
             (uid, step, attempt, digest, n, at, model, answer, input_tokens, output_tokens, cost, request)
-        SELECT :of_uid, :of_step, :of_attempt, :of_digest, granted.answered + 1, {_NOW}, :of_model,
+        SELECT :of_uid, :of_step, :of_attempt, :of_digest, granted.answered + 1, {NOW}, :of_model,
             :of_answer, :of_input_tokens, :of_output_tokens, :of_cost, :of_request
         FROM granted, mine ON CONFLICT DO NOTHING RETURNING 1
     ), counted AS (

@@ -26,6 +26,9 @@ CALL_SECONDS = 20
 #: How often a transaction is tried when another one was in its way, or its connection turned out to be dead.
 TRIES = 3
 
+#: `now()` as Postgres knows it. Not of the transaction, which may have begun long before.
+NOW = "CAST(extract(epoch FROM statement_timestamp()) AS double precision)"
+
 T = TypeVar("T")
 #: What a statement gave: rows, and their number.
 Result = CursorResult[*tuple[Any, ...]]
@@ -37,7 +40,10 @@ _AGAIN = frozenset(("40001", "40P01"))
 
 
 class now(FunctionElement[float]):  # noqa: N801
-    """Seconds since the epoch on the database's clock, at this moment and not at the transaction's start."""
+    """Seconds since the epoch on the database's clock, when it got the statement.
+
+    It is one moment for all rows: with `clock_timestamp()`, which is another for each, no index is of use.
+    """
 
     type = Double()
     inherit_cache = True
@@ -46,7 +52,7 @@ class now(FunctionElement[float]):  # noqa: N801
 
 @compiles(now, "postgresql")
 def _now_postgresql(element: now, compiler: Any, **options: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+    return NOW
 
 
 @compiles(now, "sqlite")
