@@ -51,6 +51,8 @@ SWEEP_SECONDS = 15.0
 #: Seconds between two complete lists: kopf tells nothing of what was deleted in a gap of its watch.
 RELIST_SECONDS = 300.0
 _ARCHIVED_AT_ONCE = 10_000
+#: Notices that are of use here.
+_TOPICS = ("execution", "progress", "approval", "signal", "tool-checked", "sandbox", "delivery")
 #: What agents use, and workflows, by what the queue calls it.
 _USED = MappingProxyType({"agent": AGENTS, "tool": TOOLS})
 
@@ -287,7 +289,7 @@ class Reconciler:
 
     async def follow(self) -> None:
         """Takes the journal's notices, for ever."""
-        async for notice in self._database.journal.listen():
+        async for notice in self._database.journal.listen(_TOPICS):
             self.take(notice)
 
     async def sweep(self) -> None:

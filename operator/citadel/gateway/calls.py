@@ -52,6 +52,7 @@ class ToolCalls:
         deadline = time.monotonic() + HELD_SECONDS
         while True:
             expected = self._waker.expect(*steps_of(uid))
+            expected.known = state.seq
             try:
                 instance = call_of(state, *called)
                 if instance is None:

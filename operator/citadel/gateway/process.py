@@ -33,6 +33,8 @@ from citadel.store.waking import Waker
 from citadel.tracing import tracing
 
 HANDSHAKE_SECONDS = 5.0
+#: Notices that are of use here.
+_TOPICS = ("execution", "progress", "control", "sandbox", "sealed")
 DUE_BATCH = 32
 #: Seconds between two looks for blobs that nothing names any more.
 PRUNE_SECONDS = 600.0
@@ -97,7 +99,7 @@ async def main(stop: asyncio.Event) -> None:
         await serve(stack, internal_app(desk, settings.egress_service), settings.internal_port, internal)
 
         work = {
-            "following notices": lambda: waker.follow(database.journal.listen),
+            "following notices": lambda: waker.follow(database.journal.listen(_TOPICS)),
             "taking what is due": lambda: take_due(database.journal, DUE_BATCH),
             "pruning blobs": lambda: prune(blobs),
             "renewing the certificate": lambda: keep_certificate(tls, str(settings.tls_dir)),

@@ -79,6 +79,7 @@ class Work:
                 left = deadline - time.monotonic()
                 if told is not None or left <= 0:
                     return {"assignment": told}
+                expected.known = advance.state.seq
                 await expected.met(min(LOOK_SECONDS, left, _until_due(advance.state)))
             finally:
                 expected.close()

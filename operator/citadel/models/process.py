@@ -38,6 +38,8 @@ from citadel.store.sql.database import Database, open_database
 from citadel.tracing import tracing
 
 PRUNE_SECONDS = 3600.0
+#: Notices that are of use here.
+_TOPICS = ("execution", "control", "grant", "model")
 _CHATTY = ("anthropic", "botocore", "httpcore2", "httpx2", "langchain_aws", "langchain_core", "openai")
 #: Seconds between two looks at the CA, which may be a new one.
 CA_SECONDS = 60.0
@@ -111,7 +113,7 @@ async def main(stop: asyncio.Event) -> None:
         stack.callback(listening.close)
 
         async def follow() -> None:
-            async for notice in database.journal.listen():
+            async for notice in database.journal.listen(_TOPICS):
                 for follower in (worker, sessions, grants):
                     follower.take(notice)
 

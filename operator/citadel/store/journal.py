@@ -4,7 +4,7 @@ Any process may advance any execution; the transaction is the only lock, the seq
 fence. Times are seconds since the epoch on the database's clock.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -81,8 +81,7 @@ class LogChunk:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something changed: `topic` is execution, progress, control, sandbox, delivery, sealed, log, approval,
-    signal, model, grant, tool, tool-check or tool-checked, `id` its object.
+    """Something changed: `topic` is one of TOPICS, `id` its object.
 
     `progress` is of an execution of which nothing began or ended but calls of its agents.
 
@@ -92,6 +91,27 @@ class Notice:
 
     topic: str
     id: str
+    seq: int = field(default=0, compare=False)
+    """Of an execution: the number of the event that is told of last."""
+
+
+#: What notices may be about.
+TOPICS = (
+    "execution",
+    "progress",
+    "control",
+    "sandbox",
+    "delivery",
+    "sealed",
+    "log",
+    "approval",
+    "signal",
+    "model",
+    "grant",
+    "tool",
+    "tool-check",
+    "tool-checked",
+)
 
 
 class Journal(Protocol):
@@ -148,8 +168,9 @@ class Journal(Protocol):
         """Chunks with n greater than `after[(step, attempt)]` (default: all), oldest first."""
         ...
 
-    def listen(self) -> AsyncIterator[Notice]:
-        """Notices as they are committed; ends only when cancelled, reconnects by itself. One a process."""
+    def listen(self, topics: Collection[str] = TOPICS) -> AsyncIterator[Notice]:
+        """Notices of `topics` as they are committed; ends only when cancelled, reconnects by itself. One a
+        process, which is woken by nothing else."""
         ...
 
     async def forget(self, uids: Sequence[str]) -> None:

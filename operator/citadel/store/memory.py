@@ -23,6 +23,7 @@ from citadel.core.tickets import Standing, Ticket
 from citadel.core.values import BuildKey, Cached, CacheKey, Content, Inline
 from citadel.store.admissions import AdmissionChange
 from citadel.store.journal import (
+    TOPICS,
     Advance,
     ExecutionRef,
     ExecutionUnknown,
@@ -254,9 +255,9 @@ class MemoryJournal:
         news = (chunk for chunk in chunks if chunk.n > after.get((chunk.step, chunk.attempt), -1))
         return [chunk for _, chunk in zip(range(limit), news, strict=False)]
 
-    def listen(self) -> AsyncIterator[Notice]:
-        """Notices as they come."""
-        return self._hub.listen()
+    def listen(self, topics: Collection[str] = TOPICS) -> AsyncIterator[Notice]:
+        """Notices of `topics` as they come."""
+        return self._hub.listen(topics)
 
     async def forget(self, uids: Sequence[str]) -> None:
         """Deletes all there is of these executions."""

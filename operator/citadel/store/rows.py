@@ -161,7 +161,7 @@ def changes(
     notices = []
     if outcome.events:
         topic = "progress" if _only_goes_on(state, outcome.events) else "execution"
-        notices.append(Notice(topic, execution.uid))
+        notices.append(Notice(topic, execution.uid, state.seq))
     if any(isinstance(event, ev.StopRequested | ev.Finished) for event in outcome.events):
         notices.append(Notice("control", execution.uid))
     notices += [Notice("sandbox", name) for name in (*(row.name for row in wanted), *claimed, *draining)]

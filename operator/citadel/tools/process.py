@@ -20,6 +20,8 @@ from citadel.tracing import tracing
 
 #: Seconds between two looks at the CA, which may be a new one.
 CA_SECONDS = 60.0
+#: Notices that are of use here.
+_TOPICS = ("tool", "tool-check", "control")
 #: Seconds that calls have to come to their end when the process is to: what is cut off may have happened.
 GRACE_SECONDS = 30.0
 
@@ -53,7 +55,7 @@ async def main(stop: asyncio.Event) -> None:
         await serve(stack, health_app(registry, answering(database.ping)), settings.health_port)
 
         async def follow() -> None:
-            async for notice in database.journal.listen():
+            async for notice in database.journal.listen(_TOPICS):
                 for worker in workers:
                     worker.take(notice)
 

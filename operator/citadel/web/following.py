@@ -58,6 +58,7 @@ async def follow(
             if time.monotonic() - told > QUIET_SECONDS:
                 told = time.monotonic()
                 yield []
+            expected.known = state.seq
             await expected.met(LOOK_SECONDS if patience is None else 0.2)
         finally:
             expected.close()
@@ -86,6 +87,7 @@ async def changes(
             if time.monotonic() - told > QUIET_SECONDS:
                 told = time.monotonic()
                 yield None
+            expected.known = state.seq
             await expected.met(LOOK_SECONDS)
         finally:
             expected.close()

@@ -26,6 +26,9 @@ from citadel.tracing import tracing
 from citadel.web.access import Access
 from citadel.web.routes import Routes
 
+#: Notices that are of use here.
+_TOPICS = ("execution", "progress", "log")
+
 
 def run() -> None:
     """Serves people until SIGTERM."""
@@ -60,7 +63,7 @@ async def main(stop: asyncio.Event) -> None:
         await accept_client_certificates(kube, tls)
         await serve(stack, routes.app(), settings.port, tls)
         work = {
-            "following notices": lambda: waker.follow(database.journal.listen),
+            "following notices": lambda: waker.follow(database.journal.listen(_TOPICS)),
             "renewing the certificate": lambda: keep_certificate(tls, str(settings.tls_dir)),
         }
         async with background(work):

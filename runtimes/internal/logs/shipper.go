@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// batchDelay is how long text waits for more, so that a print costs no request.
-	batchDelay = 50 * time.Millisecond
+	// batchDelay is how long text waits for more, so that a print costs no request: what people still take for at once.
+	batchDelay = 100 * time.Millisecond
 	// requestBytes and requestChunks bound one request.
 	requestBytes  = 256 << 10
 	requestChunks = 1000
@@ -159,9 +159,9 @@ func delay(chunks int) time.Duration {
 	case chunks < 1000:
 		return batchDelay
 	case chunks < 10_000:
-		return 5 * batchDelay
+		return 3 * batchDelay
 	default:
-		return 20 * batchDelay
+		return 10 * batchDelay
 	}
 }
 

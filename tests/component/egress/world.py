@@ -90,7 +90,7 @@ class World:
         await loop.create_server(server, "127.0.0.1", GATEWAY, ssl=server_tls(tls))
         await serve(self.stack, internal_app(desk, "citadel-egress"), INTERNAL, internal_tls(tls))
         self.stack.push_async_callback(server.shutdown, 0.1)
-        following = asyncio.create_task(waker.follow(database.journal.listen))
+        following = asyncio.create_task(waker.follow(database.journal.listen()))
         self.stack.callback(following.cancel)
         self.gateway = gateway
 

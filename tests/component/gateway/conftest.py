@@ -66,7 +66,7 @@ class Site:
         listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         self.stack.push_async_callback(server.shutdown, 0.1)
         self.stack.callback(listening.close)
-        following = asyncio.create_task(waker.follow(database.journal.listen))
+        following = asyncio.create_task(waker.follow(database.journal.listen()))
         self.stack.push_async_callback(asyncio.gather, following, return_exceptions=True)
         self.stack.callback(following.cancel)
         await self._hears(waker)
@@ -77,8 +77,8 @@ class Site:
     async def _hears(self, waker: Waker) -> None:
         async with await psycopg.AsyncConnection.connect(self.postgres_url, autocommit=True) as connection:
             while True:
-                expected = waker.expect("ping all")
-                await connection.execute("NOTIFY citadel, 'ping all'")
+                expected = waker.expect("control ping")
+                await connection.execute("NOTIFY \"citadel-control\", 'control ping'")
                 if await expected.met(0.05):
                     return
 

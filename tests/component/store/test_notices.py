@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import build
 from build import begin, only_sandbox
 from citadel.core import events as ev
 from citadel.core.plan import compile_definition
-from citadel.store.journal import Journal, LogChunk, Notice
+from citadel.store.journal import TOPICS, Journal, LogChunk, Notice
 from citadel.store.sandboxes import SandboxRow
 from component.store.conftest import Store
 
@@ -24,8 +24,8 @@ class Ear:
         self.heard: list[Notice] = []
         self._news = asyncio.Event()
 
-    async def listen(self, journal: Journal) -> None:
-        async for notice in journal.listen():
+    async def listen(self, journal: Journal, topics: Collection[str]) -> None:
+        async for notice in journal.listen(topics):
             self.heard.append(notice)
             self._news.set()
 
@@ -40,12 +40,13 @@ class Ear:
 
 
 @contextlib.asynccontextmanager
-async def ear(store: Store, speaker: Journal) -> AsyncIterator[Ear]:
+async def ear(store: Store, speaker: Journal, *topics: str) -> AsyncIterator[Ear]:
     """An ear that is known to listen: in Postgres to what happens in other processes."""
     is_shared = store.url is not None and store.url.startswith("postgres")
     await begin(speaker, build.chain(1), "probe")
     found = Ear()
-    task = asyncio.create_task(found.listen(store.open().journal if is_shared else speaker))
+    listening = found.listen(store.open().journal if is_shared else speaker, topics or TOPICS)
+    task = asyncio.create_task(listening)
     number = 0
     deadline = time.monotonic() + SECONDS
     while Notice("log", "probe") not in found.heard:
@@ -97,6 +98,40 @@ async def test_a_member_of_a_pool_hears_that_it_was_claimed(store) -> None:
         )
         assert only_sandbox(started) == "cp-1"
         assert await listener.hears(Notice("sandbox", "cp-1"))
+
+
+async def test_who_listens_to_some_topics_hears_of_nothing_else(store) -> None:
+    process = store.open()
+    async with ear(store, process.journal, "log", "control") as listener:
+        await begin(process.journal, build.chain(1))
+        await process.journal.advance("uid-1", [ev.StopRequested("Cancel", "CancelRequested", "")])
+        await process.journal.append_logs("uid-1", [LogChunk("s0", 1, 0, "stdout", "", "mark")])
+        assert await listener.hears(Notice("log", "uid-1"))
+        assert [notice for notice in listener.heard if notice.id == "uid-1"] == [
+            Notice("control", "uid-1"),
+            Notice("log", "uid-1"),
+        ]
+
+
+async def test_notices_of_executions_say_how_far_their_logs_go(store) -> None:
+    process = store.open()
+    async with ear(store, process.journal) as listener:
+        state = (await begin(process.journal, build.chain(1))).state
+        assert await listener.hears(Notice("execution", "uid-1"))
+        await process.journal.append_logs("uid-1", [LogChunk("s0", 1, 0, "stdout", "", "mark")])
+        assert await listener.hears(Notice("log", "uid-1"))
+        told = [notice.seq for notice in listener.heard if notice == Notice("execution", "uid-1")]
+        assert told == sorted(told)
+        assert 0 < told[0] <= told[-1] == state.seq
+
+
+async def test_what_is_no_notice_disturbs_nobody(postgres_store) -> None:
+    process = postgres_store.open()
+    async with ear(postgres_store, process.journal) as listener:
+        for payload in ("", "log", "log ", "log uid-1 x", " ", "a b c d"):
+            await postgres_store.sql("SELECT pg_notify('citadel-log', :payload)", payload=payload)
+        await begin(process.journal, build.chain(1))
+        assert await listener.hears(Notice("execution", "uid-1"))
 
 
 async def test_what_changes_nothing_is_not_announced(store) -> None:

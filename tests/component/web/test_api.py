@@ -98,7 +98,7 @@ async def api(postgres_url: str) -> AsyncIterator[Api]:
         stack.push_async_callback(database.close)
         kube = await stack.enter_async_context(KubeClient(cluster.config()))
         waker = Waker()
-        following = asyncio.create_task(waker.follow(database.journal.listen))
+        following = asyncio.create_task(waker.follow(database.journal.listen()))
         stack.push_async_callback(asyncio.gather, following, return_exceptions=True)
         stack.callback(following.cancel)
         url = await listen(

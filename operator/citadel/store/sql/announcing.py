@@ -1,31 +1,41 @@
 """Announcing what was committed: NOTIFY in Postgres, a hub inside the process for SQLite, which has one
 process.
 
-A notice says where to look, never what is there.
+A notice says where to look, never what is there. Each topic has a channel: who waits for one of them is not
+woken by the others.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
-from sqlalchemy import Executable, Select, Text, bindparam, func, select
+from sqlalchemy import Executable, Select, Text, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from citadel.store.journal import Notice
 from citadel.store.notices import Hub
 from citadel.store.sql.engine import Connection, Connections
 
-CHANNEL = "citadel"
+#: Begins the name of a channel; its topic follows.
+CHANNEL = "citadel-"
 
 
 def announcing() -> Select[tuple[int]]:
     """A query that sends every text of its parameter `notices` as a notice, and says how many there were."""
     payload = func.unnest(bindparam("notices", type_=ARRAY(Text))).column_valued("payload")
-    return select(func.count(func.pg_notify(CHANNEL, payload)))
+    channel = literal_column(f"'{CHANNEL}'", Text) + func.split_part(payload, " ", 1)
+    return select(func.count(func.pg_notify(channel, payload)))
 
 
 def payloads(notices: Sequence[Notice]) -> list[str]:
-    """Notices as they go over the wire: `<topic> <id>`."""
-    return [f"{notice.topic} {notice.id}" for notice in notices]
+    """Notices as they go over the wire: `<topic> <id> <seq>`."""
+    return [f"{notice.topic} {notice.id} {notice.seq}" for notice in notices]
+
+
+def read_payload(payload: str) -> Notice:
+    """A notice from the wire. What is none, as anybody may send, is one that nobody awaits."""
+    topic, _, rest = payload.partition(" ")
+    name, _, seq = rest.partition(" ")
+    return Notice(topic, name, int(seq) if seq.isdecimal() else 0)
 
 
 class Notices(Protocol):
@@ -39,8 +49,8 @@ class Notices(Protocol):
         """Announces what was committed just now, where the database cannot."""
         ...
 
-    def listen(self) -> AsyncIterator[Notice]:
-        """Notices as they come, until cancelled."""
+    def listen(self, topics: Collection[str]) -> AsyncIterator[Notice]:
+        """Notices of `topics` as they come, until cancelled."""
         ...
 
 
@@ -57,9 +67,9 @@ class LocalNotices:
         """Hands the notices to all that listen."""
         self._hub.publish(notices)
 
-    def listen(self) -> AsyncIterator[Notice]:
-        """Notices as they come."""
-        return self._hub.listen()
+    def listen(self, topics: Collection[str]) -> AsyncIterator[Notice]:
+        """Notices of `topics` as they come."""
+        return self._hub.listen(topics)
 
 
 async def change(

@@ -7,7 +7,7 @@ engine decide, appends, and writes the rows that follow. The row's lock is what 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -18,6 +18,7 @@ from citadel.core import events as ev
 from citadel.core.jsonvalues import Json
 from citadel.core.state import State
 from citadel.store.journal import (
+    TOPICS,
     Advance,
     CorruptJournal,
     ExecutionRef,
@@ -176,9 +177,9 @@ class SqlJournal:
         """Chunks that follow `after`; see `Journal.logs`."""
         return await self._logs.read(uid, after, limit)
 
-    def listen(self) -> AsyncIterator[Notice]:
-        """Notices as they are committed."""
-        return self._notices.listen()
+    def listen(self, topics: Collection[str] = TOPICS) -> AsyncIterator[Notice]:
+        """Notices of `topics` as they are committed."""
+        return self._notices.listen(topics)
 
     async def forget(self, uids: Sequence[str]) -> None:
         """Deletes all there is of these executions."""

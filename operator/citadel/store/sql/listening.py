@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import URL
 
 from citadel.store.journal import Notice
-from citadel.store.sql.announcing import CHANNEL, announcing, payloads
+from citadel.store.sql.announcing import CHANNEL, announcing, payloads, read_payload
 from citadel.store.sql.engine import CONNECT_SECONDS, Connection
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ _ANNOUNCE = announcing()
 
 
 class PostgresNotices:
-    """Notices through the channel `citadel`."""
+    """Notices through channels, one for each topic."""
 
     def __init__(self, url: URL) -> None:
         self._parameters = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
@@ -33,12 +34,12 @@ class PostgresNotices:
     def committed(self, notices: Sequence[Notice]) -> None:
         """Nothing: the database has announced them."""
 
-    async def listen(self) -> AsyncIterator[Notice]:
-        """Notices as they come, over a connection of its own that is opened again when it breaks."""
+    async def listen(self, topics: Collection[str]) -> AsyncIterator[Notice]:
+        """Notices of `topics` as they come, over a connection of its own, which is opened again."""
         away = False
         while True:
             try:
-                async with contextlib.aclosing(self._once()) as once:
+                async with contextlib.aclosing(self._once(topics)) as once:
                     async for notice in once:
                         if away:
                             log.info("listening to the database again")
@@ -50,7 +51,7 @@ class PostgresNotices:
                 away = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
-    async def _once(self) -> AsyncGenerator[Notice]:
+    async def _once(self, topics: Collection[str]) -> AsyncGenerator[Notice]:
         connection = await psycopg.AsyncConnection.connect(
             **self._parameters,
             autocommit=True,
@@ -58,12 +59,12 @@ class PostgresNotices:
             application_name="citadel-notices",
         )
         async with connection:
-            await connection.execute(f"LISTEN {CHANNEL}")
+            for topic in topics:
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL + topic)))
             # What was announced before is lost: whoever hears this looks for himself.
             yield Notice("listening", "")
             while True:
                 async for found in connection.notifies(timeout=CHECK_SECONDS):
-                    topic, _, name = found.payload.partition(" ")
-                    yield Notice(topic, name)
+                    yield read_payload(found.payload)
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await connection.execute("SELECT 1")

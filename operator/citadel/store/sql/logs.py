@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from citadel.store.journal import ExecutionUnknown, LogChunk, Notice
 from citadel.store.sql import tables as t
-from citadel.store.sql.announcing import Notices
+from citadel.store.sql.announcing import Notices, payloads
 from citadel.store.sql.engine import Connection, Connections
-from citadel.store.sql.statements import Statements
+from citadel.store.sql.statements import LOG, Statements, columns_of
 from citadel.store.texts import mend
 
 
@@ -32,12 +32,15 @@ class Logs:
         ]
         notices = [Notice("log", uid)]
 
+        postgres = self._connections.postgres
+        columns = columns_of(t.logs, LOG, rows) | {"notices": payloads(notices)} if postgres else rows
+
         async def work(connection: Connection) -> None:
-            await connection.execute(self._statements.new_logs, rows)
-            await self._notices.announce(connection, notices)
+            await connection.execute(self._statements.new_logs, columns)
 
         try:
-            await self._connections.transact(work)
+            # In Postgres it is one statement, and without BEGIN and COMMIT one round trip.
+            await (self._connections.read if postgres else self._connections.transact)(work)
         except IntegrityError as error:
             # The one constraint that chunks can offend is that their execution exists.
             raise ExecutionUnknown(uid) from error

@@ -35,6 +35,7 @@ EVENT = ("uid", "seq", "at", "kind", "key", "data")
 VALUE = ("uid", "digest", "body")
 STEP = ("uid", "name", "position", *_STEP)
 CALL = ("uid", "step", "attempt", "namespace", "body", "hosts")
+LOG = ("uid", "step", "attempt", "n", "stream", "at", "text")
 
 
 def columns_of(table: Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class Statements:
         self.new_execution = self.insert_new(t.executions)
         self.new_definition = self.insert_new(t.definitions)
         self.new_sandbox = self.insert_new(t.sandboxes)
-        self.new_logs = self.insert_new(t.logs)
+        self.new_logs = self._new_logs()
         self.new_artifacts = self.insert_new(t.artifacts)
         self.execution = (
             update(t.executions).where(t.executions.c.uid == bindparam("of_uid")).values(_set(_EXECUTION))
@@ -185,6 +186,13 @@ class Statements:
         )
         named = (write.cte(f"wrote_{write.table.name}") for write in writes if write.table.name in tables)
         return self.execution.returning(announcing().scalar_subquery()).add_cte(*named)
+
+    def _new_logs(self) -> Any:
+        """Chunks, in Postgres with their notices, as columns: one statement, as in `_usual`."""
+        if not self.postgres:
+            return self.insert_new(t.logs)
+        written = self.insert_new(t.logs).from_select(LOG, self._rows(t.logs, LOG))
+        return announcing().add_cte(written.cte("wrote_logs"))
 
     @staticmethod
     def _rows(table: Table, names: Sequence[str]) -> Select[Any]:
