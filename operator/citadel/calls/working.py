@@ -98,8 +98,9 @@ class Worker(Generic[Row]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _done(self, task: asyncio.Task[None]) -> None:
+        if len(self._tasks) >= MOST:
+            self._news.set()  # there is room again for what was left
         self._tasks.discard(task)
-        self._news.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # Its text may hold what a user wrote; the lease runs out, and it is done again.
             log.error("%s: a call was not finished: %s", self.topic, type(error).__name__)

@@ -1,9 +1,10 @@
 """Calls of models and of tools in Postgres: one table for each."""
 
+import functools
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.exc import IntegrityError
 
@@ -47,17 +48,21 @@ class _SqlCalls(SqlLeases[PlacedCall]):
 
     async def passage(self, token_hash: str) -> Passage | None:
         """What a token stands for; see `Passages.passage`."""
-        columns = self.table.c
-        query = select(columns.uid, columns.step, columns.attempt, columns.namespace, columns.hosts)
-        query = query.where(columns.token_hash == token_hash)
+        shown = {"of_token": token_hash}
 
         async def work(connection: Connection) -> Passage | None:
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(self._passage, shown)).first()
             if row is None:
                 return None
             return Passage(row.uid, row.step, row.attempt, row.namespace, tuple(row.hosts))
 
         return await self._connections.read(work)
+
+    @functools.cached_property
+    def _passage(self) -> Select[Any]:
+        columns = self.table.c
+        query = select(columns.uid, columns.step, columns.attempt, columns.namespace, columns.hosts)
+        return query.where(columns.token_hash == bindparam("of_token"))
 
 
 class SqlModelCalls(_SqlCalls):

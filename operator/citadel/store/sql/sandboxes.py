@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select, update
+from sqlalchemy import Select, and_, bindparam, or_, select, update
 
 from citadel.store.journal import Notice
 from citadel.store.rows import check_observation
@@ -19,6 +19,7 @@ class SqlSandboxes:
     def __init__(self, connections: Connections, notices: Notices) -> None:
         self._connections = connections
         self._notices = notices
+        self._named = select(t.sandboxes).where(t.sandboxes.c.name == bindparam("of_name"))
 
     async def open(self) -> list[SandboxRow]:
         """Rows that are not gone, oldest first."""
@@ -31,7 +32,7 @@ class SqlSandboxes:
 
     async def get(self, name: str) -> SandboxRow | None:
         """The row of this name."""
-        rows = await self._rows(select(t.sandboxes).where(t.sandboxes.c.name == name))
+        rows = await self._rows(self._named, {"of_name": name})
         return rows[0] if rows else None
 
     async def observe(self, name: str, **changes: Any) -> None:
@@ -93,9 +94,11 @@ class SqlSandboxes:
         found = await self._deliveries(select(t.deliveries).where(row))
         return found[0] if found else None
 
-    async def _rows(self, query: Select[Any]) -> list[SandboxRow]:
+    async def _rows(
+        self, query: Select[Any], parameters: Mapping[str, Any] | None = None
+    ) -> list[SandboxRow]:
         async def work(connection: Connection) -> list[SandboxRow]:
-            return [SandboxRow(**row) for row in (await connection.execute(query)).mappings()]
+            return [SandboxRow(**row) for row in (await connection.execute(query, parameters)).mappings()]
 
         return await self._connections.read(work)
 
