@@ -1,8 +1,8 @@
 """What the model gateway's door adds to a call of a model: `python tests/bench/agents.py door`.
 
 Beside each other, on this machine alone: a client asks a server that speaks OpenAI's protocol, and asks the
-same server through door and egress proxy, with a database that commits for real. Server, gateway and client
-are processes of their own.
+same server through door and egress proxy, with a database that commits for real, and a Redis. Server, gateway
+and client are processes of their own.
 """
 
 import asyncio
@@ -25,11 +25,15 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.machine import ALONE, Host, observed
+from citadel.llm.asking import Common
+from citadel.llm.caching import AnswerCache
+from citadel.store.cached_answers import RedisAnswers
 from citadel.store.sql.migrate import run as migrate
 from component.models.doorworld import STEP, Doors, question
 from component.models.gatewayworld import HOST, a_world
 from component.postgres import PostgresServer
 from component.proxying import Certificates
+from component.redis import PASSWORD, RedisServer
 from providers import Providers, Reply
 
 ROUNDS, WARM = 400, 40
@@ -57,7 +61,7 @@ async def serve_models(folder: Path) -> None:
         await asyncio.Event().wait()
 
 
-async def serve_door(folder: Path, url: str, port: int) -> None:
+async def serve_door(folder: Path, url: str, port: int, redis: int) -> None:
     """Door, egress proxy, and an agent that has its attempt."""
     client = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -65,9 +69,12 @@ async def serve_door(folder: Path, url: str, port: int) -> None:
     async with AsyncExitStack() as stack:
         tls = Certificates(server, client, folder)
         world = await stack.enter_async_context(a_world(url, tls, Providers(port)))
-        doors = Doors(world, stack, folder)
+        answers = RedisAnswers("127.0.0.1", redis, PASSWORD, b"key")
+        stack.push_async_callback(answers.close)
+        doors = Doors(world, stack, folder, Common(cache=AnswerCache(answers)))
         await doors.open()
-        agents = [await doors.agent(f"u{number}", limits={"turns": 1000}) for number in range(AGENTS)]
+        grant = {"limits": {"turns": 1000}, "models": [world.spec(cache={"ttl": "1h"})]}
+        agents = [await doors.agent(f"u{number}", **grant) for number in range(AGENTS)]
         _tell({"port": doors.ports[0], "secrets": [agent.secret for agent in agents]})
         await asyncio.Event().wait()
 
@@ -98,18 +105,22 @@ async def door(server: PostgresServer) -> list[str]:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         tls = Certificates.make(Path(folder), HOST)
         models = await stack.enter_async_context(process("models", folder))
-        gateway = await stack.enter_async_context(process("gateway", folder, url, str(models["port"])))
+        redis = RedisServer()
+        stack.callback(redis.close)
+        redis.start()
+        ports = str(models["port"]), str(redis.port)
+        gateway = await stack.enter_async_context(process("gateway", folder, url, *ports))
         connector = aiohttp.TCPConnector(ssl=tls.client)
         client = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         path = f"https://localhost:{gateway['port']}/v1/attempts/{STEP}/1/chat/completions"
         ways = {"direct": f"https://localhost:{models['port']}/v1/chat/completions", "door": path}
 
-        def asking(way: str, what: str, streamed: bool = False) -> Ask:
+        def asking(way: str, what: str, streamed: bool = False, agent: int = 0, **more: Any) -> Ask:
             there = ways[way]
 
             async def ask(number: int) -> float:
-                headers = {"Authorization": f"Bearer {gateway['secrets'][number % AGENTS]}"}
-                body = {**question(what.format(number)), "max_tokens": 100, "stream": streamed}
+                headers = {"Authorization": f"Bearer {gateway['secrets'][(agent + number) % AGENTS]}"}
+                body = {**question(what.format(number)), "max_tokens": 100, "stream": streamed, **more}
                 began = time.perf_counter()
                 async with client.post(there, json=body, headers=headers) as response:
                     assert response.status == 200, await response.text()
@@ -123,6 +134,13 @@ async def door(server: PostgresServer) -> list[str]:
 
         calls = await compared(asking("direct", "q{}"), asking("door", "q{}"), ROUNDS)
         again = await compared(asking("direct", "q{}"), asking("door", "q0"), ROUNDS // 2)
+        # Those that have a temperature of 0 are kept, for whoever asks the same of the same Model.
+        fill = asking("door", "c{}", temperature=0)
+        for number in range(WARM + ROUNDS // 2):
+            await fill(number)
+        cached = await compared(
+            asking("direct", "c{}"), asking("door", "c{}", agent=1, temperature=0), ROUNDS // 2
+        )
         streams = await compared(asking("direct", "s{}", True), asking("door", "s{}", True), ROUNDS // 20)
     direct, through = medians(calls)
     lines = [
@@ -135,10 +153,11 @@ async def door(server: PostgresServer) -> list[str]:
             f"  of {len(quiet) * BLOCK} of these {ROUNDS} calls the host left the machine alone:"
             f" {through:.2f} ms, directly {direct:.2f} ms; added {through - direct:.2f} ms"
         )
-    (_, recorded), (first, first_through) = medians(again), medians(streams)
+    (_, recorded), (_, kept), (first, first_through) = medians(again), medians(cached), medians(streams)
     return [
         *lines,
         f"the same call again, from its record: {recorded:.2f} ms (at most 5)",
+        f"the same call of another agent, from the cache: {kept:.2f} ms (at most 5)",
         f"the first piece of a stream through the door: {first_through:.2f} ms, directly {first:.2f} ms",
     ]
 
@@ -173,8 +192,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["models", folder]:
             uvloop.run(serve_models(Path(folder)))
-        case ["gateway", folder, url, port]:
-            uvloop.run(serve_door(Path(folder), url, int(port)))
+        case ["gateway", folder, url, port, redis]:
+            uvloop.run(serve_door(Path(folder), url, int(port), int(redis)))
         case ["door"]:
             server = PostgresServer()
             server.start()

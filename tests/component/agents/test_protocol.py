@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_openai import ChatOpenAI
@@ -58,6 +58,7 @@ def piece(reason: str | None = None, **delta: Any) -> dict[str, Any]:
     return {**PARTS, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
 
 
+@settings(deadline=None)  # the first loads what OpenAI's client needs
 @given(MESSAGES, SETTINGS, st.booleans())
 def test_what_is_asked_is_what_langchains_own_model_asks(
     package: Any, messages: list[BaseMessage], settings: dict[str, Any], with_tools: bool

@@ -53,6 +53,7 @@ class World:
         self.proxies: dict[tuple[str, ...], int] = {}
         self.tokens: dict[str, str] = {}
         self.shim: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._runner: asyncio.subprocess.Process | None = None
 
     async def open(self) -> None:
         # A policy holds as soon as it is written: no test waits for a second to pass.
@@ -222,8 +223,11 @@ class World:
             "CITADEL_SANDBOX": sandbox,
             "CITADEL_KEY": key,
         }
-        started = await asyncio.create_subprocess_exec(binary, env=environment)
-        self.stack.callback(started.kill)
+        if self._runner is not None:  # its step is over, but its ports may not be free yet
+            _kill(self._runner)
+            await self._runner.wait()
+        started = self._runner = await asyncio.create_subprocess_exec(binary, env=environment)
+        self.stack.callback(_kill, started)
         await _listening(int(SHIM.rpartition(":")[2]))
         host, _, shim = SHIM.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(shim))
@@ -272,6 +276,11 @@ class World:
                     if row.host == host and row.seconds is not None:
                         return vars(row)
                 await asyncio.sleep(0.02)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 def _frame(kind: bytes, body: Any) -> bytes:

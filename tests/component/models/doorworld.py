@@ -25,6 +25,7 @@ from citadel.core import events as ev
 from citadel.core.hashing import hashed
 from citadel.core.spending import Account
 from citadel.limiting import CONNECTIONS, LimitedServer
+from citadel.llm.asking import Common
 from citadel.models.answering import Answering
 from citadel.models.door import Door
 from citadel.models.grants import OpenGrants
@@ -136,8 +137,10 @@ class Pieces:
 class Doors:
     """Model gateways with doors."""
 
-    def __init__(self, world: World, stack: AsyncExitStack, folder: Path) -> None:
-        self.world, self._stack, self._folder = world, stack, folder
+    def __init__(
+        self, world: World, stack: AsyncExitStack, folder: Path, common: Common | None = None
+    ) -> None:
+        self.world, self._stack, self._folder, self._common = world, stack, folder, common
         self.ports: list[int] = []
         self.sessions: list[Sessions] = []
         self.client: aiohttp.ClientSession
@@ -156,6 +159,7 @@ class Doors:
             database.ledger,
             policies,
             self.world.told.append,
+            self._common,
         )
         door = Door(sessions, answering, DoorMetrics(CollectorRegistry()))
         server = LimitedServer(door.handle, access_log=None, handler_cancellation=True)
@@ -227,6 +231,8 @@ class Doors:
                     "name": name,
                     "key": f"team/{name}",
                     "spec": model.model_dump(mode="json", by_alias=True, exclude_none=True),
+                    "uid": f"uid-of-{name}",
+                    "version": "7",
                 }
             )
             if model.credential is not None:
