@@ -9,6 +9,7 @@ that it has made of the older messages.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Protocol
 
 from citadel.api.reasons import StepStatus
@@ -22,7 +23,9 @@ from citadel.core.values import Inline, Value, Values
 #: Bytes of JSON that one message, and a summary, may take.
 CONTENT_LIMIT = 32 * 1024
 SUMMARY_LIMIT = 32 * 1024
-#: Messages of a conversation that are kept, and bytes of those that an attempt is given.
+#: Messages of a conversation that are kept, and bytes of those that an attempt is given. An agent makes a
+#: summary long before, see `citadel_agent/conversation.py`: these are for many that answer at once, and for
+#: a model that makes none.
 MOST_MESSAGES = 400
 GIVEN_BYTES = 256 * 1024
 NAME_LIMIT = 200
@@ -193,11 +196,8 @@ def body_of(answered: Answered, values: Mapping[str, bytes]) -> bytes:
 
 
 def given(messages: Sequence[Any]) -> list[Any]:
-    """The last of a conversation's messages, as many as an attempt is given; the oldest first."""
-    room, kept = GIVEN_BYTES, 0
-    for message in reversed(messages):
-        room -= len(message.content.encode())
-        if room < 0:
-            break
-        kept += 1
-    return list(messages[len(messages) - kept :])
+    """Those of a conversation's messages since its summary, the oldest first, that an attempt is given."""
+    # Where they do not fit, the newest have to wait until a summary has made room. Were it the oldest that
+    # are left out, the summary would stand for messages that nobody has read, and they would be lost.
+    sizes = accumulate(len(message.content.encode()) for message in messages)
+    return [message for message, size in zip(messages, sizes, strict=True) if size <= GIVEN_BYTES]

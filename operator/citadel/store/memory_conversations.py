@@ -52,9 +52,10 @@ class MemoryConversations:
         found = self._given.get((uid, step, attempt))
         if found is None:
             head = self._heads.get(key) or _Head(0.0, 0.0)
-            turns = given([turn for n, turn in sorted(head.turns.items()) if n > head.covers])
+            # Those that a summary stands for are gone.
+            turns = given([head.turns[n] for n in sorted(head.turns)])
             history = [{"role": turn.role, "content": turn.content} for turn in turns]
-            first = head.last - len(turns) + 1
+            first = min(head.turns, default=0)
             found = _Given(key, prompt, Remembered(history, head.summary), first)
             self._given[uid, step, attempt] = found
         return found.remembered

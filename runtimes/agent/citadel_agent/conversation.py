@@ -8,6 +8,10 @@ from citadel_agent.answers import clean
 
 #: A rough measure that never changes: what is counted decides what is asked.
 _BYTES_PER_TOKEN = 4
+#: Beyond these older messages become a summary whatever an agent's limit is: three quarters of what an attempt
+#: is given at most, 256 KiB and 400 messages, so that what this attempt adds, twice 32 KiB, is given to the next.
+MOST_TOKENS = 192 * 1024 // _BYTES_PER_TOKEN
+MOST_MESSAGES = 300
 #: Bytes of a summary that are kept.
 SUMMARY_BYTES = 16_000
 _SUMMARISE = (
@@ -44,10 +48,14 @@ def messages_of(summary, history):
 def beyond(agent):
     """How many of the first messages of the history no longer fit into what an agent remembers."""
     limit, history = agent.get("memoryTokens"), agent.get("history") or []
-    if not limit or _tokens(agent.get("summary") or "") + sum(_size(item) for item in history) <= limit:
+    if not limit:
+        return 0
+    limit = min(limit, MOST_TOKENS)
+    tokens = _tokens(agent.get("summary") or "") + sum(_size(item) for item in history)
+    if tokens <= limit and len(history) <= MOST_MESSAGES:
         return 0
     room, kept = limit // 2, 0
-    for item in reversed(history):
+    for item in reversed(history[-MOST_MESSAGES // 2 :]):
         room -= _size(item)
         if room < 0:
             break

@@ -79,10 +79,13 @@ def _remembered(agent, model, turns, door, teller):
         lambda: model.invoke(conversation.summary_request(agent, covers), {"callbacks": [teller]})
     )
     teller.answered()
-    summary = conversation.shortened(told.text)
-    if summary:
-        door.remember(summary, covers)
-    return summary, history[covers:]
+    news = conversation.shortened(told.text)
+    if not news:
+        # Nothing goes that no summary stands for.
+        teller.told("memory: the model wrote no summary, so this goes on with all of them")
+        return summary, history
+    door.remember(news, covers)
+    return news, history[covers:]
 
 
 def _answer(messages):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from citadel.store import conversations as c
 from component.agents.doubles import Door, says
 
 Run = Callable[..., Any]
@@ -45,6 +46,42 @@ def test_a_summary_is_bounded_whatever_the_model_says(run: Run) -> None:
     [put] = door.remembered
     assert len(put["summary"].encode()) <= 16_000
     assert put["covers"] == 4
+
+
+def test_what_comes_near_all_that_an_attempt_is_given_becomes_a_summary_before(run: Run) -> None:
+    door = Door([says("Long."), says("ok")])
+    history = turns(7, c.CONTENT_LIMIT)
+    run(door, history=history, memoryTokens=200_000)
+    assert door.remembered == [{"summary": "Long.", "covers": 4}]
+    assert door.asked[1]["messages"][1:-1] == history[4:]
+
+
+def test_many_short_messages_become_a_summary_before_any_is_forgotten(run: Run) -> None:
+    door = Door([says("Short."), says("ok")])
+    history = turns(302, 5)
+    run(door, history=history, memoryTokens=8000)
+    assert door.remembered == [{"summary": "Short.", "covers": 152}]
+    assert door.asked[1]["messages"][1:-1] == history[152:]
+
+
+def test_what_may_be_kept_is_and_the_next_question_and_answer_fit_beside_it(package: Any, run: Run) -> None:
+    for history in (turns(6, c.CONTENT_LIMIT), turns(300, 5)):
+        door = Door([says("ok")])
+        run(door, history=history, memoryTokens=200_000)
+        assert door.remembered == []
+        grown = [*history, *turns(2, c.CONTENT_LIMIT)]
+        assert len(grown) <= c.MOST_MESSAGES
+        assert c.given([c.Said(**one) for one in grown]) == [c.Said(**one) for one in grown]
+
+
+def test_where_the_model_writes_no_summary_nothing_goes(run: Run) -> None:
+    door = Door([says(" "), says("ok")])
+    history = turns(4, 4000)
+    run(door, history=history, summary="Before.", memoryTokens=500)
+    assert door.remembered == []
+    notes, *sent = door.asked[1]["messages"]
+    assert notes["content"].endswith("Before.")
+    assert sent[:-1] == history
 
 
 def test_without_a_limit_nothing_is_summarised(run: Run) -> None:

@@ -1,5 +1,9 @@
 """What agents remember, in every store: appended with a success, given unchanged, bounded, and deletable."""
 
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ from citadel.core import events as ev
 from citadel.core.values import Values
 from citadel.store import conversations as c
 from citadel.store.conversations import Key
+from citadel.store.sql.conversations import SqlConversations
 
 KEY = Key("team", "writer", "c-1")
 DOCUMENT = definition(
@@ -17,13 +22,19 @@ DOCUMENT = definition(
 )
 
 
-async def say(store: Any, uid: str, prompt: str, output: Any, key: Key = KEY) -> c.Remembered:
-    """An execution whose agent was asked something and has answered; what it was given before."""
+async def say(
+    store: Any, uid: str, prompt: str, output: Any, key: Key = KEY, summary: tuple[str, int] | None = None
+) -> c.Remembered:
+    """An execution whose agent was asked something and has answered; what it was given before.
+
+    `summary` is what it made of so many messages.
+    """
     journal = store.journal
     await journal.advance(uid, [build.created(uid, DOCUMENT, name=uid)], definition=DOCUMENT)
     (sandbox,) = (await journal.read(uid)).sandboxes
     await journal.advance(uid, [ev.SandboxRegistered(sandbox)], claim=sandbox)
     given = await store.conversations.recall(uid, "write", 1, key, prompt)
+    assert summary is None or await store.conversations.summarise(uid, "write", 1, *summary)
     values = Values()
     fact = ev.AttemptSucceeded("write", 1, sandbox, values.put(output))
     await journal.advance(uid, [fact], outputs=values.made)
@@ -73,8 +84,56 @@ async def test_an_attempt_is_given_no_more_than_fits(store: Any, monkeypatch: py
     await say(process, "a", "123456", "1234")
     given = await say(process, "b", "x", "1234567")
     assert [item["content"] for item in given.history] == ["123456", "1234"]
-    given = await say(process, "d", "x", "y")
-    assert [item["content"] for item in given.history] == ["x", "1234567"]
+
+
+async def test_what_did_not_fit_waits_for_a_summary_and_is_none_of_what_it_stands_for(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(c, "GIVEN_BYTES", 10)
+    process = store.open()
+    await say(process, "a", "123456", "1234")
+    await say(process, "b", "x", "1234567")
+    given = await say(process, "d", "y", "z", summary=("Digits.", 1))
+    assert [item["content"] for item in given.history] == ["123456", "1234"]
+    given = await say(process, "e", "?", "!", summary=("Digits, an x.", 2))
+    assert (given.summary, [item["content"] for item in given.history]) == ("Digits.", ["1234", "x"])
+    given = await say(process, "f", "?", "!")
+    assert given.summary == "Digits, an x."
+    assert [item["content"] for item in given.history] == ["1234567", "y", "z", "?"]
+
+
+class Halting:
+    """Connections of a database where `meanwhile` happens before the third statement of a transaction."""
+
+    def __init__(self, connections: Any, meanwhile: Callable[[], Awaitable[Any]]) -> None:
+        self._connections, self._meanwhile = connections, meanwhile
+
+    async def transact(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        async def halting(connection: Any) -> Any:
+            return await work(SimpleNamespace(execute=partial(self._execute, connection, count(1))))
+
+        return await self._connections.transact(halting)
+
+    @property
+    def postgres(self) -> bool:
+        return bool(self._connections.postgres)
+
+    async def _execute(self, connection: Any, nth: Iterator[int], *statement: Any) -> Any:
+        if next(nth) == 3:
+            await self._meanwhile()
+        return await connection.execute(*statement)
+
+
+async def test_a_summary_that_comes_while_an_attempt_is_told_takes_nothing_from_it(
+    postgres_store: Any,
+) -> None:
+    process = postgres_store.open()
+    await say(process, "a", "one?", "eins")
+    await process.journal.advance("c", [build.created("c", DOCUMENT, name="c")], definition=DOCUMENT)
+    meanwhile = partial(say, process, "b", "two?", "zwei", summary=("They spoke of one.", 2))
+    conversations = SqlConversations(Halting(process.conversations._connections, meanwhile))
+    given = await conversations.recall("c", "write", 1, KEY, "three?")
+    assert (given.summary, given.history) == ("They spoke of one.", [])
 
 
 async def test_conversations_are_listed_and_deleted_and_nothing_of_others(store: Any) -> None:

@@ -38,15 +38,12 @@ class SqlConversations:
         async def work(connection: Connection) -> Remembered:
             found = (await connection.execute(select(_GIVEN).where(mine))).one_or_none()
             if found is None:
+                # The messages first: a summary that comes between the two stands for some of them, while the
+                # other way round they would be gone and the summary unknown.
+                query = select(_TURNS).where(_is(_TURNS, key)).order_by(_TURNS.c.n).limit(MOST_MESSAGES)
+                kept = (await connection.execute(query)).all()
                 head = (await connection.execute(select(_HEADS).where(_is(_HEADS, key)))).one_or_none()
-                covers = 0 if head is None else head.covers
-                newest = (
-                    select(_TURNS)
-                    .where(_is(_TURNS, key), _TURNS.c.n > covers)
-                    .order_by(_TURNS.c.n.desc())
-                    .limit(MOST_MESSAGES)
-                )
-                turns = given((await connection.execute(newest)).all()[::-1])
+                turns = [] if head is None else given([turn for turn in kept if turn.n > head.covers])
                 row = {
                     "uid": uid,
                     "step": step,
