@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from citadel.kube.resources import MODELS, PODS, SECRETS
+from citadel.kube.resources import AGENTS, MODELS, PODS, SECRETS
 from internet import pod, python_image, ready, service
 from live import SYSTEM, Cluster, User, citadel, kubectl, policy
+from liveagents import create
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sentiment"
 PORT = 8080
@@ -36,9 +38,22 @@ http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
 
 
-def asking(prompt: str, **fields: Any) -> dict[str, Any]:
-    llm = {"model": "writer", "prompt": prompt, "maxTokens": 50}
+def asking(prompt: str, of: str = "writer", **fields: Any) -> dict[str, Any]:
+    llm = {"model": of, "prompt": prompt, "maxTokens": 50}
     return {"name": "ask", "llm": llm, **fields}
+
+
+def counted(series: str, **labels: str) -> float:
+    """What the processes of the model gateway have counted together, over all other labels."""
+    component = ("-l", "app.kubernetes.io/component=models", "--field-selector=status.phase=Running")
+    total = 0.0
+    for name in kubectl("-n", SYSTEM, "get", "pods", *component, "-o", "name").split():
+        path = f"/api/v1/namespaces/{SYSTEM}/{name.replace('pod/', 'pods/')}:8080/proxy/metrics"
+        for family in text_string_to_metric_families(kubectl("get", "--raw", path)):
+            for sample in family.samples:
+                if sample.name == f"citadel_model_{series}" and labels.items() <= sample.labels.items():
+                    total += sample.value
+    return total
 
 
 async def model(cluster: Cluster, name: str, **spec: Any) -> None:
@@ -150,15 +165,55 @@ async def test_a_secret_that_may_not_be_read_or_sent_is_named_and_never_shown(cl
     assert SESAME not in "\n".join(found)
 
 
-async def test_the_same_request_is_paid_for_once_where_its_model_says_so(cluster: Cluster) -> None:
+async def test_a_model_that_nobody_answers_for_is_left_alone_and_that_is_counted(cluster: Cluster) -> None:
+    address = await service(cluster, "nobody", PORT)
+    host = f"nobody.{cluster.namespace}.svc.cluster.local:{PORT}"
+    await model(cluster, "absent", provider="openai", model="m", endpoint=f"http://{host}/v1")
+    await cluster.workflow("flow", [asking("hello", "absent")])
+    alone = counted("calls_total", model="absent", outcome="LeftAlone")
+    async with policy(cluster, egress={"allow": [host]}, privateDestinations=[f"{address}/32:{PORT}"]):
+        async with asyncio.timeout(90):
+            # Each process of the gateway finds it out for itself.
+            while "left alone" not in (status := await cluster.run("flow"))["message"]:
+                assert status["reason"] == "ModelUnavailable", status
+    assert counted("calls_total", model="absent", outcome="LeftAlone") > alone
+    assert counted("breakers_open") >= 1
+
+
+@pytest.mark.parametrize("kind", ["llm", "agent"])
+async def test_the_same_request_is_paid_for_once_where_its_model_says_so_and_all_is_counted(
+    cluster: Cluster, kind: str
+) -> None:
+    # Series have no namespace: nobody else asks a Model of this name.
+    name = f"frugal-{kind}"
     prices = {"input": "1", "output": "10"}
     script = [{"text": "deterministic"}]
-    await model(cluster, "writer", provider="scripted", prices=prices, script=script, cache={"ttl": "10m"})
-    await cluster.workflow("flow", [asking("hello ü")], outputs={"said": "${steps.ask.output}"})
-    first = await cluster.run("flow")
-    assert first["usage"]["totalTokens"] > 0
+    await model(cluster, name, provider="scripted", prices=prices, script=script, cache={"ttl": "10m"})
+    await create(cluster, AGENTS, "Agent", "clerk", model=name)
+    steps = {
+        "llm": asking("hello ü", name),
+        "agent": {"name": "ask", "agent": {"name": "clerk", "prompt": "hello ü"}},
+    }
+    await cluster.workflow("flow", [steps[kind]], outputs={"said": "${steps.ask.output}"})
+
+    def counts() -> list[float]:
+        calls = [counted("calls_total", model=name, outcome=outcome) for outcome in ("ok", "Cached")]
+        took = [counted(series, model=name) for series in ("tokens_total", "cost_dollars_total")]
+        return [*calls, *took, *(counted("cache_total", outcome=outcome) for outcome in ("miss", "hit"))]
+
+    before = counts()
+    paid = [await cluster.run("flow")]
     async with asyncio.timeout(60):
         # While Redis is too slow, nothing is kept: then the next pays too.
         while (again := await cluster.run("flow")).get("usage", {}).get("totalTokens", 0) > 0:
-            assert again["outputs"] == first["outputs"]
-    assert first["outputs"] == again["outputs"] == {"said": "deterministic"}
+            paid.append(again)
+    assert all(status["outputs"] == {"said": "deterministic"} for status in (*paid, again))
+    ok, cached, tokens, dollars, misses, hits = (
+        after - was for after, was in zip(counts(), before, strict=True)
+    )
+    assert (ok, cached) == (len(paid), 1)
+    assert tokens == sum(status["usage"]["totalTokens"] for status in paid) > 0
+    assert dollars == pytest.approx(sum(float(status["usage"]["cost"]) for status in paid)) > 0
+    # Others look there too.
+    assert misses >= len(paid)
+    assert hits >= 1
