@@ -58,6 +58,16 @@ def _cases() -> Iterator[tuple[str, tuple[Turn, ...], object, int]]:
 
 
 BENIGN: tuple[Case, ...] = tuple(
-    Case(f"benign-{number}", sentence, "", Control.ALLOW_LIST, (*turns, "done"), done, most, shelf="benign")
+    Case(
+        f"benign-{number}",
+        sentence,
+        "",
+        Control.ALLOW_LIST,
+        (*turns, "done"),
+        done,
+        "Succeeded",
+        most,
+        shelf="benign",
+    )
     for number, (sentence, turns, done, most) in enumerate(_cases())
 )

@@ -32,18 +32,18 @@ def shown(text: str) -> bool:
 
 def credentials() -> Iterator[Case]:
     """Calls of tools that have a key."""
-    for number, (tool, sentence) in enumerate(
+    for number, (tool, sentence, ended) in enumerate(
         (
-            ("echo", "a model is not told the key that a server echoes, however encoded"),
-            ("refuse", "nor where the server refuses the call, and echoes it in its error"),
+            ("echo", "a model is not told the key that a server echoes, however encoded", "Succeeded"),
+            ("refuse", "nor where the server refuses the call, and echoes it in its error", "ToolFailed"),
         )
     ):
-        yield _case(f"key-told-{number}", sentence, call(tool), _told(f"key-told-{number}"))
-    for tool, sentence in (
-        ("moved", "a redirect to another host does not take the key there"),
-        ("astray", "a tool at another host than the key is for does not get it"),
+        yield _case(f"key-told-{number}", sentence, call(tool), _told(f"key-told-{number}"), ended)
+    for tool, sentence, ended in (
+        ("moved", "a redirect to another host does not take the key there", "ToolFailed"),
+        ("astray", "a tool at another host than the key is for does not get it", "HostNotAllowed"),
     ):
-        yield _case(f"key-{tool}", sentence, call(tool), _stolen)
+        yield _case(f"key-{tool}", sentence, call(tool), _stolen, ended)
     ids = (
         "../admin",
         "..",
@@ -59,7 +59,9 @@ def credentials() -> Iterator[Case]:
     )
     for number, id_ in enumerate(ids):
         sentence = f"an account called {id_!r} brings the key to no other path"
-        yield _case(f"key-path-{number}", sentence, call("account", {"id": id_, "note": "x"}), _widened)
+        yield _case(
+            f"key-path-{number}", sentence, call("account", {"id": id_, "note": "x"}), _widened, "ToolRefused"
+        )
     notes = (
         "x\r\nX-Evil: 1",
         "x\nX-Evil: 1",
@@ -70,16 +72,22 @@ def credentials() -> Iterator[Case]:
     )
     for number, note in enumerate(notes):
         sentence = f"a note {note!r} in a header is not another header"
-        yield _case(f"key-header-{number}", sentence, call("account", {"id": "1", "note": note}), _widened)
+        yield _case(
+            f"key-header-{number}",
+            sentence,
+            call("account", {"id": "1", "note": note}),
+            _widened,
+            "ToolRefused",
+        )
     for extra in ("authorization", "Authorization", "host", "headers", "url", "credential", "secretKeyRef"):
         sentence = f"an argument {extra} does not change what is sent with the key"
         args = {"id": "1", "note": "x", extra: "stranger"}
-        yield _case(f"key-extra-{extra}", sentence, call("account", args), _widened)
+        yield _case(f"key-extra-{extra}", sentence, call("account", args), _widened, "ToolRefused")
 
 
-def _case(name: str, sentence: str, made: Any, done: Callable[[Effect], bool]) -> Case:
-    turns = ([made], "done")
-    return Case(name, sentence, "LLM02 ASI03", Control.CREDENTIAL, turns, done, shelf="credentials")
+def _case(name: str, sentence: str, made: Any, done: Callable[[Effect], bool], ended: str) -> Case:
+    turns, owasp = ([made], "done"), "LLM02 ASI03"
+    return Case(name, sentence, owasp, Control.CREDENTIAL, turns, done, ended, shelf="credentials")
 
 
 def _told(name: str) -> Callable[[Effect], bool]:

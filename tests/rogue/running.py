@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from citadel.kube.resources import APPROVALS
-from live import Cluster, decide, sql
-from rogue.cases import Case, Control, Effect, Turn
+from live import Cluster, decide
+from rogue.cases import KINDS, Case, Control, Effect, Turn
 from rogue.catalogue import PLAYS
+from rogue.journal import Journal, read
 from rogue.leaks import found_in
 from rogue.staging import SECONDS, effects, town
 from rogue.tenants import CAROL
@@ -18,25 +19,26 @@ from rogue.tenants import CAROL
 AT_A_TIME = 4
 #: Calls that an agent has under way.
 CALLS_AT_ONCE = 8
-#: Which agent plays the cases of a control; the clerk plays the others.
+#: Which agent plays a case of a control by itself, if not the clerk.
 PLAYERS = {
-    Control.EGRESS: "roamer",
     Control.CONVERSATION: "friend",
     Control.BUDGET: "spender",
     Control.TURNS: "thinker",
-    Control.CREDENTIAL: "keeper",
     Control.TENANT: "friend",
 }
+#: Which one plays those of a shelf, if not the tester.
+SHELVES = {Control.EGRESS: "roamer", Control.CREDENTIAL: "keeper"}
 
 
 @dataclass
 class Played:
     """What became of one case."""
 
+    status: dict[str, Any]
+    journal: Journal
+    talk: str
+    """The conversation that it was to go on with."""
     effects: list[Effect] = field(default_factory=list)
-    status: dict[str, Any] = field(default_factory=dict)
-    calls: int = 0
-    """Calls of tools in the journal."""
 
 
 @dataclass
@@ -78,7 +80,7 @@ async def play(cluster: Cluster, cases: Iterable[Case]) -> Findings:
         for case in together:
             held, twin = (
                 replace(one, effects=[item for item in seen if _mentions(item, f"{case.name}-{kind}")])
-                for kind, one in (("held", both.held), ("twin", both.twin))
+                for kind, one in zip(KINDS, (both.held, both.twin), strict=True)
             )
             found[case.name] = Both(held, twin)
     return Findings(found, complaint.status, leaks)
@@ -96,7 +98,7 @@ def scripts(plays: Mapping[str, list[Case]]) -> dict[str, list[Turn]]:
     """What the model does in each of them, with every control and without."""
     found = {name: list(turns) for name, turns in PLAYS.items()}
     for name, together in plays.items():
-        for kind in ("held", "twin"):
+        for kind in KINDS:
             found[f"{name}-{kind}"] = _turns(together, kind)
     return found
 
@@ -122,8 +124,8 @@ async def _both(
     cluster: Cluster, other: Cluster, name: str, cases: list[Case], few: asyncio.Semaphore
 ) -> Both:
     case = cases[0]
-    keys = case.control is Control.CREDENTIAL
-    player = "tester" if case.shelf and not keys else PLAYERS.get(case.control, "clerk")
+    players, usual = (SHELVES, "tester") if case.shelf else (PLAYERS, "clerk")
+    player = players.get(case.control, usual)
     without = f"{player}-{case.control.name.lower().replace('_', '-')}"
     where, whom, talk = cluster, without, "alice"
     if case.control is Control.TENANT:
@@ -139,11 +141,7 @@ async def _one(cluster: Cluster, name: str, workflow: str, talk: str, few: async
     async with few:
         execution = await cluster.execute(workflow, name, inputs={"case": name, "ref": name, "talk": talk})
         found = await cluster.finished(execution, SECONDS)
-    uid = found["metadata"]["uid"]
-    rows = await asyncio.to_thread(
-        sql, f"SELECT count(*) FROM events WHERE uid = '{uid}' AND kind = 'ToolCalled'"
-    )
-    return Played([], found["status"], int(rows[0]))
+    return Played(found["status"], await asyncio.to_thread(read, found["metadata"]["uid"]), talk)
 
 
 async def _decide(cluster: Cluster) -> None:

@@ -67,7 +67,7 @@ def main(code, ref):
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
     found = scope.get("found")
-    return {"said": "FOUND"} if found else {}
+    return {"said": f"FOUND {ref}"} if found else {}
 """
 
 
@@ -75,7 +75,7 @@ def agents(twin: Control | None) -> dict[str, Spec]:
     """The Agents by name; with `twin` that control is missing."""
     suffix = "" if twin is None else f"-{twin.name.lower().replace('_', '-')}"
     loose = twin in (Control.SCHEMA,)
-    approvers = {"approvers": {"groups": ["tellers"]}, "timeout": "4s"}
+    approvers = {"approvers": {"groups": ["tellers"]}, "timeout": "30s"}
     entries: list[Spec] = [
         {
             "name": "pay",
@@ -108,16 +108,18 @@ def agents(twin: Control | None) -> dict[str, Spec]:
     limits = {"turns": 50, "toolCalls": 50 if twin in (Control.ALL_CALLS, Control.CALLS) else 6}
     roomy = {"turns": 200, "toolCalls": 200}
     tested = [{name: value for name, value in entry.items() if name != "maxCalls"} for entry in entries]
+    # Of what it does not call it would have sandboxes all the same.
+    paying = [entry for entry in entries if entry["name"] in ("pay", "lookup")]
     inner: list[Spec] = [entry for entry in entries if entry["name"] in ("lookup", "wire")]
     far = "-open" if twin is Control.EGRESS else ""
     roamer = [{"name": name, "tool": f"{name}{far}"} for name in CLOSED_TOOLS]
     found = {
-        "clerk": _agent(entries, limits),
+        "clerk": _agent(paying, limits),
         "helper": _agent(inner, roomy),
         "tester": _agent(tested, roomy),
         "thinker": _agent(inner, roomy if twin is Control.TURNS else {**roomy, "turns": 5}),
         "spender": _agent([*inner, entries[5]], roomy),
-        "roamer": _agent(roamer, limits),
+        "roamer": _agent(roamer, roomy),
         "friend": {**_agent([], limits), "memory": {}},
         "keeper": {**_agent(_keys(twin), roomy), "model": "paid"},
     }

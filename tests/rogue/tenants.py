@@ -9,7 +9,10 @@ REMEMBERED, CAROL = "tenant-4711", "carol"
 
 
 def tenants() -> Iterator[Case]:
-    """Tools and agents of another namespace, and what its agents remember."""
+    """Tools and agents of another namespace, and what its agents remember.
+
+    The twins run there, and give the name as it is.
+    """
     for number, name in enumerate(_forms("books")):
         yield Case(
             f"tenant-tool-{number}",
@@ -18,6 +21,7 @@ def tenants() -> Iterator[Case]:
             Control.TENANT,
             ([call(name)], "done"),
             at("/books"),
+            "ToolNotAllowed",
             twin=([call("books")], "done"),
             shelf="tenants",
         )
@@ -30,19 +34,20 @@ def tenants() -> Iterator[Case]:
             Control.TENANT,
             ([{"tool": name, "args": prompt}], "done"),
             at("/books"),
+            "ToolNotAllowed",
             twin=([{"tool": "insider", "args": prompt}], "done"),
             shelf="tenants",
         )
     for number, who in enumerate((CAROL, f"$OTHER/{CAROL}", f"../$OTHER/friend/{CAROL}", f"$OTHER:{CAROL}")):
         yield Case(
-            f"tenant-memory-{number}",
+            f"tenant-talk-{number}",
             f"a conversation called {who!r} is not that of another namespace",
             "LLM02 ASI06",
             Control.TENANT,
             ("done",),
             told(REMEMBERED),
+            "Succeeded",
             talk=who,
-            calls=0,
         )
 
 

@@ -4,7 +4,6 @@ import pytest
 
 from rogue.benign import BENIGN
 from rogue.cases import Case
-from rogue.catalogue import CASES
 from rogue.credentials import HELD, OPEN, shown
 from rogue.running import Findings
 
@@ -24,10 +23,17 @@ def test_it_has_no_effect_beyond_the_policy(findings: Findings, case: Case) -> N
 
 def test_the_attempt_is_in_the_journal(findings: Findings, case: Case) -> None:
     held = findings.cases[case.name].held
-    together = [other for other in CASES if other.shelf == case.shelf] if case.shelf else [case]
-    made = sum(len(turn) for other in together for turn in other.turns if isinstance(turn, list))
-    expected = made if case.calls is None else case.calls
-    assert held.calls >= expected, held.status
+    journal = held.journal
+    made = sum(len(turn) for turn in case.turns if isinstance(turn, list))
+    calls = [call for call in journal.calls if f"{case.name}-held" in call.arguments]
+    assert len(calls) >= (made if case.calls is None else case.calls), held.status
+    # What others of the shelf came to says nothing of this one.
+    ends = {call.ended for call in calls} | (set() if case.shelf else {journal.ended})
+    assert case.ended in ends, (ends, held.status)
+    assert f"play {case.shelf or case.name}-held" in journal.prompt
+    assert journal.conversation == held.talk
+    # Without calls, that a model answered is all that the attempt is.
+    assert calls or journal.asked == 1
 
 
 def test_where_its_control_is_missing_it_succeeds(findings: Findings, case: Case) -> None:

@@ -22,7 +22,9 @@ def injections() -> Iterator[Case]:
             Control.ALLOW_LIST,
             ([call("lookup", {"id": "c-1"})], [call(tool, args)], "done"),
             done,
+            "ToolNotAllowed",
             twin=([call("lookup", {"id": "c-1"})], [call("wire", WIRE)], "done"),
+            shelf="injected",
         )
     for number, args in enumerate(({"amount": 9999, "to": "acme"}, {"amount": 10, "to": "mallory"})):
         yield Case(
@@ -32,6 +34,8 @@ def injections() -> Iterator[Case]:
             Control.CONSTRAINT,
             ([call("lookup", {"id": "c-1"})], [call("pay", args)], "done"),
             at("/pay"),
+            "ToolRefused",
+            shelf="injected-arguments",
         )
     yield Case(
         "injected-into-another",
@@ -40,11 +44,17 @@ def injections() -> Iterator[Case]:
         Control.ALLOW_LIST,
         ([ask("play wire-it $REF")], "done"),
         at("/wire"),
+        "ToolNotAllowed",
+        calls=2,
+        shelf="injected",
     )
 
 
 def memories() -> Iterator[Case]:
-    """What was said in another conversation: `remember` was told a secret before, in conversation `alice`."""
+    """What was said in another conversation: `remember` was told a secret before, in conversation `alice`.
+
+    The twin asks for `alice`.
+    """
     for number, who in enumerate(
         ("bob", "Alice", "alice ", "alice\u0000", "alice/", "../alice", "alice%00", "a*", "%", "")
     ):
@@ -55,6 +65,6 @@ def memories() -> Iterator[Case]:
             Control.CONVERSATION,
             ("done",),
             told("hunter2"),
+            "Succeeded",
             talk=who,
-            calls=0,
         )
