@@ -39,7 +39,7 @@ PATTERN_WORDS = MappingProxyType(
         LINE_PATTERN: "one line of text",
         DIGEST_PATTERN: "sha256: and 64 hexadecimal digits, as the condition Ready says it",
         VERSION_PATTERN: "a version such as 1.2.0",
-        VERSION_RANGE_PATTERN: "versions such as >=1.0,<2",
+        VERSION_RANGE_PATTERN: "versions such as >=1.0,<2 (.* after == and != alone, two numbers after ~=)",
     }
 )
 _TYPE_WORDS = MappingProxyType(

@@ -6,5 +6,7 @@ VERSION_PATTERN = (
     rf"^{_NUMBER}[.]{_NUMBER}[.]{_NUMBER}(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?"
     r"([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?$"
 )
-_TERM = rf"(==|!=|>=|<=|>|<|~=) ?{_NUMBER}([.]{_NUMBER})*([.][*])?"
+_NUMBERS = rf"{_NUMBER}([.]{_NUMBER})*"
+#: Of Python's version specifiers (PEP 440) those of releases: each may have what the standard lets it have.
+_TERM = rf"((==|!=) ?{_NUMBERS}([.][*])?|(>=|<=|>|<) ?{_NUMBERS}|~= ?{_NUMBER}([.]{_NUMBER})+)"
 VERSION_RANGE_PATTERN = rf"^{_TERM}( ?, ?{_TERM})*$"

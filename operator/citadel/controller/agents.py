@@ -12,12 +12,14 @@ from citadel.controller.checking import Unusable
 from citadel.controller.models import Models
 from citadel.controller.objects import not_ready
 from citadel.controller.referring import References, Unread
+from citadel.controller.runtimes import runs_no_agents
 from citadel.controller.shelf import Shelf
 from citadel.controller.tools import FoundTool, Tools, schema_problem
 from citadel.core.agentsteps import MAX_DEPTH
+from citadel.core.failures import shorten
 from citadel.core.rules import InvalidExpression, compile_rule
 from citadel.core.values import ByReference
-from citadel.core.versions import PROTOCOL, fits
+from citadel.core.versions import PROTOCOL, InvalidVersion, fits
 from citadel.kube.resources import AGENTS, RUNTIMES, TOOLS, Object, Resource
 
 _MOST_FUNCTIONS_TOLD = 20
@@ -103,11 +105,13 @@ class Agents:
         if found is None:
             message = f"Runtime {agent.spec.runtime} exists {self._shelf.where(namespace)}"
             return [_within(agent, "runtime", Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True))]
+        whose = f"Agent {agent.name}, runtime: Runtime {agent.spec.runtime}"
         language = (found.get("spec") or {}).get("language", "python")
         if language != "python":
-            message = (
-                f"Agent {agent.name}, runtime: Runtime {agent.spec.runtime} runs {language}, expected python"
-            )
+            message = f"{whose} runs {language}, expected python"
+            return [Unusable(Reason.INVALID_SPEC, message, waits=True)]
+        if runs_no_agents(found):
+            message = f"{whose} runs no agents, expected agent or one with an image made from its"
             return [Unusable(Reason.INVALID_SPEC, message, waits=True)]
         return []
 
@@ -159,9 +163,8 @@ class Agents:
                     message = f"{where} exists {self._shelf.where(here)}"
                     found.append(Unusable(missing, message, waits=True))
                 elif dependency.version is not None:
-                    version = version_of(obj)
-                    told = f"has version {version}" if version else "has no version"
-                    if version is None or not fits(version, dependency.version):
+                    told = _misfit(version_of(obj), dependency.version)
+                    if told is not None:
                         message = f"{where} {told}, expected {dependency.version}"
                         found.append(Unusable(Reason.INCOMPATIBLE, message, waits=True))
         return found
@@ -182,6 +185,17 @@ def version_of(obj: Object) -> str | None:
     said = spec.get("version") if isinstance(spec, dict) else None
     said = said or (metadata.get("annotations") or {}).get(VERSION_ANNOTATION)
     return str(said) if said else None
+
+
+def _misfit(version: str | None, wanted: str) -> str | None:
+    """Why a version is not in a range; None if it is."""
+    if version is None:
+        return "has no version"
+    try:
+        return None if fits(version, wanted) else f"has version {version}"
+    except InvalidVersion:
+        # An annotation is any text.
+        return f"has the version {shorten(version, 64)!r}, which is none such as 1.2.0"
 
 
 def check_function(tool: FoundTool, function: str | None) -> None:
@@ -240,12 +254,3 @@ def _of_itself(agent: FoundAgent) -> Iterable[Unusable]:
 def _within(agent: FoundAgent, place: str, problem: Unusable) -> Unusable:
     message = f"Agent {agent.name}, {place}: {problem.message}"
     return Unusable(problem.reason, message[:1024], waits=problem.waits, grace=problem.grace)
-
-
-def together(problems: list[Unusable]) -> Unusable | None:
-    """All of them in one: the first one's reason; None for none."""
-    if not problems:
-        return None
-    messages = dict.fromkeys(problem.message for problem in problems)
-    waits = all(problem.waits for problem in problems)
-    return Unusable(problems[0].reason, "; ".join(messages)[:2048], waits=waits, grace=problems[0].grace)

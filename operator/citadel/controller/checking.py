@@ -27,6 +27,15 @@ class Unusable(Exception):
         """Seconds for which an Execution waits, where that may help."""
 
 
+def together(problems: list[Unusable]) -> Unusable | None:
+    """All of them in one: the first one's reason; None for none."""
+    if not problems:
+        return None
+    messages = dict.fromkeys(problem.message for problem in problems)
+    waits = all(problem.waits for problem in problems)
+    return Unusable(problems[0].reason, "; ".join(messages)[:2048], waits=waits, grace=problems[0].grace)
+
+
 def checked(workflow: Object) -> WorkflowSpec:
     """The spec of a Workflow, its graph and expressions checked; raises Unusable."""
     name = workflow["metadata"]["name"]

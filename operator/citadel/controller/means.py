@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from citadel.controller.checking import Unusable
 from citadel.controller.credentials import Credential
 from citadel.controller.models import Found, Models
 from citadel.controller.sealing import Sealer
@@ -10,7 +11,7 @@ from citadel.controller.sealing import Sealer
 
 @dataclass(frozen=True)
 class Gathered:
-    """The Models to ask, in order."""
+    """The Models to ask, in order, but for fallbacks whose credential cannot be read."""
 
     models: list[dict[str, Any]]
     hosts: tuple[str, ...]
@@ -27,13 +28,21 @@ class Means:
 
     async def gather(self, namespace: str, name: str) -> Gathered:
         """All for a Model as a namespace names it; raises Unusable."""
-        asked, told, sealed = self._models.chain(namespace, name), [], {}
-        for model in asked:
-            found = await self._models.credential(model)
+        told: list[dict[str, Any]] = []
+        sealed: dict[str, str] = {}
+        hosts: set[str | None] = set()
+        for model in self._models.chain(namespace, name):
+            try:
+                found = await self._models.credential(model)
+            except Unusable:
+                if not told:
+                    raise
+                continue  # the Model may well answer without; its condition says what is wrong
             if found is not None:
                 sealed[model.key] = await self.sealer.credential(found.key, model.spec.destination)
             told.append(_told(model, found))
-        hosts = {model.spec.destination for model in asked} - {None}
+            hosts.add(model.spec.destination)
+        hosts.discard(None)
         return Gathered(told, tuple(sorted(map(str, hosts))), sealed)
 
 

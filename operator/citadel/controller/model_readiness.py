@@ -1,7 +1,7 @@
 """Whether Models can be asked: their conditions."""
 
-from citadel.controller.checking import Unusable
-from citadel.controller.models import Models, read_model
+from citadel.controller.checking import Unusable, together
+from citadel.controller.models import Found, Models, read_model
 from citadel.controller.readiness import RECHECK, Readiness
 from citadel.kube.cache import Cache
 from citadel.kube.resources import MODELS
@@ -23,11 +23,30 @@ class ModelReadiness:
             return None
         try:
             model = read_model(obj)
-            self._models.chain(namespace, name)
-            await self._models.credential(model)
-            await self._models.permitted(model)
-        except Unusable as problem:
-            await self._readiness.write(MODELS, obj, problem)
+        except Unusable as invalid:
+            await self._readiness.write(MODELS, obj, invalid)
+            return RECHECK if invalid.waits else None
+        asked, problems = [model], []
+        try:
+            asked = self._models.chain(namespace, name)
+        except Unusable as broken:
+            problems.append(broken)
+        for each in asked:
+            problems += await self._problems(model, each)
+        problem = together(problems)
+        await self._readiness.write(MODELS, obj, problem)
+        if problem is not None:
             return RECHECK if problem.waits else None
-        await self._readiness.write(MODELS, obj, None)
-        return AGAIN if model.spec.credential is not None else None
+        return AGAIN if any(each.spec.credential is not None for each in asked) else None
+
+    async def _problems(self, model: Found, asked: Found) -> list[Unusable]:
+        """Why a Model cannot ask one of its chain: itself, or a fallback."""
+        found = []
+        for check in (self._models.credential, self._models.permitted):
+            try:
+                await check(asked)
+            except Unusable as problem:
+                within = "" if asked.key == model.key else f"fallback of Model {model.name}: "
+                message = f"{within}{problem.message}"[:1024]
+                found.append(Unusable(problem.reason, message, waits=problem.waits, grace=problem.grace))
+        return found

@@ -8,8 +8,8 @@ from citadel.api.reasons import Reason
 from citadel.api.step import Step
 from citadel.api.validate import without_nulls
 from citadel.api.workflow import WorkflowSpec
-from citadel.controller.agents import Agents, check_function, together
-from citadel.controller.checking import Unusable
+from citadel.controller.agents import Agents, check_function
+from citadel.controller.checking import Unusable, together
 
 #: Characters of what an agent is told first.
 MAX_SYSTEM = 262_144

@@ -147,7 +147,9 @@ class Reconciler:
         if obj is None:
             return self._checked.pop(key, None) is not None
         said = {name: value for name, value in status_of(obj).items() if name != "pool"}
-        now = obj["metadata"]["uid"], obj["metadata"].get("generation", 0), said
+        # Its version, and whether its pool is for agents, are annotations.
+        metadata = obj["metadata"]
+        now = metadata["uid"], metadata.get("generation", 0), metadata.get("annotations"), said
         before, self._checked[key] = self._checked.get(key), now
         return before != now
 

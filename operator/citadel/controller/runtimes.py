@@ -20,6 +20,7 @@ from citadel.settings import InvalidSettings, Settings
 FIELD_MANAGER = "citadel-controller"
 #: Of Runtimes that are not called as their language.
 _LANGUAGE_OF = {"agent": "python"}
+_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
 def default_runtimes(
@@ -59,11 +60,18 @@ def default_runtimes(
                 "labels": {
                     "app.kubernetes.io/name": "citadel",
                     "app.kubernetes.io/part-of": "citadel",
-                    "app.kubernetes.io/managed-by": FIELD_MANAGER,
+                    _MANAGED_BY: FIELD_MANAGER,
                 },
             },
             "spec": spec.model_dump(by_alias=True, include=set(given), exclude_none=True),
         }
+
+
+def runs_no_agents(runtime: Object) -> bool:
+    """Whether a Runtime is one of these, and not that of agents. Of any other only its image says that."""
+    metadata = runtime["metadata"]
+    is_default = (metadata.get("labels") or {}).get(_MANAGED_BY) == FIELD_MANAGER
+    return is_default and (metadata.get("annotations") or {}).get(AGENTS_ANNOTATION) != "true"
 
 
 async def apply_default_runtimes(kube: KubeClient, settings: Settings) -> None:

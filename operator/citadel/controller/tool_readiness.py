@@ -11,8 +11,7 @@ from typing import Any
 from citadel.api.model import destination_of
 from citadel.api.reasons import Reason
 from citadel.api.tool import ToolFunction
-from citadel.controller.agents import together
-from citadel.controller.checking import Unusable
+from citadel.controller.checking import Unusable, together
 from citadel.controller.credentials import Credential
 from citadel.controller.objects import status_of
 from citadel.controller.readiness import RECHECK, Readiness

@@ -78,8 +78,8 @@ def _origin(state: State, name: str) -> str:
 
 
 def _told(step: str, failure: Failure) -> str:
-    # What an expression or a compiler says names its step already.
-    named = failure.message.startswith(f"step {step}, ")
+    # What an expression, a compiler or a call of a model says names its step already.
+    named = failure.message.startswith((f"step {step}, ", f"step {step}: "))
     return failure.message if named else f"step {step}: {failure.message}"
 
 

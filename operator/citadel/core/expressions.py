@@ -31,6 +31,7 @@ from citadel.core.references import (
     Chain,
     InvalidExpression,
     Read,
+    UnknownName,
     chain_of,
     find_references,
     free_names,
@@ -46,6 +47,7 @@ __all__ = [
     "ExpressionError",
     "InvalidExpression",
     "Read",
+    "UnknownName",
     "compile_expression",
     "with_names",
 ]

@@ -70,6 +70,14 @@ class InvalidExpression(ValueError):
         self.path = path
 
 
+class UnknownName(InvalidExpression):
+    """A name that means nothing; `hint` says what may be meant."""
+
+    def __init__(self, name: str, expected: str, hint: str, offset: int) -> None:
+        super().__init__(f"found the unknown name {name}, expected {expected}{hint}", offset)
+        self.name, self.hint = name, hint
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """A step that an expression refers to; `attribute` is one of ATTRIBUTES, or None for the step as a
@@ -240,9 +248,8 @@ class _Visitor:
             close = difflib.get_close_matches(name, ROOTS, 1)
             meant = _LITERALS.get(name, close[0] if close else "")
             hint = f"; did you mean {meant}?" if meant else ""
-            self._refuse(
-                f"found the unknown name {name}, expected one of: {', '.join(ROOTS)}{hint}", chain.root
-            )
+            expected = f"one of: {', '.join(ROOTS)}"
+            raise UnknownName(name, expected, hint, self.offsets.get(chain.root.id, 0))
         self.found.names.add(name)
         self.found.chains.append(chain)
         if name == "steps":

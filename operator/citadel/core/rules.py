@@ -1,21 +1,31 @@
 """Conditions over the arguments of a call: CEL that knows `args` and nothing else. Pure."""
 
-from citadel.core.expressions import Expression, ExpressionError, InvalidExpression, compile_expression
+from citadel.core.expressions import (
+    Expression,
+    ExpressionError,
+    InvalidExpression,
+    UnknownName,
+    compile_expression,
+)
 from citadel.core.jsonvalues import Json
 
 __all__ = ["InvalidExpression", "compile_rule", "holds"]
 
 #: Why a rule does not hold that says just that.
 FALSE = "does not hold"
+_ALONE = "args alone: the arguments of the call"
 
 
 def compile_rule(source: str) -> Expression:
     """A rule; raises InvalidExpression."""
     if source.startswith("${") and source.endswith("}"):
         raise InvalidExpression("found ${…} around it, expected bare CEL")
-    rule = compile_expression(source)
+    try:
+        rule = compile_expression(source)
+    except UnknownName as unknown:
+        raise UnknownName(unknown.name, _ALONE, unknown.hint, unknown.offset) from None
     if others := sorted(rule.names - {"args"}):
-        raise InvalidExpression(f"found {others[0]}, expected args alone: the arguments of the call")
+        raise InvalidExpression(f"found {others[0]}, expected {_ALONE}")
     return rule
 
 

@@ -6,9 +6,14 @@ from packaging.version import InvalidVersion, Version
 #: Version of what is spoken between an agent and what is around it.
 PROTOCOL = "1"
 
+__all__ = ["PROTOCOL", "InvalidVersion", "fits"]
+
 
 def fits(version: str, wanted: str) -> bool:
-    """Whether a version is in a range such as `>=1.0,<2`; one that comes before a release is no release."""
+    """Whether a version is in a range such as `>=1.0,<2`; one that comes before a release is no release.
+
+    Raises InvalidVersion, where nobody has looked at the version before.
+    """
     return SpecifierSet(wanted).contains(_read(version), prereleases=True)
 
 

@@ -259,6 +259,64 @@ async def test_versions_that_do_not_fit_are_told_with_what_was_expected(cluster:
     await says(cluster, "write", "ready")
 
 
+async def test_a_version_that_is_none_is_told_as_any_that_does_not_fit(cluster: Cluster) -> None:
+    await prepare(cluster)
+    annotations = {"annotations": {"citadel.dev/version": "banane é"}}
+    await cluster.apply("runtimes", "old", RUNTIME, metadata=annotations)
+    depends = {"runtimes": [{"name": "old", "version": ">=1"}]}
+    await cluster.apply("agents", "write", {"model": "writer", "dependsOn": depends})
+    found = await says(cluster, "write", "Incompatible")
+    assert "Runtime old has the version 'banane é', which is none such as 1.2.0, expected >=1" in found
+    await cluster.apply(
+        "agents", "write", {"model": "writer", "dependsOn": {"tools": [{"name": "a", "version": "~=1"}]}}
+    )
+    found = await says(cluster, "write", "InvalidSpec")
+    assert 'spec.dependsOn.tools[0].version: found "~=1" (string), expected versions' in found
+    await cluster.apply("agents", "write", {"model": "writer", "dependsOn": depends})
+    await says(cluster, "write", "Incompatible")
+    annotations["annotations"]["citadel.dev/version"] = "1.0"
+    await cluster.apply("runtimes", "old", RUNTIME, metadata=annotations)
+    await says(cluster, "write", "ready")
+
+
+async def test_what_it_depends_on_has_to_be_ready_itself(cluster: Cluster) -> None:
+    await prepare(cluster)
+    await cluster.apply("tools", "find", {**TOOL, "code": {"runtime": "gone", "code": "x"}})
+    await cluster.apply("agents", "critic", {"model": "nobody"})
+    depends = {"tools": [{"name": "find"}], "agents": [{"name": "critic"}]}
+    await cluster.apply("agents", "write", {"model": "writer", "dependsOn": depends})
+    await says(cluster, "write", "Agent write, dependsOn: Agent critic is not ready: Agent critic, model")
+    await says(cluster, "write", "Agent write, dependsOn: Tool find is not ready: Tool find, code: Runtime")
+    await cluster.apply("models", "nobody", SCRIPTED)
+    await cluster.apply("tools", "find", TOOL)
+    await says(cluster, "write", "ready")
+
+
+async def test_agents_that_depend_on_each_other_do_not_keep_each_other_from_being_ready(
+    cluster: Cluster,
+) -> None:
+    await prepare(cluster)
+    for name, other in (("one", "two"), ("two", "three"), ("three", "one")):
+        depends = {"agents": [{"name": other}]}
+        await cluster.apply("agents", name, {"model": "nobody", "dependsOn": depends})
+    for name in ("one", "two", "three"):
+        await says(cluster, name, f"ModelNotFound: Agent {name}, model: Model nobody exists neither")
+    await cluster.apply("models", "nobody", SCRIPTED)
+    for name in ("one", "two", "three"):
+        await says(cluster, name, "ready")
+
+
+async def test_the_runtime_of_another_language_s_steps_runs_no_agents(cluster: Cluster) -> None:
+    await prepare(cluster)
+    ours = {"labels": {"app.kubernetes.io/managed-by": "citadel-controller"}}
+    await cluster.apply("runtimes", "snake", RUNTIME, metadata=ours)
+    await cluster.apply("agents", "write", {"model": "writer", "runtime": "snake"})
+    found = await says(cluster, "write", "InvalidSpec")
+    assert "Agent write, runtime: Runtime snake runs no agents, expected agent or one with an image" in found
+    await cluster.apply("agents", "write", {"model": "writer", "runtime": "agent"})
+    await says(cluster, "write", "ready")
+
+
 async def test_rules_and_schemas_that_cannot_be_used_need_an_edit(cluster: Cluster) -> None:
     await prepare(cluster)
     await cluster.apply("tools", "find", TOOL)

@@ -165,6 +165,33 @@ async def test_ready_says_what_is_missing(cluster: Cluster) -> None:
     assert "no ExecutionPolicy of namespace team allows egress" in told(cluster)
 
 
+async def test_ready_says_all_that_is_missing_of_fallbacks_too_and_a_model_is_asked_without_them(
+    cluster: Cluster,
+) -> None:
+    await prepare(cluster)
+    await cluster.apply("models", "second", ANTHROPIC)
+    await cluster.apply("models", "writer", {**SCRIPTED, "fallbacks": ["second", "third"]})
+    await cluster.apply("models", "third", SCRIPTED)
+    await cluster.until(
+        lambda: "fallback of Model writer: Model second, credential: Secret paid" in told(cluster)
+    )
+    assert "; fallback of Model writer: Model second, endpoint api.anthropic.com:443: no Exec" in told(
+        cluster
+    )
+    await cluster.define(ASK, inputs=INPUTS)
+    await cluster.submit()
+    call = await placed(cluster)
+    assert [item["key"] for item in call.body["models"]] == ["team/writer", "team/third"]
+    assert (call.hosts, call.sealed) == ((), None)
+    await secret(cluster, "team", "paid", key=SESAME)
+    await allow(cluster, "api.anthropic.com:443")
+    await cluster.until(lambda: cluster.ready("writer", "models") == "True")
+    await cluster.submit("next")
+    call = await placed(cluster)
+    assert [item["key"] for item in call.body["models"]] == ["team/writer", "team/second", "team/third"]
+    assert (call.hosts, list(call.sealed or ())) == (("api.anthropic.com:443",), ["team/second"])
+
+
 async def test_a_shared_model_serves_every_namespace_and_brings_its_own_fallbacks(cluster: Cluster) -> None:
     await prepare(cluster)
     shared = {"metadata": {"namespace": "citadel-system"}}

@@ -30,6 +30,11 @@ def test_a_rule_holds_only_where_it_is_true(rule: str, arguments: Any, expected:
     [
         ("inputs.a == 1", "found inputs, expected args alone"),
         ("args.a == item", "found item, expected args alone"),
+        ("nobody == 1", "found the unknown name nobody, expected args alone: the arguments of the call"),
+        (
+            "args.a == True",
+            "found the unknown name True, expected args alone: the arguments of the call; did",
+        ),
         ("${args.a}", "expected bare CEL"),
         ("args.a ==", "syntax error"),
         ("", "found an empty expression"),
