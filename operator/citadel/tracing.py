@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-#: The version of the conventions by which these names are: that of opentelemetry-semantic-conventions.
+# Names of the conventions 1.41.1, the last that have those for generative AI; since then they are elsewhere.
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
 WORKFLOW_NAME = "gen_ai.workflow.name"
@@ -61,7 +61,7 @@ class Tracer:
 
         self._processor = processor
         self._resource = Resource.create({"service.name": service, "service.namespace": "citadel"})
-        self._scope = InstrumentationScope("citadel", schema_url=Schemas.V1_44_0.value)
+        self._scope = InstrumentationScope("citadel", schema_url=Schemas.V1_41_1.value)
 
     def committed(self, advance: Advance) -> None:
         """What has ended with an advance of the journal. Never raises: what is committed is committed."""

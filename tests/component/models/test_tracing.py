@@ -39,6 +39,8 @@ class Collector:
     raw: bytes = b""
     spans: list[Any] = field(default_factory=list)
     services: set[str] = field(default_factory=set)
+    schemas: set[str] = field(default_factory=set)
+    """By which version of the conventions the names are."""
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -46,6 +48,7 @@ class Collector:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             told = {item.key: item.value.string_value for item in resource.resource.attributes}
             self.services.add(told["service.name"])
+            self.schemas |= {scope.schema_url for scope in resource.scope_spans}
             self.spans += [span for scope in resource.scope_spans for span in scope.spans]
         return web.Response(content_type="application/x-protobuf")
 
@@ -95,6 +98,7 @@ async def test_calls_of_models_are_spans_of_their_executions_trace(
         for uid in ("u1", "u2"):
             await world.ended(uid)
     assert collector.services == {"citadel-models"}
+    assert collector.schemas == {"https://opentelemetry.io/schemas/1.41.1"}
     chats = [span for span in collector.spans if span.name == "chat m-1"]
     assert len(chats) == 3
     roots = [span for span in collector.spans if span.name.startswith("invoke_workflow ")]
