@@ -13,7 +13,7 @@ from citadel.core.failures import Failure
 from citadel.core.instances import failed_step_of, turns, visible
 from citadel.core.jsonvalues import MAX_BYTES, Json, canonical
 from citadel.core.schemas import shown_value
-from citadel.core.seen import calls_of, shown_call, shown_usage
+from citadel.core.seen import calls_of, shown_call, shown_usage, usage_of
 from citadel.core.state import State, StepState, compiled_of
 from citadel.core.templates import Template, copy_path
 from citadel.core.values import Inline, MissingValues, Stored, Value, Values
@@ -43,6 +43,10 @@ class View:
         """The calls of tools that this step has made in its last attempt, in their order."""
         return calls_of(self.state, visible(self.instance, self.names[name]))
 
+    def usage(self, name: str) -> ev.Usage | None:
+        """What models took for this step, and for the agents that are its tools."""
+        return usage_of(self.state, visible(self.instance, self.names[name]))
+
     def is_agent(self, name: str) -> bool:
         """Whether this step is an agent's."""
         assert self.state.plan is not None
@@ -52,9 +56,10 @@ class View:
 
 
 _NEVER = StepState()
-#: Attributes that need more than the state: the output of a step, and the arguments of its calls.
+#: Attributes that need more than the state of the step: its output, and its calls with what they took.
 _WITH_OUTPUT: frozenset[str | None] = frozenset(("output", None))
 _WITH_TOOLS: frozenset[str | None] = frozenset(("tools", None))
+_WITH_USAGE: frozenset[str | None] = frozenset(("usage", None))
 
 
 def view_of(state: State, instance: str, **also: Any) -> View:
@@ -163,8 +168,8 @@ def _seen(view: View, name: str, attributes: set[str | None], values: Values) ->
         seen["output"] = values.get(step.output)
     if attributes & _WITH_TOOLS and view.is_agent(name) and step.status.terminal:
         seen["tools"] = [shown_call(view.state, *call, values) for call in view.calls(name)]
-    if step.usage is not None and step.status.terminal:
-        seen["usage"] = shown_usage(step.usage)
+    if attributes & _WITH_USAGE and step.status.terminal and (usage := view.usage(name)) is not None:
+        seen["usage"] = shown_usage(usage)
     if step.failure is not None and step.status.terminal:
         seen["error"] = {"reason": step.failure.reason, "message": step.failure.message}
     return seen

@@ -3,10 +3,10 @@
 Both are of the journal, and so the same whenever they are read. Pure.
 """
 
-from citadel.core.calls import Call
+from citadel.core.calls import CALL, Call
 from citadel.core.events import Usage
 from citadel.core.jsonvalues import Json
-from citadel.core.spending import DOLLAR
+from citadel.core.spending import DOLLAR, add
 from citadel.core.state import State
 from citadel.core.values import Values
 
@@ -31,6 +31,18 @@ def shown_call(state: State, instance: str, call: Call, values: Values) -> Json:
     if step.failure is not None:
         shown["error"] = {"reason": step.failure.reason, "message": step.failure.message}
     return shown
+
+
+def usage_of(state: State, instance: str) -> Usage | None:
+    """What models took for a step, and for the agents that it called as its tools, in all attempts."""
+    step, calls = state.steps.get(instance), state.calls.get(instance)
+    found = None if step is None else step.usage
+    for tool, count in () if calls is None else calls.of_step.items():
+        for number in range(1, count + 1):
+            call = f"{instance}.{tool}[{number}]"
+            for inner in (call, f"{call}.{CALL}"):
+                found = add(found, usage_of(state, inner))
+    return found
 
 
 def shown_usage(usage: Usage) -> Json:

@@ -10,7 +10,7 @@ from citadel.core.children import name_for
 from citadel.core.failures import Failure
 from citadel.core.instances import ON_ERROR, definition
 from citadel.core.jsonvalues import Json
-from citadel.core.seen import calls_of, shown_call, shown_usage
+from citadel.core.seen import calls_of, shown_call, shown_usage, usage_of
 from citadel.core.state import State, StepState, listed
 from citadel.core.values import ByReference, Stored, Value, Values, decode
 from citadel.store.journal import Advance, json_of
@@ -149,7 +149,9 @@ async def _add(
         path = f"{prefix}{name}"
         leaf = not (compiled.children or compiled.is_loop(name) or name.endswith(f".{ON_ERROR}"))
         attempts[definition(name)] = attempts.get(definition(name), 0) + (step.attempt if leaf else 0)
+        usage = usage_of(state, name)
         record = await _of(journal, uid, path, step, logs.get(path, ""))
+        record = replace(record, usage=None if usage is None else shown_usage(usage))
         if compiled.agent is not None and not compiled.is_loop(name):
             record = replace(record, tools=await _tools(journal, state, name))
         found.steps[path] = record
@@ -179,7 +181,6 @@ async def _of(journal: Recorder, uid: str, path: str, step: StepState, log: str)
         attempts=step.attempt,
         failure=failure,
         log=log,
-        usage=None if step.usage is None else shown_usage(step.usage),
     )
 
 

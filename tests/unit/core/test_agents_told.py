@@ -8,6 +8,7 @@ from agents import AgentRun, agent, plan, run_agent
 from citadel.core import events as ev
 from citadel.core.plan import Plan
 from citadel.core.reruns import CannotRerun, take_over
+from citadel.core.spending import DOLLAR
 from citadel.core.state import State
 from citadel.core.summary import step_words, summarise
 from citadel.core.telling import told
@@ -65,6 +66,44 @@ def test_what_models_took_is_told_as_the_ledger_has_it() -> None:
     assert (status["usage"]["totalTokens"], status["usage"]["cost"]) == (17, "0.002000000001")
     assert with_usage(run.state, {}).usage is None
     assert not in_ledger(AgentRun(engine_plan(step("a"))).state)
+
+
+def test_an_expression_sees_what_a_step_took_with_the_agents_that_it_called_in_all_attempts() -> None:
+    people = {"approvers": {"users": ["jane"]}}
+    agents = {
+        "editor": agent(
+            {"name": "ask", "agent": "writer"}, {"name": "pay", "agent": "writer", "requireApproval": people}
+        ),
+        "writer": agent({"name": "check", "agent": "critic"}),
+        "critic": agent(),
+    }
+    seen = {name: f"${{steps.write.usage.{name}}}" for name in ("calls", "tokens", "cost", "estimated")}
+    steps = (run_agent(of="editor", retry={"attempts": 2}), run_agent("other", of="critic"))
+    run = AgentRun(plan(*steps, agents=agents, outputs=seen)).begin()
+
+    def ends(name: str, cost: int, ok: bool = True) -> None:
+        run.begin()
+        usage = ev.Usage("m", "scripted", 10, 5, cost * DOLLAR, estimated=cost == 2)
+        of = (name, run.state.steps[name].attempt, run.state.steps[name].sandbox or "")
+        run.post(
+            ev.AttemptSucceeded(*of, Inline("x"), usage=usage)
+            if ok
+            else ev.AttemptFailed(*of, failure(), usage)
+        )
+
+    run.call("ask", {"prompt": "a"})
+    run.begin().call("check", {"prompt": "a"}, step="write.ask[1]")
+    ends("write.ask[1].check[1]", 1)
+    ends("write.ask[1]", 2)
+    ends("write", 4, ok=False)
+    run.wake()
+    run.begin()
+    run.call("pay", {"prompt": "a"})
+    run.post(ev.ApprovalDecided("write.pay[1].approve", True, "jane", "", Inline({}), run.now))
+    ends("write.pay[1].call", 8)
+    ends("write", 16)
+    ends("other", 32)
+    assert run.outputs() == {"calls": 5, "tokens": 75, "cost": 31.0, "estimated": True}
 
 
 def test_each_call_is_told_by_what_it_does() -> None:
