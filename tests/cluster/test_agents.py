@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from citadel.core.spending import DOLLAR
 from citadel.kube.resources import AGENTS, TOOLS
 from live import SANDBOXES, SYSTEM, Cluster, asked, citadel, decide, environment, kubectl, sql
 from liveagents import NUMBER, agent, begun, call, calls_of, code_tool, create, steps_of, until
@@ -147,6 +148,35 @@ async def test_what_is_killed_in_the_midst_does_nothing_twice_and_nothing_is_pai
     assert await calls_of(cluster, name) == 3
     once = dict.fromkeys(("work", "work.double[1]", "work.double[2]"), "1")
     assert await steps_of(cluster, name) == once
+
+
+@pytest.mark.parametrize("what", SHARED)
+async def test_the_books_are_right_when_whatever_there_is_dies_while_a_model_thinks(
+    cluster: Cluster, what: str
+) -> None:
+    await code_tool(cluster)
+    thinks = {**call("double", 1, n=5), "delay": "8s"}
+    script = (call("double", 0, n=4), thinks, {"turn": 2, "text": "Both are done."})
+    await agent(cluster, *script, tools=[{"name": "double", "tool": "double"}], maxTokens=100)
+    name = await begun(cluster)
+    uid = (await cluster.get(name))["metadata"]["uid"]
+    of_it = f"FROM model_reservations WHERE uid = '{uid}'"
+    await until(lambda: sql(f"SELECT state {of_it} ORDER BY at") == ["settled", "reserved"])
+    selector = f"app.kubernetes.io/component={what}"
+    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+    status = (await cluster.finished(name, 170))["status"]
+    assert status.get("outputs") == {"said": "Both are done."}, status
+    # Only who asks a provider knows what its answer took: where that one is gone, all that it could have.
+    states = sql(f"SELECT state {of_it} ORDER BY at")
+    assert states == ["settled", *(["charged"] if what == "models" else []), "settled", "settled"]
+    sums = "sum(cost)::bigint, sum(input_tokens + output_tokens)::bigint"
+    (booked,) = sql(f"SELECT {sums} {of_it}")
+    mine = f"SELECT cost, tokens FROM model_accounts WHERE uid = '{uid}'"
+    assert set(sql(mine)) == {booked}, (sql(mine), booked)
+    cost, tokens = map(int, booked.split("|"))
+    usage = status["usage"]
+    assert (usage["totalTokens"], float(usage["cost"])) == (tokens, cost / DOLLAR)
+    assert usage.get("estimated", False) == (what == "models")
 
 
 async def test_an_agent_remembers_a_conversation_and_no_other(cluster: Cluster) -> None:

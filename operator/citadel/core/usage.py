@@ -1,7 +1,9 @@
-"""What models took in all, by the ledger: of agents no event of the log says it."""
+"""What models took in all, by the ledger: of agents that are under way, and of calls that were cut off, no
+event of the log says it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from citadel.api.reasons import StepStatus
 from citadel.core.copying import replace
 from citadel.core.events import Usage
 from citadel.core.spending import add
@@ -12,8 +14,15 @@ UsageOf = Callable[[str], Awaitable[Mapping[str, Usage]]]
 
 
 def in_ledger(state: State) -> bool:
-    """Whether the ledger alone knows what models took: where agents ask them."""
-    return state.plan is not None and bool(state.plan.agents)
+    """Whether the ledger alone knows what models took: agents that ask, and calls cut off by the end."""
+    return state.plan is not None and (bool(state.plan.agents) or _cut_off(state))
+
+
+def _cut_off(state: State) -> bool:
+    if state.finished is None or state.plan is None:
+        return False
+    ended = (name for name, step in state.steps.items() if step.status is StepStatus.CANCELLED)
+    return any(state.plan.step(name).spec.llm is not None for name in ended)
 
 
 async def spent(state: State, uid: str, usage: UsageOf | None) -> State:

@@ -8,6 +8,7 @@ from typing import Any
 from nacl.public import PrivateKey, SealedBox
 
 from citadel.core import events as ev
+from citadel.core.spending import DOLLAR, Amount, Reservation
 from citadel.core.values import Inline
 from citadel.store.calls import PlacedCall
 from component.controller.agentworld import (
@@ -243,6 +244,26 @@ async def test_whoever_leads_next_places_no_call_twice(cluster: Cluster) -> None
     await cluster.submit("second")
     assert (await placed(cluster)).uid != uid
     assert await cluster.database.model_calls.renew("test", call, 60)
+
+
+async def test_what_is_under_way_when_an_execution_is_ended_at_once_counts_in_full(cluster: Cluster) -> None:
+    await prepare(cluster)
+    await cluster.apply("models", "writer", SCRIPTED)
+    await cluster.define(ASK, inputs=INPUTS)
+    await cluster.submit()
+    call = await placed(cluster)
+    need = Amount(DOLLAR, 70)
+    of = (call.uid, call.step, call.attempt, call.namespace, "team/writer", need, 20, ())
+    await cluster.database.ledger.reserve(Reservation(*of, provider="scripted"))
+    await cluster.apply("executions", "run", {"workflowRef": {"name": "flow"}, "stop": "Terminate"})
+    usage = (await cluster.phase("Cancelled"))["usage"]
+    assert usage == {
+        "inputTokens": 50,
+        "outputTokens": 20,
+        "totalTokens": 70,
+        "cost": "1.00",
+        "estimated": True,
+    }
 
 
 async def test_what_an_execution_within_another_asks_is_paid_by_both(cluster: Cluster) -> None:
