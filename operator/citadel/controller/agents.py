@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from citadel import __version__
 from citadel.api.agent import AgentSpec, AgentTool, Dependency
-from citadel.api.meta import VERSION_ANNOTATION
 from citadel.api.reasons import Reason
 from citadel.api.validate import InvalidObject, parse
 from citadel.controller.checking import Unusable
@@ -15,11 +15,12 @@ from citadel.controller.referring import References, Unread
 from citadel.controller.runtimes import runs_no_agents
 from citadel.controller.shelf import Shelf
 from citadel.controller.tools import FoundTool, Tools, schema_problem
+from citadel.controller.versions import misfit
+from citadel.core.agentchecks import constraint_problems
 from citadel.core.agentsteps import MAX_DEPTH
-from citadel.core.failures import shorten
 from citadel.core.rules import InvalidExpression, compile_rule
 from citadel.core.values import ByReference
-from citadel.core.versions import PROTOCOL, InvalidVersion, fits
+from citadel.core.versions import PROTOCOL, fits
 from citadel.kube.resources import AGENTS, RUNTIMES, TOOLS, Object, Resource
 
 _MOST_FUNCTIONS_TOLD = 20
@@ -118,14 +119,29 @@ class Agents:
     async def _tool(self, agent: FoundAgent, entry: AgentTool) -> list[Unusable]:
         """What is wrong with one entry of an agent's list."""
         try:
-            if entry.agent is not None:
-                await self.find(agent.namespace, entry.agent)
-            else:
-                tool = await self.tools.find(agent.namespace, str(entry.tool))
-                check_function(tool, entry.function)
+            parameters = await self._parameters(agent, entry)
         except Unusable as problem:
             return [_within(agent, f"tool {entry.name}", problem)]
-        return []
+        where = f"Agent {agent.name}, tool {entry.name}, constraints"
+        return [
+            Unusable(Reason.INVALID_SPEC, f"{where}[{index}].rule: {problem}"[:1024], waits=True)
+            for index, problem in constraint_problems(entry, parameters)
+        ]
+
+    async def _parameters(self, agent: FoundAgent, entry: AgentTool) -> dict[str, Any]:
+        """The schema that constraints of a tool's arguments are of; raises Unusable where it is not there."""
+        if entry.agent is not None:
+            return (await self.find(agent.namespace, entry.agent)).spec.parameters
+        tool = await self.tools.find(agent.namespace, str(entry.tool))
+        check_function(tool, entry.function)
+        if not entry.constraints:
+            return {}  # nobody asks, and a Tool may have to be read for it
+        try:
+            pinned = await self.tools.pinned(tool, agent.namespace)
+        except Unusable:
+            return {}  # the Tool says itself what it lacks
+        functions = pinned.get("functions", {})
+        return dict(functions.get(entry.function, pinned)["parameters"])
 
     async def circle(self, agent: FoundAgent, around: tuple[str, ...] = ()) -> list[Unusable]:
         """Agents that lead back to themselves, or too deep."""
@@ -163,7 +179,7 @@ class Agents:
                     message = f"{where} exists {self._shelf.where(here)}"
                     found.append(Unusable(missing, message, waits=True))
                 elif dependency.version is not None:
-                    told = _misfit(version_of(obj), dependency.version)
+                    told = misfit(obj, dependency.version)
                     if told is not None:
                         message = f"{where} {told}, expected {dependency.version}"
                         found.append(Unusable(Reason.INCOMPATIBLE, message, waits=True))
@@ -177,25 +193,6 @@ def read_agent(obj: Object) -> FoundAgent:
     except InvalidObject as error:
         raise Unusable(Reason.INVALID_SPEC, str(error)[:1024], waits=False) from None
     return FoundAgent(obj["metadata"]["namespace"], obj["metadata"]["name"], spec, obj)
-
-
-def version_of(obj: Object) -> str | None:
-    """The version that an object says it has: what has no field for it has an annotation."""
-    spec, metadata = obj.get("spec"), obj["metadata"]
-    said = spec.get("version") if isinstance(spec, dict) else None
-    said = said or (metadata.get("annotations") or {}).get(VERSION_ANNOTATION)
-    return str(said) if said else None
-
-
-def _misfit(version: str | None, wanted: str) -> str | None:
-    """Why a version is not in a range; None if it is."""
-    if version is None:
-        return "has no version"
-    try:
-        return None if fits(version, wanted) else f"has version {version}"
-    except InvalidVersion:
-        # An annotation is any text.
-        return f"has the version {shorten(version, 64)!r}, which is none such as 1.2.0"
 
 
 def check_function(tool: FoundTool, function: str | None) -> None:

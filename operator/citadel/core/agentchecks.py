@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from citadel.api.agent import AgentSpec
+from citadel.api.agent import AgentSpec, AgentTool
 from citadel.api.problems import Path, Problem
 from citadel.api.tool import ToolSpec
 from citadel.core.outputs import compile_output
 from citadel.core.rules import InvalidExpression, compile_rule
 from citadel.core.schemas import InvalidSchema
+from citadel.core.shapes import NoSuchPart, Shape
 
 
 def agent_problems(spec: AgentSpec) -> list[Problem]:
@@ -23,6 +24,25 @@ def agent_problems(spec: AgentSpec) -> list[Problem]:
                 path: Path = ("spec", "tools", position, "constraints", index, "rule")
                 found.append(Problem(path, str(error)))
     return found
+
+
+def constraint_problems(tool: AgentTool, parameters: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """Constraints that look for arguments which, by their schema, no call has, and so refuse every call.
+
+    Each by its index; those that cannot be understood are told as what is wrong with the Agent.
+    """
+    schema = dict(parameters)
+    args = Shape(schema, schema)
+    for index, constraint in enumerate(tool.constraints):
+        try:
+            rule = compile_rule(constraint.rule)
+            for chain in rule.chains:
+                if chain.over is None:
+                    args.part("args", chain.keys, chain.optional)
+        except NoSuchPart as error:
+            yield index, str(error)
+        except InvalidExpression:
+            continue
 
 
 def tool_problems(spec: ToolSpec) -> list[Problem]:

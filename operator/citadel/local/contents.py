@@ -41,8 +41,8 @@ class Contents:
     """Texts by key, of (kind, name): ConfigMap or Secret."""
     functions: dict[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     """Functions of MCP servers by Tool, where these were asked."""
-    tool_documents: dict[str, Document] = field(default_factory=dict)
-    """Where Tools stand, for problems of what they name."""
+    documents: dict[tuple[str, str], Document] = field(default_factory=dict)
+    """Where Agents and Tools stand, by kind and name, for problems of what they name."""
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Specs of Tools that name an operation, as templates of its request, where the document was read."""
     problems: list[Problem] = field(default_factory=list)

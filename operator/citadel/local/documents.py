@@ -21,7 +21,7 @@ from citadel.api.runtime import RuntimeSpec
 from citadel.api.tool import ToolSpec
 from citadel.api.trigger import TriggerSpec
 from citadel.api.validate import SPECS, InvalidObject, parse, problems_with_positions
-from citadel.core.agentchecks import agent_problems, tool_problems
+from citadel.core.agentchecks import agent_problems, constraint_problems, tool_problems
 from citadel.core.inputs import InvalidInputs
 from citadel.core.lookups import lookup_problems
 from citadel.core.placing import InvalidDefinition
@@ -52,6 +52,9 @@ def read(text: str) -> Contents:
     for workflow in contents.workflows.values():
         lookups = lookup_problems(workflow.compiled, others)
         contents.problems += problems_with_positions(workflow.document, lookups)
+    for name, agent in contents.agents.items():
+        document = contents.documents["Agent", name]
+        contents.problems += problems_with_positions(document, _constraint_problems(contents, agent))
     for spec, document in contents.executions.values():
         # One that names a revision is not of the Workflow as it stands here.
         if spec.workflow_ref.revision is None:
@@ -94,10 +97,10 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
         contents.models[name] = spec
         return _script_problems(spec)
     elif isinstance(spec, AgentSpec):
-        contents.agents[name] = spec
+        contents.agents[name], contents.documents["Agent", name] = spec, document
         return agent_problems(spec)
     elif isinstance(spec, ToolSpec):
-        contents.tools[name], contents.tool_documents[name] = spec, document
+        contents.tools[name], contents.documents["Tool", name] = spec, document
         return tool_problems(spec)
     elif isinstance(spec, TriggerSpec):
         contents.triggers[name] = (spec, document)
@@ -112,6 +115,15 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
             return error.problems
         contents.workflows[name] = WorkflowDocument(name, spec, compiled, document)
     return []
+
+
+def _constraint_problems(contents: Contents, agent: AgentSpec) -> Iterator[Problem]:
+    """Constraints that fit no call of a Tool or Agent of the same file; others may be in a cluster."""
+    for position, entry in enumerate(agent.tools):
+        tool, inner = contents.tools.get(entry.tool or ""), contents.agents.get(entry.agent or "")
+        parameters = tool.parameters if tool is not None else inner.parameters if inner is not None else None
+        for index, message in constraint_problems(entry, parameters or {}):
+            yield Problem(("spec", "tools", position, "constraints", index, "rule"), message)
 
 
 def _script_problems(spec: ModelSpec) -> list[Problem]:

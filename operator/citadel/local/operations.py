@@ -19,7 +19,7 @@ def operation_problems(contents: Contents) -> Iterator[Problem]:
         try:
             spec_of(contents, name)
         except InvalidDocument as error:
-            document = contents.tool_documents.get(name)
+            document = contents.documents.get(("Tool", name))
             at = None if document is None else document.position(("spec", "http", "openapi"))
             yield Problem((), str(error), *(() if at is None else (at.line, at.column)))
 

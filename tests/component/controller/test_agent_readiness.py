@@ -330,6 +330,21 @@ async def test_rules_and_schemas_that_cannot_be_used_need_an_edit(cluster: Clust
     assert conditions == {"Ready": "False", "Stalled": "True"}
 
 
+async def test_constraints_that_fit_no_call_are_told_and_told_no_more_when_the_tool_has_what_they_ask_for(
+    cluster: Cluster,
+) -> None:
+    await prepare(cluster)
+    await cluster.apply("tools", "find", TOOL)
+    rules = [{"rule": "args.q != ''"}, {"rule": "args.limit < 5"}]
+    tools = [{"name": "find", "tool": "find", "constraints": rules}]
+    await cluster.apply("agents", "write", {"model": "writer", "tools": tools})
+    found = await says(cluster, "write", "InvalidSpec")
+    assert found.endswith("Agent write, tool find, constraints[1].rule: found args.limit, but args has q")
+    more = {"q": {"type": "string"}, "limit": {"type": "integer"}}
+    await cluster.apply("tools", "find", {**TOOL, "parameters": {"type": "object", "properties": more}})
+    await says(cluster, "write", "ready")
+
+
 async def test_agents_that_lead_back_to_themselves_say_how(cluster: Cluster) -> None:
     await prepare(cluster)
     await cluster.apply("agents", "one", {"model": "writer", "tools": [{"name": "two", "agent": "two"}]})
