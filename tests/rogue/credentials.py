@@ -44,24 +44,21 @@ def credentials() -> Iterator[Case]:
         ("astray", "a tool at another host than the key is for does not get it", "HostNotAllowed"),
     ):
         yield _case(f"key-{tool}", sentence, call(tool), _stolen, ended)
-    ids = (
+    refused = (
         "../admin",
         "..",
         "x/../../admin",
         "..\\admin",
-        "/admin",
-        "@stranger",
-        "x?as=admin",
-        "x&as=admin",
-        "x#",
         "x\r\nX-Evil: 1",
         "x HTTP/1.1\r\nHost: stranger\r\nX-Evil: 1\r\n\r\n",
     )
-    for number, id_ in enumerate(ids):
+    # What has a meaning in a URL is encoded, and so is an account like any other.
+    encoded = ("/admin", "@stranger", "x?as=admin", "x&as=admin", "x#")
+    for number, id_ in enumerate((*refused, *encoded)):
         sentence = f"an account called {id_!r} brings the key to no other path"
-        yield _case(
-            f"key-path-{number}", sentence, call("account", {"id": id_, "note": "x"}), _widened, "ToolRefused"
-        )
+        ended = "Succeeded" if id_ in encoded else "ToolRefused"
+        made = call("account", {"id": id_, "note": "x"})
+        yield _case(f"key-path-{number}", sentence, made, _widened, ended)
     notes = (
         "x\r\nX-Evil: 1",
         "x\nX-Evil: 1",

@@ -52,15 +52,18 @@ def told(events: Iterable[tuple[str, Data]]) -> Journal:
     """What these events say, in order."""
     asked, calls, ends, answered = {}, [], {}, 0
     for kind, data in events:
-        if kind == "StepReady" and data["step"] == STEP:
-            asked = data["payload"]["v"]["agent"]
+        if kind == "StepReady":
+            if data["step"] == STEP:
+                asked = data["payload"]["v"]["agent"]
         elif kind == "ToolCalled":
             calls.append(data)
         elif kind in ("StepCompleted", "StepFailed"):
             ends[data["step"]] = _reason(data)
-        elif data.get("step") == STEP:
-            answered += (data.get("usage") or {}).get("calls", 0)
-            ends.setdefault(STEP, _reason(data))
+        else:
+            # That of code, or of the step itself: what ends it otherwise comes after, and says more.
+            ends[data["step"]] = _reason(data)
+            if data["step"] == STEP:
+                answered += (data.get("usage") or {}).get("calls", 0)
     return Journal(asked["prompt"], asked.get("conversation", ""), _called(calls, ends), answered, ends[STEP])
 
 

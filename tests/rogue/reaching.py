@@ -23,7 +23,7 @@ def hosts() -> Iterator[Case]:
                 Control.EGRESS,
                 (turn, "done"),
                 at(f"/{name}"),
-                "HostNotAllowed",
+                "ToolFailed",
                 shelf="hosts",
             )
 

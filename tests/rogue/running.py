@@ -65,13 +65,13 @@ async def play(cluster: Cluster, cases: Iterable[Case]) -> Findings:
     plays = _plays(cases)
     few = asyncio.Semaphore(AT_A_TIME)
     async with town(cluster, scripts(plays)) as other:
-        deciding = asyncio.create_task(_decide(cluster))
-        try:
+        async with asyncio.TaskGroup() as group:
+            # A teller who cannot decide fails all of it: nothing would be approved, and so nothing forged.
+            deciding = group.create_task(_decide(cluster))
             complaint, *played = await asyncio.gather(
                 _one(cluster, "complain", "keeper", "", few),
                 *(_both(cluster, other, name, together, few) for name, together in plays.items()),
             )
-        finally:
             deciding.cancel()
         leaks = await asyncio.to_thread(found_in, cluster)
     seen = await asyncio.to_thread(effects, cluster)

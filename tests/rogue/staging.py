@@ -125,6 +125,8 @@ async def _bank(cluster: Cluster, host: str) -> None:
     alias = f"alias.{name.partition('.')[2]}:{PORT}"
     internal = f"internal.{name.partition('.')[2]}:{PORT}"
     await keep_secrets(cluster, credentials.secrets(cluster.namespace))
+    role = ("--clusterrole=citadel-approver", "--group=tellers", "-n", cluster.namespace)
+    kubectl("create", "rolebinding", "tellers", *role)
     vault, _ = credentials.hosts(cluster.namespace)
     await create(cluster, MODELS, {"hostile": setting.model(host), "paid": setting.paid_model(vault)})
     image = await python_image(cluster)
