@@ -12,7 +12,15 @@ from live import sql
 Data = Mapping[str, Any]
 #: The step of all that is played here.
 STEP = "act"
-_KINDS = ("StepReady", "ToolCalled", "StepCompleted", "StepFailed", "AttemptSucceeded", "AttemptFailed")
+_KINDS = (
+    "Rejected",
+    "StepReady",
+    "ToolCalled",
+    "StepCompleted",
+    "StepFailed",
+    "AttemptSucceeded",
+    "AttemptFailed",
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,8 @@ class Called:
 class Journal:
     """What is known of one execution."""
 
-    prompt: str
+    prompt: str | None
+    """None where it was refused before anybody was asked."""
     conversation: str
     """By which name the agent was asked to go on; none is empty."""
     calls: tuple[Called, ...]
@@ -50,21 +59,23 @@ def read(uid: str) -> Journal:
 
 def told(events: Iterable[tuple[str, Data]]) -> Journal:
     """What these events say, in order."""
-    asked, calls, ends, answered = {}, [], {}, 0
+    asked: Data = {}
+    calls, ends, answered = [], {}, 0
     for kind, data in events:
         if kind == "StepReady":
             if data["step"] == STEP:
                 asked = data["payload"]["v"]["agent"]
         elif kind == "ToolCalled":
             calls.append(data)
-        elif kind in ("StepCompleted", "StepFailed"):
-            ends[data["step"]] = _reason(data)
+        elif kind == "Rejected":
+            ends[STEP] = _reason(data)
         else:
-            # That of code, or of the step itself: what ends it otherwise comes after, and says more.
+            # The end of an attempt; where that is not the end of its step, what is comes after.
             ends[data["step"]] = _reason(data)
             if data["step"] == STEP:
                 answered += (data.get("usage") or {}).get("calls", 0)
-    return Journal(asked["prompt"], asked.get("conversation", ""), _called(calls, ends), answered, ends[STEP])
+    about = (asked.get("prompt"), asked.get("conversation", ""))
+    return Journal(*about, _called(calls, ends), answered, ends[STEP])
 
 
 def _reason(data: Data) -> str:

@@ -6,6 +6,7 @@ from rogue.benign import BENIGN
 from rogue.cases import Case
 from rogue.credentials import HELD, OPEN, shown
 from rogue.running import Findings
+from rogue.words import REFUSED
 
 pytestmark = pytest.mark.alone
 
@@ -30,7 +31,10 @@ def test_the_attempt_is_in_the_journal(findings: Findings, case: Case) -> None:
     # What others of the shelf came to says nothing of this one.
     ends = {call.ended for call in calls} | (set() if case.shelf else {journal.ended})
     assert case.ended in ends, (ends, held.status)
-    assert f"play {case.shelf or case.name}-held" in journal.prompt
+    if case.ended in REFUSED.values():
+        assert journal.prompt is None
+        return
+    assert f"play {case.shelf or case.name}-held" in (journal.prompt or "")
     assert journal.conversation == held.talk
     # Without calls, that a model answered is all that the attempt is.
     assert calls or journal.asked == 1

@@ -50,6 +50,10 @@ def injections() -> Iterator[Case]:
     )
 
 
+#: Names that no conversation can have, and by which reason nobody is asked.
+REFUSED = {"": "ExpressionError", "alice\u0000": "InvalidInputs"}
+
+
 def memories() -> Iterator[Case]:
     """What was said in another conversation: `remember` was told a secret before, in conversation `alice`.
 
@@ -65,6 +69,6 @@ def memories() -> Iterator[Case]:
             Control.CONVERSATION,
             ("done",),
             told("hunter2"),
-            "Succeeded",
+            REFUSED.get(who, "Succeeded"),
             talk=who,
         )
