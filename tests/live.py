@@ -239,6 +239,12 @@ async def asked(cluster: Cluster, step: str, seconds: float = 30.0) -> Object:
         await asyncio.sleep(0.1)
 
 
+def crash(component: str) -> None:
+    """Kills the pods of a component as a failing machine does, without a goodbye."""
+    selector = f"app.kubernetes.io/component={component}"
+    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+
+
 def decide(approval: Object, by: str, group: str, **decision: Any) -> None:
     """Decides as somebody of a group, with kubectl."""
     body = {"by": by, "approve": True, "digest": approval["spec"]["digest"], **decision}

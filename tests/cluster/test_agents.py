@@ -10,7 +10,7 @@ import pytest
 
 from citadel.core.spending import DOLLAR
 from citadel.kube.resources import AGENTS, TOOLS
-from live import SANDBOXES, SYSTEM, Cluster, asked, citadel, decide, environment, kubectl, sql
+from live import SANDBOXES, Cluster, asked, citadel, crash, decide, environment, kubectl, sql
 from liveagents import NUMBER, agent, begun, call, calls_of, code_tool, create, steps_of, until
 
 SLOW = "import time\ndef main(n):\n    time.sleep(8)\n    return n * 2"
@@ -141,8 +141,7 @@ async def test_what_is_killed_in_the_midst_does_nothing_twice_and_nothing_is_pai
         [pod] = sql(f"SELECT sandbox FROM steps WHERE uid = '{uid}' AND name = 'work'")
         kubectl("-n", SANDBOXES, "delete", "pod", pod, "--force", "--grace-period=0")
     else:
-        selector = f"app.kubernetes.io/component={what}"
-        kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+        crash(what)
     status = (await cluster.finished(name, 170))["status"]
     assert status.get("outputs") == {"said": "Both are done."}, status
     assert await calls_of(cluster, name) == 3
@@ -162,8 +161,7 @@ async def test_the_books_are_right_when_whatever_there_is_dies_while_a_model_thi
     uid = (await cluster.get(name))["metadata"]["uid"]
     of_it = f"FROM model_reservations WHERE uid = '{uid}'"
     await until(lambda: sql(f"SELECT state {of_it} ORDER BY at") == ["settled", "reserved"])
-    selector = f"app.kubernetes.io/component={what}"
-    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+    crash(what)
     status = (await cluster.finished(name, 170))["status"]
     assert status.get("outputs") == {"said": "Both are done."}, status
     # Only who asks a provider knows what its answer took: where that one is gone, all that it could have.

@@ -9,7 +9,7 @@ import pytest
 
 from citadel.kube.errors import NotFound
 from citadel.kube.resources import APPROVALS, PODS, Object
-from live import SYSTEM, Cluster, User, kubectl, python
+from live import Cluster, User, crash, kubectl, python
 
 FORM = {"type": "object", "required": ["limit"], "properties": {"limit": {"type": "integer"}}}
 PAY = "def main(limit): return limit * 2"
@@ -127,8 +127,7 @@ async def test_waiting_survives_the_controller_and_a_deleted_approval(cluster: C
     let_decide(cluster, "--user=ann")
     name = await asks(cluster)
     first = await the_approval(cluster)
-    selector = "app.kubernetes.io/component=controller"
-    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+    crash("controller")
     kubectl("delete", "approvals", first["metadata"]["name"], "-n", cluster.namespace)
     again = await the_approval(cluster, seconds=90.0)
     assert again["metadata"]["uid"] != first["metadata"]["uid"]

@@ -8,7 +8,7 @@ import pytest
 
 from citadel.core.children import MAX_DEPTH, child_name
 from citadel.kube.resources import EXECUTIONS, Object
-from live import SYSTEM, Cluster, User, kubectl, python
+from live import SYSTEM, Cluster, User, crash, kubectl, python
 
 X = {"type": "object", "properties": {"x": {"type": "integer"}}}
 SLEEP = "import time\ndef main():\n    time.sleep(300)"
@@ -117,8 +117,7 @@ async def test_a_controller_that_is_killed_in_between_loses_nothing(cluster: Clu
     await cluster.workflow("outer", [loop], outputs={"all": "${steps.call.output.map(one, one.y)}"})
     name = await cluster.execute("outer")
     await cluster.until(name, lambda obj: (obj.get("status", {}).get("progress") or {}).get("done", 0) >= 1)
-    selector = "app.kubernetes.io/component=controller"
-    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+    crash("controller")
     status = (await cluster.finished(name, 120))["status"]
     assert (status["phase"], status.get("outputs")) == ("Succeeded", {"all": [0, 1, 2, 3, 4, 5]}), status
     assert len(await children(cluster)) == 6

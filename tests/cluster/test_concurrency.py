@@ -8,7 +8,7 @@ import pytest
 from citadel.controller.objects import is_finished
 from citadel.kube.errors import Invalid
 from citadel.kube.resources import Object
-from live import SYSTEM, Cluster, citadel, kubectl, python
+from live import SYSTEM, Cluster, citadel, crash, kubectl, python
 
 GO = {"name": "go", "wait": {"signal": "go"}}
 
@@ -33,10 +33,10 @@ async def say(cluster: Cluster, *args: str) -> str:
     return await asyncio.to_thread(citadel, *args, "-n", cluster.namespace)
 
 
-def crash() -> None:
+def crash_with_the_database() -> None:
     """Stops the controller and the database at once; returns when both are back."""
-    selector, postgres = "app.kubernetes.io/component=controller", "pod/citadel-postgres-0"
-    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
+    postgres = "pod/citadel-postgres-0"
+    crash("controller")
     restarts = "{.status.containerStatuses[0].restartCount}"
     before = int(kubectl("-n", SYSTEM, "get", postgres, "-o", f"jsonpath={restarts}"))
     kubectl("-n", SYSTEM, "exec", "citadel-postgres-0", "--", "sh", "-c", "kill -INT 1", check=False)
@@ -65,7 +65,7 @@ async def test_they_have_their_turns_in_order_though_controller_and_database_sto
     shown = {row[0]: row[3:5] for row in listed}
     assert (shown["b"], shown["c"]) == (["ConcurrencyLimit", "1/2"], ["ConcurrencyLimit", "2/2"])
     version = (await cluster.get("c"))["metadata"]["resourceVersion"]
-    crash()
+    crash_with_the_database()
     await say(cluster, "signal", "a", "go")
     await cluster.finished("a")
     await reach(cluster, "b", "WaitingForSignal")

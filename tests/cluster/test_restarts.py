@@ -13,7 +13,7 @@ import pytest
 
 import proofs
 from citadel.kube.resources import EXECUTIONS, NAMESPACES, PODS
-from live import SANDBOXES, SYSTEM, Cluster, kubectl, python
+from live import SANDBOXES, SYSTEM, Cluster, crash, kubectl, python
 
 pytestmark = pytest.mark.alone
 
@@ -42,12 +42,6 @@ async def chain(cluster: Cluster, name: str) -> str:
 def under_way(obj: dict[str, object]) -> bool:
     status = obj.get("status")
     return isinstance(status, dict) and (status.get("progress") or {}).get("done", 0) >= 2
-
-
-def crash(component: str) -> None:
-    """Kills the pods of a component as a failing machine does, without a goodbye."""
-    selector = f"app.kubernetes.io/component={component}"
-    kubectl("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
 
 
 async def ready(component: str) -> None:

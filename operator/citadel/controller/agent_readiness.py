@@ -40,13 +40,12 @@ class AgentReadiness:
     async def _of_others(self, agent: FoundAgent) -> list[Unusable]:
         """What it names that is there, and cannot be used itself."""
         found = []
-        for place, kind, obj in [item async for item in self._named(agent)]:
+        async for place, kind, obj in self._named(agent):
             # Agents that lead back to each other would tell each other's messages for ever.
             if obj is None or (kind == "Agent" and self._leads_to(obj, agent.key)):
                 continue
             if (problem := not_ready(obj, kind)) is not None:
-                message = f"Agent {agent.name}, {place}: {problem.message}"[:1024]
-                found.append(Unusable(problem.reason, message, waits=True))
+                found.append(problem.within(f"Agent {agent.name}, {place}"))
         return found
 
     async def _named(self, agent: FoundAgent) -> AsyncIterator[tuple[str, str, Object | None]]:
@@ -65,16 +64,15 @@ class AgentReadiness:
                     obj = self._seen(AGENTS, agent, entry.agent)
                     inner = read_agent(obj) if obj else await self._agents.find(namespace, entry.agent)
                     yield place, "Agent", inner.obj
-        called = {("Tool", entry.tool) for entry in spec.tools} | {
-            ("Agent", entry.agent) for entry in spec.tools
-        }
+        told = {("Runtime", spec.runtime), *(("Tool", entry.tool) for entry in spec.tools)}
+        told |= {("Agent", entry.agent) for entry in spec.tools}
         for kind, resource, names in (
             ("Agent", AGENTS, spec.depends_on.agents),
             ("Tool", TOOLS, spec.depends_on.tools),
             ("Runtime", RUNTIMES, spec.depends_on.runtimes),
         ):
             for name in (item.name for item in names):
-                if (kind, name) not in {*called, ("Runtime", spec.runtime)}:
+                if (kind, name) not in told:
                     yield "dependsOn", kind, self._seen(resource, agent, name)
 
     def _leads_to(self, obj: Object, key: str) -> bool:

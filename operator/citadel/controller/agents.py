@@ -16,9 +16,8 @@ from citadel.controller.runtimes import runs_no_agents
 from citadel.controller.shelf import Shelf
 from citadel.controller.tools import FoundTool, Tools, schema_problem
 from citadel.controller.versions import misfit
-from citadel.core.agentchecks import constraint_problems
+from citadel.core.agentchecks import constraint_problems, rule_problems
 from citadel.core.agentsteps import MAX_DEPTH
-from citadel.core.rules import InvalidExpression, compile_rule
 from citadel.core.values import ByReference
 from citadel.core.versions import PROTOCOL, fits
 from citadel.kube.resources import AGENTS, RUNTIMES, TOOLS, Object, Resource
@@ -83,7 +82,7 @@ class Agents:
         try:
             model = self._models.chain(agent.namespace, agent.spec.model)[0]
         except Unusable as problem:
-            return [_within(agent, "model", problem)]
+            return [problem.within(f"Agent {agent.name}, model")]
         budget = agent.spec.budget
         in_dollars = budget is not None and (budget.cost is not None or budget.cost_per_day is not None)
         if not in_dollars or model.spec.prices is not None or model.spec.provider == "scripted":
@@ -105,7 +104,8 @@ class Agents:
         found = await self._shelf.find(RUNTIMES, namespace, agent.spec.runtime)
         if found is None:
             message = f"Runtime {agent.spec.runtime} exists {self._shelf.where(namespace)}"
-            return [_within(agent, "runtime", Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True))]
+            missing = Unusable(Reason.RUNTIME_NOT_FOUND, message, waits=True)
+            return [missing.within(f"Agent {agent.name}, runtime")]
         whose = f"Agent {agent.name}, runtime: Runtime {agent.spec.runtime}"
         language = (found.get("spec") or {}).get("language", "python")
         if language != "python":
@@ -118,14 +118,14 @@ class Agents:
 
     async def _tool(self, agent: FoundAgent, entry: AgentTool) -> list[Unusable]:
         """What is wrong with one entry of an agent's list."""
+        where = f"Agent {agent.name}, tool {entry.name}"
         try:
             parameters = await self._parameters(agent, entry)
         except Unusable as problem:
-            return [_within(agent, f"tool {entry.name}", problem)]
-        where = f"Agent {agent.name}, tool {entry.name}, constraints"
+            return [problem.within(where)]
         return [
-            Unusable(Reason.INVALID_SPEC, f"{where}[{index}].rule: {problem}"[:1024], waits=True)
-            for index, problem in constraint_problems(entry, parameters)
+            Unusable(Reason.INVALID_SPEC, message, waits=True).within(f"{where}, constraints[{index}].rule")
+            for index, message in constraint_problems(entry, parameters)
         ]
 
     async def _parameters(self, agent: FoundAgent, entry: AgentTool) -> dict[str, Any]:
@@ -240,14 +240,6 @@ def _of_itself(agent: FoundAgent) -> Iterable[Unusable]:
         if problem is not None:
             yield problem
     for tool in spec.tools:
-        for index, constraint in enumerate(tool.constraints):
-            try:
-                compile_rule(constraint.rule)
-            except InvalidExpression as error:
-                message = f"{whose}, tool {tool.name}, constraints[{index}].rule: {error}"
-                yield Unusable(Reason.INVALID_SPEC, message[:1024], waits=False)
-
-
-def _within(agent: FoundAgent, place: str, problem: Unusable) -> Unusable:
-    message = f"Agent {agent.name}, {place}: {problem.message}"
-    return Unusable(problem.reason, message[:1024], waits=problem.waits, grace=problem.grace)
+        for index, message in rule_problems(tool):
+            where = f"{whose}, tool {tool.name}, constraints[{index}].rule"
+            yield Unusable(Reason.INVALID_SPEC, message, waits=False).within(where)

@@ -26,6 +26,11 @@ class Unusable(Exception):
         self.grace = grace
         """Seconds for which an Execution waits, where that may help."""
 
+    def within(self, place: str) -> "Unusable":
+        """The same, as it is told of what needs the definition; `place` comes before its words."""
+        message = f"{place}: {self.message}"
+        return Unusable(self.reason, message[:1024], waits=self.waits, grace=self.grace)
+
 
 def together(problems: list[Unusable]) -> Unusable | None:
     """All of them in one: the first one's reason; None for none."""

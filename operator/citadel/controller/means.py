@@ -30,7 +30,7 @@ class Means:
         """All for a Model as a namespace names it; raises Unusable."""
         told: list[dict[str, Any]] = []
         sealed: dict[str, str] = {}
-        hosts: set[str | None] = set()
+        hosts: set[str] = set()
         for model in self._models.chain(namespace, name):
             try:
                 found = await self._models.credential(model)
@@ -41,9 +41,9 @@ class Means:
             if found is not None:
                 sealed[model.key] = await self.sealer.credential(found.key, model.spec.destination)
             told.append(_told(model, found))
-            hosts.add(model.spec.destination)
-        hosts.discard(None)
-        return Gathered(told, tuple(sorted(map(str, hosts))), sealed)
+            if model.spec.destination is not None:
+                hosts.add(model.spec.destination)
+        return Gathered(told, tuple(sorted(hosts)), sealed)
 
 
 def _told(model: Found, credential: Credential | None) -> dict[str, Any]:

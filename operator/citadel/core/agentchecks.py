@@ -17,19 +17,24 @@ def agent_problems(spec: AgentSpec) -> list[Problem]:
     found = [*_of_schema(("spec", "parameters"), spec.parameters)]
     found += _of_schema(("spec", "outputSchema"), spec.output_schema)
     for position, tool in enumerate(spec.tools):
-        for index, constraint in enumerate(tool.constraints):
-            try:
-                compile_rule(constraint.rule)
-            except InvalidExpression as error:
-                path: Path = ("spec", "tools", position, "constraints", index, "rule")
-                found.append(Problem(path, str(error)))
+        for index, message in rule_problems(tool):
+            found.append(Problem(("spec", "tools", position, "constraints", index, "rule"), message))
     return found
+
+
+def rule_problems(tool: AgentTool) -> Iterator[tuple[int, str]]:
+    """Constraints that cannot be understood, each by its index."""
+    for index, constraint in enumerate(tool.constraints):
+        try:
+            compile_rule(constraint.rule)
+        except InvalidExpression as error:
+            yield index, str(error)
 
 
 def constraint_problems(tool: AgentTool, parameters: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
     """Constraints that look for arguments which, by their schema, no call has, and so refuse every call.
 
-    Each by its index; those that cannot be understood are told as what is wrong with the Agent.
+    Each by its index, but for those of `rule_problems`.
     """
     schema = dict(parameters)
     args = Shape(schema, schema)

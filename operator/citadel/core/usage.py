@@ -15,14 +15,13 @@ UsageOf = Callable[[str], Awaitable[Mapping[str, Usage]]]
 
 def in_ledger(state: State) -> bool:
     """Whether the ledger alone knows what models took: agents that ask, and calls cut off by the end."""
-    return state.plan is not None and (bool(state.plan.agents) or _cut_off(state))
-
-
-def _cut_off(state: State) -> bool:
-    if state.finished is None or state.plan is None:
+    plan = state.plan
+    if plan is None:
         return False
+    if plan.agents or state.finished is None:
+        return bool(plan.agents)
     ended = (name for name, step in state.steps.items() if step.status is StepStatus.CANCELLED)
-    return any(state.plan.step(name).spec.llm is not None for name in ended)
+    return any(plan.step(name).spec.llm is not None for name in ended)
 
 
 async def spent(state: State, uid: str, usage: UsageOf | None) -> State:

@@ -120,8 +120,8 @@ def _take(contents: Contents, document: Document) -> list[Problem]:
 def _constraint_problems(contents: Contents, agent: AgentSpec) -> Iterator[Problem]:
     """Constraints that fit no call of a Tool or Agent of the same file; others may be in a cluster."""
     for position, entry in enumerate(agent.tools):
-        tool, inner = contents.tools.get(entry.tool or ""), contents.agents.get(entry.agent or "")
-        parameters = tool.parameters if tool is not None else inner.parameters if inner is not None else None
+        called = contents.tools.get(entry.tool or "") or contents.agents.get(entry.agent or "")
+        parameters = called.parameters if called is not None else None
         for index, message in constraint_problems(entry, parameters or {}):
             yield Problem(("spec", "tools", position, "constraints", index, "rule"), message)
 

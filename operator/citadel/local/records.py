@@ -7,6 +7,7 @@ from typing import Any
 from citadel.api.reasons import StepStatus
 from citadel.core import events as ev
 from citadel.core.children import name_for
+from citadel.core.events import Usage
 from citadel.core.failures import Failure
 from citadel.core.instances import ON_ERROR, definition
 from citadel.core.jsonvalues import Json
@@ -149,9 +150,7 @@ async def _add(
         path = f"{prefix}{name}"
         leaf = not (compiled.children or compiled.is_loop(name) or name.endswith(f".{ON_ERROR}"))
         attempts[definition(name)] = attempts.get(definition(name), 0) + (step.attempt if leaf else 0)
-        usage = usage_of(state, name)
-        record = await _of(journal, uid, path, step, logs.get(path, ""))
-        record = replace(record, usage=None if usage is None else shown_usage(usage))
+        record = await _of(journal, uid, path, step, logs.get(path, ""), usage_of(state, name))
         if compiled.agent is not None and not compiled.is_loop(name):
             record = replace(record, tools=await _tools(journal, state, name))
         found.steps[path] = record
@@ -167,7 +166,9 @@ async def _add(
             found.steps[f"{prefix}{name}"] = replace(of_loop, attempts=attempts[name])
 
 
-async def _of(journal: Recorder, uid: str, path: str, step: StepState, log: str) -> StepRecord:
+async def _of(
+    journal: Recorder, uid: str, path: str, step: StepState, log: str, usage: Usage | None
+) -> StepRecord:
     status = "Pending" if step.status is StepStatus.READY and step.attempt < 1 else str(step.status)
     failure = step.failure
     why = f"{failure.reason}: {failure.message}" if failure else step.message or step.reason or ""
@@ -181,6 +182,7 @@ async def _of(journal: Recorder, uid: str, path: str, step: StepState, log: str)
         attempts=step.attempt,
         failure=failure,
         log=log,
+        usage=None if usage is None else shown_usage(usage),
     )
 
 
