@@ -1,6 +1,7 @@
 """Rows and pods: created once, in order, within the limit; adopted, swept and given up rightly."""
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,17 @@ async def live(cluster: Cluster, controller: Controller, uid: str = "uid-1") -> 
     return row
 
 
+class Clock:
+    """Time as whoever looks for silent runners sees it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        monkeypatch.setattr(strays, "time", self)
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+
 def created_pods(cluster: Cluster) -> list[str]:
     """Names of pods in the order of their creation."""
     return [
@@ -64,7 +76,7 @@ async def test_the_limit_is_kept_and_who_waits_longest_is_next(cluster: Cluster)
             first = cluster.pods()[0]
             uid = next(row.uid for row in rows if row.name == first)
             await cluster.database.journal.advance(uid, [ev.StopRequested("Terminate", "Terminated", "")])
-            await cluster.until(lambda count=count: len(created_pods(cluster)) == count, seconds=1.5)
+            await cluster.until(lambda count=count: len(created_pods(cluster)) == count)
             assert len(cluster.pods()) <= 2
     assert created_pods(cluster)[2:] == [row.name for row in waiting]
 
@@ -249,15 +261,16 @@ async def test_a_sweep_finds_what_no_notice_told(cluster: Cluster) -> None:
 async def test_a_silent_runner_is_given_up_while_others_are_heard(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strays, "SILENCE_SECONDS", 0.3)
+    clock = Clock(monkeypatch)
     controller = await cluster.lead()
     silent = await live(cluster, controller, "uid-1")
     other = await live(cluster, controller, "uid-2")
     rounds = controller.reconciler.strays.end_silent
     await rounds(await cluster.database.sandboxes.open())
-    await asyncio.sleep(0.4)
-    await cluster.database.sandboxes.heartbeat([other.name])
-    await rounds(await cluster.database.sandboxes.open())
+    clock.ahead = strays.SILENCE_SECONDS + 1
+    heard = {other.name: clock.time()}
+    rows = await cluster.database.sandboxes.open()
+    await rounds([replace(row, heartbeat_at=heard.get(row.name, row.heartbeat_at)) for row in rows])
     state = await cluster.database.journal.read("uid-1")
     assert state.finished is not None
     assert "silent" in state.finished.message
@@ -268,15 +281,14 @@ async def test_a_silent_runner_is_given_up_while_others_are_heard(
 async def test_a_lone_silent_runner_is_given_up_while_a_gateway_serves(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strays, "SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr(strays, "QUIET_SECONDS", 0.2)
+    clock = Clock(monkeypatch)
     controller = await cluster.lead()
     controller.gateway_is_ready = True
     await live(cluster, controller)
     rounds = controller.reconciler.strays.end_silent
     await rounds(await cluster.database.sandboxes.open())
     assert (await cluster.database.journal.read("uid-1")).finished is None
-    await asyncio.sleep(0.5)
+    clock.ahead = strays.SILENCE_SECONDS + 1
     await rounds(await cluster.database.sandboxes.open())
     finished = (await cluster.database.journal.read("uid-1")).finished
     assert finished is not None
@@ -286,11 +298,10 @@ async def test_a_lone_silent_runner_is_given_up_while_a_gateway_serves(
 async def test_when_nobody_is_heard_it_is_not_the_sandboxes_fault(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strays, "SILENCE_SECONDS", 0.1)
-    monkeypatch.setattr(strays, "QUIET_SECONDS", 0.2)
+    clock = Clock(monkeypatch)
     controller = await cluster.lead()
     await live(cluster, controller)
-    await asyncio.sleep(0.4)
     for _ in range(3):
+        clock.ahead += strays.SILENCE_SECONDS + 1
         await controller.reconciler.strays.end_silent(await cluster.database.sandboxes.open())
     assert (await cluster.database.journal.read("uid-1")).finished is None

@@ -35,7 +35,7 @@ began = time.monotonic()
 try:
     print(sorted({found[4][0] for found in socket.getaddrinfo(sys.argv[1], 80, type=socket.SOCK_STREAM)}))
 except socket.gaierror as error:
-    print(error.errno == socket.EAI_NONAME, time.monotonic() - began < 1)
+    print(error.errno == socket.EAI_NONAME, time.monotonic() - began < 4)
 """
 
 #: The log lines that the runner wrote itself, once the step has ended.

@@ -55,7 +55,7 @@ async def test_a_call_is_recorded_once_and_answered_when_it_has_ended(
     monkeypatch.setattr(calls, "HELD_SECONDS", 20.0)
     waiting = asyncio.create_task(call(runner))
     await site.post(ev.ToolAnswered("write.search[1]", 1, Inline({"hits": ["é"]})))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         assert (await waiting).body == {"status": "Succeeded", "output": {"hits": ["é"]}}
     assert (await call(runner)).body["status"] == "Succeeded"
     state = await site.state()
@@ -132,7 +132,7 @@ async def test_an_attempt_that_is_over_calls_nothing_more(
     runner = await site.registered(one("search"))
     waiting = await begun(runner, monkeypatch)
     await runner.succeed("write", b'"done"')
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         assert (await waiting).status in (200, 409)
     assert (await call(runner, made="c2")).refused == (409, "Superseded")
 

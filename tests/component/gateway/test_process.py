@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -81,8 +80,7 @@ async def test_it_serves_tls_says_whether_it_is_ready_and_ends_when_told(
             postgres_server.start()
         assert await status("/readyz") == 200
         stop.set()
-        began = time.monotonic()
-        await running
-        assert time.monotonic() - began < 5
+        async with asyncio.timeout(15):  # a held request would keep it for longer
+            await running
         with pytest.raises(aiohttp.ClientConnectionError):
             await register()

@@ -13,14 +13,15 @@ from citadel.core.values import Values
 from citadel.gateway import work
 from component.gateway.conftest import Site
 
-#: Far less than the pause after which a lost notice would be made good.
-AT_ONCE = 0.4
+#: Far less than what a request is held without a notice, and more than a busy machine stands still.
+AT_ONCE = 20
 
 
 @pytest.fixture
 def only_notices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but a notice ends the wait of a held request."""
-    monkeypatch.setattr(work, "LOOK_SECONDS", 30.0)
+    """Nothing but a notice, or what is due, ends the wait of a held request."""
+    monkeypatch.setattr(work, "POLL_SECONDS", 60.0)
+    monkeypatch.setattr(work, "LOOK_SECONDS", 60.0)
 
 
 async def test_the_answer_to_a_result_carries_the_next_attempt_and_its_input(site: Site) -> None:
@@ -87,10 +88,9 @@ async def test_a_held_poll_is_answered_as_soon_as_there_is_work(site: Site) -> N
     poll = asyncio.create_task(runner.poll())
     done, _ = await asyncio.wait((poll,), timeout=0.15)
     assert not done
-    began = time.monotonic()
     await site.post(ev.SuspendChanged(False, 3))
-    assert (await poll).step == "s1"
-    assert time.monotonic() - began < AT_ONCE
+    async with asyncio.timeout(AT_ONCE):
+        assert (await poll).step == "s1"
 
 
 @pytest.mark.usefixtures("only_notices")
@@ -98,9 +98,10 @@ async def test_a_held_poll_is_answered_when_a_backoff_is_over(site: Site) -> Non
     runner = await site.registered(chain(1, retry={"attempts": 2, "backoff": {"initial": "300ms"}}))
     began = time.monotonic()
     assert (await runner.fail("s0")).step is None
-    answer = await runner.poll()
+    async with asyncio.timeout(AT_ONCE):
+        answer = await runner.poll()
+    assert time.monotonic() - began >= 0.3
     assert (answer.step, answer.assignment["attempt"]) == ("s0", 2)
-    assert 0.3 <= time.monotonic() - began < 0.3 + AT_ONCE
 
 
 @pytest.mark.usefixtures("only_notices")
@@ -111,10 +112,9 @@ async def test_a_held_poll_ends_with_the_execution(site: Site) -> None:
     poll = asyncio.create_task(runner.poll())
     done, _ = await asyncio.wait((poll,), timeout=0.15)
     assert not done
-    began = time.monotonic()
     await site.post(ev.StopRequested("Cancel", "Cancelled", "enough"))
-    assert (await poll).refused == (410, "NotWanted")
-    assert time.monotonic() - began < AT_ONCE
+    async with asyncio.timeout(AT_ONCE):
+        assert (await poll).refused == (410, "NotWanted")
 
 
 async def test_a_poll_is_not_held_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

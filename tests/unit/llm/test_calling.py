@@ -223,7 +223,7 @@ async def test_one_that_is_given_up_while_it_is_reserved_is_not_reserved_any_mor
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         await ended.wait()
     assert scene.asked == []
 
