@@ -142,11 +142,11 @@ async def test_an_output_that_does_not_fit_is_none(process: Process, server: Ser
 async def test_a_server_that_does_not_answer_is_waited_for_as_long_as_the_tool_says(
     process: Process, server: Server
 ) -> None:
-    spec = {**http(server.port, method="POST"), "timeout": "1s"}
+    spec = {**http(server.port, method="POST"), "timeout": "5s"}
     await process.begin("u1", spec)
     process.start()
     reason, message = failure(await process.ended("u1"))
-    told = "Tool crm: no answer in time (its timeout is 1s); it may have happened"
+    told = "Tool crm: no answer in time (its timeout is 5s); it may have happened"
     assert (reason, message) == ("ToolUnavailable", told)
     await asyncio.wait_for(server.gone.wait(), 30)
 
