@@ -96,7 +96,7 @@ async def test_a_term_of_leading(cluster: Cluster, postgres_url: str) -> None:
         await cluster.until(lambda: not cluster.pods())
     finally:
         lost.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(12):
             await term
     for path, obj in cluster.api.objects.items():
         assert "finalizers" not in obj["metadata"], path
@@ -147,7 +147,7 @@ async def test_the_process_ends_at_sigterm_and_gives_the_lead_back(
         lease = cluster.api.objects[LEASE]
         assert lease["spec"]["holderIdentity"]
         process.terminate()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(12):
             code = await process.wait()
         assert code == 0, (tmp_path / "log").read_text()[-2000:]
         assert not cluster.api.objects[LEASE]["spec"].get("holderIdentity")
