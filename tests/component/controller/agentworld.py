@@ -98,7 +98,7 @@ async def says(cluster: Cluster, name: str, text: str, kind: str = "agents") -> 
 
 async def checked(cluster: Cluster, result: Any) -> Check:
     """The check that waits to be made, answered."""
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while True:
             taken = await cluster.database.tool_checks.take("me", {"token": "hash"}, 60)
             if taken:

@@ -235,7 +235,7 @@ class Cluster:
     async def ping(self, heard: asyncio.Event) -> None:
         """Announces something until somebody hears it: before that, notices are lost."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(5):
                 while True:
                     await connection.execute("NOTIFY citadel, 'ping all'")
                     with suppress(TimeoutError):
@@ -291,12 +291,12 @@ class Cluster:
         found = self.api.objects[path_of(kind, name)].get("status")
         return found if isinstance(found, dict) else {}
 
-    async def until(self, holds: Callable[[], object], seconds: float = 12.0) -> None:
-        """Waits until something holds of the API server's objects or requests: less than until a sweep."""
+    async def until(self, holds: Callable[[], object], seconds: float = 8.0) -> None:
+        """Waits until something holds of the API server's objects or requests."""
         async with asyncio.timeout(seconds):
             await self.api.until(lambda: bool(holds()))
 
-    async def phase(self, phase: str, name: str = "run", seconds: float = 12.0) -> dict[str, Any]:
+    async def phase(self, phase: str, name: str = "run", seconds: float = 8.0) -> dict[str, Any]:
         """The status of an Execution once it is in this phase."""
         await self.until(lambda: self.status(name).get("phase") == phase, seconds)
         return self.status(name)
@@ -306,7 +306,7 @@ class Cluster:
 
     async def rows(self, hold: Callable[[list[SandboxRow]], object]) -> list[SandboxRow]:
         """The open rows of sandboxes, once something holds of them."""
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(8):
             while True:
                 found = await self.database.sandboxes.open()
                 if hold(found):
@@ -315,7 +315,7 @@ class Cluster:
 
     async def state(self, uid: str, holds: Callable[[State], object]) -> State:
         """The state of an execution, once something holds of it."""
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(8):
             while True:
                 with suppress(ExecutionUnknown):
                     found = await self.database.journal.read(uid)
@@ -329,7 +329,7 @@ class Cluster:
 
     async def archived_once(self, holds: Callable[[list[str]], object]) -> None:
         """Waits until something holds of the archive."""
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(8):
             while True:
                 if holds(await self.archived()):
                     return

@@ -58,7 +58,7 @@ async def run(cluster: Cluster, *steps: Any, **spec: Any) -> str:
 
 
 async def granted(cluster: Cluster, uid: str, step: str = "write", attempt: int = 1) -> Grant:
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while True:
             found = await cluster.database.model_grants.get(uid, step, attempt)
             if found is not None:
@@ -67,7 +67,7 @@ async def granted(cluster: Cluster, uid: str, step: str = "write", attempt: int 
 
 
 async def taken_back(cluster: Cluster, uid: str, step: str = "write", attempt: int = 1) -> None:
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while True:
             if await cluster.database.model_grants.get(uid, step, attempt) is None:
                 return
@@ -87,7 +87,7 @@ async def begun(cluster: Cluster, uid: str, step: str = "write") -> str:
 
 async def placed(cluster: Cluster) -> PlacedCall:
     """The call of a tool that waits to be made."""
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while True:
             taken = await cluster.database.tool_calls.take("test", {"token": "hash"}, 60)
             if taken:
@@ -278,7 +278,7 @@ async def test_agents_within_agents_and_steps_of_models_pay_from_all_accounts_ar
     ]
     called = ev.ToolCalled("write", 1, "c2", "ask", Inline({}))
     await cluster.database.journal.advance(uid, [called])
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while True:
             taken = await cluster.database.model_calls.take("test", {"token": "hash"}, 60)
             if taken:

@@ -58,7 +58,7 @@ async def decide(cluster: Cluster, obj: Object, **decision: Any) -> None:
 
 async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
     """Returns once something holds that only asking tells."""
-    deadline = time.monotonic() + 12
+    deadline = time.monotonic() + 8
     while not await holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)

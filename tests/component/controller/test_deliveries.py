@@ -39,7 +39,7 @@ async def assigned(cluster: Cluster, key: str = PUBLIC, **arguments: Any) -> str
 
 async def sealed(cluster: Cluster, uid: str) -> Delivery:
     row = await cluster.sandbox(uid)
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while True:
             found = await cluster.database.sandboxes.delivery(row.name)
             if found is not None and found.sealed is not None:

@@ -38,7 +38,7 @@ async def test_a_namespace_that_goes_while_somebody_watches_is_forgotten(cluster
     key, other = await say(cluster.database, "gone"), await say(cluster.database, "team")
     await cluster.lead()
     await cluster.api.change("DELETED", "/api/v1/namespaces/gone", {"metadata": metadata})
-    deadline = asyncio.get_running_loop().time() + 12
+    deadline = asyncio.get_running_loop().time() + 8
     while (await remembered(cluster, key, other))[0]:
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.02)

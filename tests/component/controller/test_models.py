@@ -37,7 +37,7 @@ async def prepare(cluster: Cluster) -> None:
 
 async def placed(cluster: Cluster) -> PlacedCall:
     """The call that waits to be made."""
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while True:
             taken = await cluster.database.model_calls.take("test", {"token": "hash"}, 60)
             if taken:

@@ -101,6 +101,6 @@ async def test_gateways_are_told_of_a_policy_before_anything_starts_by_it_and_of
     team = {"metadata": {"name": "team", "resourceVersion": "1"}}
     controller.cache.put(NAMESPACES, team)
     await cluster.remove("executionpolicies", "strict")
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while await cluster.database.policies.all():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)

@@ -62,7 +62,10 @@ def a_pod(name: str, **annotations: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "namespace": SANDBOXES, "annotations": annotations}, "spec": {}}
 
 
-async def test_the_limit_is_kept_and_who_waits_longest_is_next(cluster: Cluster) -> None:
+async def test_the_limit_is_kept_and_who_waits_longest_is_next(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("citadel.controller.sandboxes.QUEUE_PAUSE", 3600.0)
     controller = Controller(cluster, limit=2)
     rows = [await wanted(cluster, f"uid-{number}") for number in range(6)]
     async with controller.running(cluster):

@@ -22,7 +22,7 @@ async def define(cluster: Cluster, policy: str = "queue", *steps: dict[str, Any]
 
 async def time_passes(cluster: Cluster, holds: Callable[[], object]) -> None:
     """What is due happens, until something holds."""
-    async with asyncio.timeout(12):
+    async with asyncio.timeout(8):
         while not holds():
             await cluster.database.journal.due(10)
             await asyncio.sleep(0.01)

@@ -87,7 +87,9 @@ async def test_terminate_after_cancel_leaves_no_grace(site: Site) -> None:
     await asyncio.sleep(0.1)
     assert not beat.done()
     await site.post(TERMINATE)
-    assert (await beat).body == {"cancel": [{"step": "s0", "attempt": 1, "graceSeconds": 0}], "drain": True}
+    async with asyncio.timeout(AT_ONCE):
+        answer = await beat
+    assert answer.body == {"cancel": [{"step": "s0", "attempt": 1, "graceSeconds": 0}], "drain": True}
 
 
 async def test_the_cancelled_attempt_ends_the_execution(site: Site) -> None:

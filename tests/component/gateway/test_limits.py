@@ -141,5 +141,6 @@ async def test_strangers_cannot_keep_the_database_busy(site: Site) -> None:
     stranger.secret = "cx-nobody-0.secret"
     statuses = [(await stranger.poll()).status for _ in range(150)]
     assert set(statuses) == {401, 429}
-    runner = await site.registered(chain(1))
-    assert (await runner.poll()).step == "s0"
+    async with asyncio.timeout(10):
+        runner = await site.registered(chain(1))
+        assert (await runner.poll()).step == "s0"

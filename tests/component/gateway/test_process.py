@@ -80,7 +80,7 @@ async def test_it_serves_tls_says_whether_it_is_ready_and_ends_when_told(
             postgres_server.start()
         assert await status("/readyz") == 200
         stop.set()
-        async with asyncio.timeout(15):  # a held request would keep it for longer
+        async with asyncio.timeout(15):
             await running
         with pytest.raises(aiohttp.ClientConnectionError):
             await register()
